@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every metric is a row of metric.def: name, kind, label names, sentence. Counters and histograms are
+ * added to from any thread without a lock; they are summed when they are read.
+ * Labelled series are made on first use, bounded by METRIC_SERIES_MAX each; beyond that the label
+ * values become "other".
+ */
+#pragma once
+
+#include "base/buf.h"
+
+enum metric {
+#define METRIC(name, kind, labels, sentence) METRIC_##name,
+#include "base/metric.def"
+#undef METRIC
+	METRIC_COUNT
+};
+
+#define METRIC_SERIES_MAX 512
+
+struct metric_series;
+
+/* The series of these label values (as many as metric.def names, "a,b" for two); keep the pointer, look-ups
+ * cost a lock. Never NULL. values is "" for a metric without labels. */
+struct metric_series *metric_series(enum metric m, const char *values);
+void metric_series_add(struct metric_series *s, double n);
+void metric_series_set(struct metric_series *s, double v);
+void metric_series_observe(struct metric_series *s, double v);
+
+/* Shorthand for metrics without labels. */
+void metric_add(enum metric m, double n);
+void metric_set(enum metric m, double v);
+void metric_observe(enum metric m, double v);
+
+/* The q quantile (0 to 1) of what a histogram saw in the last 60 s; 0 when it saw nothing. */
+double metric_quantile(enum metric m, double q);
+
+/* All of it in Prometheus text format 0.0.4. */
+void metric_write(struct buf *out);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All collections of this region, by name and by incarnation. A name is bound to an incarnation (the stamp
+ * of its creation); a dropped and re-created collection is another one. The catalog opens every collection at start:
+ * rows are read once to rebuild ids, payload indexes and the tail; segments are mapped.
+ * Reading: any thread, through references. Writing: the committer, in its transaction, then publish or abandon as
+ * collections do.
+ */
+#pragma once
+
+#include "index/collection.h"
+
+struct catalog;
+
+struct catalog_options {
+	struct store *store;
+	const char *dir;             /* slot files and segments; NULL: everything in memory (tests, simulator) */
+	unsigned builder_threads;    /* background, idle priority; 0: builds run only by catalog_build_now */
+	uint32_t tail_vectors_max;   /* 0: from the collection's indexing threshold */
+};
+
+MUST_USE enum err catalog_open(const struct catalog_options *o, struct catalog **ret_catalog,
+			       struct fault *reterr_fault);
+/* After every log record's slots were marked (collection_slot_mark): frees the rest, starts the builders. */
+MUST_USE enum err catalog_start(struct catalog *c, struct fault *reterr_fault);
+void catalog_close(struct catalog *c);
+
+/* A reference by name or alias, by incarnation; NULL when there is none. */
+struct collection *catalog_get(struct catalog *c, struct str name);
+struct collection *catalog_get_incarnation(struct catalog *c, struct incarnation i);
+void collection_unref(struct collection *c);
+/* The name it bears now (a copy in the arena). */
+struct str collection_name(struct collection *c, struct arena *a);
+/* References to all, in the arena, sorted by name. Unref each. */
+MUST_USE enum err catalog_list(struct catalog *c, struct arena *a, struct collection ***ret_items, uint32_t *ret_count);
+bool catalog_ready(const struct catalog *c);
+
+/* --- the committer --- */
+MUST_USE enum err catalog_create(struct catalog *c, struct store_txn *t, struct str name, struct incarnation i,
+				 const struct collection_config *config, struct fault *reterr_fault);
+MUST_USE enum err catalog_update(struct catalog *c, struct store_txn *t, struct incarnation i,
+				 const struct collection_config *config, struct fault *reterr_fault);
+/* Rows, slots and segments go once nobody refers to them. */
+MUST_USE enum err catalog_drop(struct catalog *c, struct store_txn *t, struct incarnation i, struct fault *reterr_fault);
+MUST_USE enum err catalog_field_index_put(struct catalog *c, struct store_txn *t, struct incarnation i,
+					  const struct field_index_config *config, struct fault *reterr_fault);
+MUST_USE enum err catalog_field_index_drop(struct catalog *c, struct store_txn *t, struct incarnation i, struct str key);
+/* Does the name exist in the state that this transaction has made? */
+bool catalog_has(struct catalog *c, struct str name, struct incarnation *ret_incarnation);
+
+/* All of them together, and the collections that changed. */
+MUST_USE enum err catalog_sync(struct catalog *c, struct fault *reterr_fault);
+/* Stores the Merkle blocks that changed; at checkpoints. */
+MUST_USE enum err catalog_merkle_save(struct catalog *c, struct store_txn *t);
+void catalog_publish(struct catalog *c);
+void catalog_abandon(struct catalog *c);
+
+/* Builds every segment that is due and returns when done; for tests. */
+MUST_USE enum err catalog_build_now(struct catalog *c, struct fault *reterr_fault);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A collection: a named set of shards in this region. Searches ask its shards in parallel and merge.
+ * Reading is for any thread. Writing is for the committer, row by row, inside its store transaction:
+ *
+ *     collection_row_load …  merge …  collection_row_store     (rows; new dense vectors go to slots)
+ *     collection_sync                                           (slot files, before the transaction commits)
+ *     collection_publish | collection_abandon                   (memory: ids, tail, field indexes; after it)
+ *
+ * Within one transaction a row that was stored is loaded as stored. Readers see rows from publish on, all of a
+ * transaction's rows of one shard at once.
+ */
+#pragma once
+
+#include "base/pool.h"
+#include "index/deadline.h"
+#include "index/distance.h"
+#include "index/filter.h"
+#include "index/merkle.h"
+#include "index/row.h"
+#include "index/store.h"
+
+#define COLLECTION_NAME_MAX 255
+#define COLLECTION_VECTORS_MAX 256
+#define COLLECTION_SHARDS_MAX 256
+#define VECTOR_DIM_MAX 65536
+
+struct hnsw_config {
+	uint32_t m;                     /* default 16; 0: no graph */
+	uint32_t ef_construct;          /* default 100 */
+	uint32_t full_scan_threshold_kb; /* default 10000 */
+};
+
+struct vector_config {
+	struct str name;
+	bool sparse;
+	uint32_t dim;                /* dense */
+	enum distance distance;      /* dense */
+	struct hnsw_config hnsw;     /* dense */
+};
+
+enum field_schema {
+	FIELD_KEYWORD = 1, FIELD_INTEGER, FIELD_FLOAT, FIELD_GEO, FIELD_TEXT, FIELD_BOOL, FIELD_DATETIME, FIELD_UUID
+};
+
+/* What the index must know of a collection; travels in the log (replicator/change.h). */
+struct collection_config {
+	struct vector_config *vectors;   /* sorted by name */
+	uint32_t vector_count;
+	uint32_t shard_number;
+	uint64_t indexing_threshold_kb;  /* default 10000; 0: never build */
+	bool multi_writer;
+	struct bytes client_config;      /* as the client gave it; gateway/ reads and echoes it, nobody below does */
+};
+
+struct field_index_config {
+	struct str key;                  /* a path */
+	enum field_schema schema;
+	struct bytes client_params;      /* echoed, as client_config */
+};
+
+struct collection;
+
+/* --- reading: any thread --- */
+
+const struct collection_config *collection_config(const struct collection *c);
+struct incarnation collection_incarnation(const struct collection *c);
+/* The vector of that name, or NULL. */
+const struct vector_config *collection_vector(const struct collection *c, struct str name);
+
+/* What validation does to a dense vector of the client before anything is logged, so that regions are
+ * byte-equal: unit length where the distance is cosine. In place. */
+void collection_normalize(const struct vector_config *config, float *values);
+
+struct search_query {
+	struct str vector_name;
+	struct vector vector;        /* dense or sparse, as the client sent it; normalised inside */
+	const struct filter *filter; /* NULL: all */
+	uint32_t limit;              /* offset included by the caller */
+	uint32_t hnsw_ef;            /* 0: default */
+	bool exact;
+	bool indexed_only;
+	bool has_threshold;
+	float threshold;             /* a score: strictly better passes */
+	struct deadline deadline;
+};
+
+struct scored {
+	struct point_id id;
+	uint32_t shard;
+	uint32_t row;
+	float score;                 /* as clients see it */
+	uint64_t version;
+};
+
+/* Nearest first; equal scores by id. out has room for query.limit. ERR_BAD_INPUT names a wrong vector name,
+ * kind or dimension ("Wrong input: …" is added by the envelope). pool may be NULL: all on this thread. */
+MUST_USE enum err collection_search(struct collection *c, struct pool *pool, const struct search_query *q,
+				    struct scored *out, uint32_t *ret_count, struct fault *reterr_fault);
+
+/* A point as a reply needs it; everything in the arena. */
+struct record {
+	bool found;
+	struct point_id id;
+	uint64_t version;
+	struct value payload;            /* the whole object, or no value when not wanted */
+	struct named_vector *vectors;
+	uint32_t vector_count;
+};
+struct record_want {
+	bool payload;
+	bool vectors;
+	const struct str *vector_names;  /* only these; NULL: all */
+	uint32_t vector_name_count;
+};
+/* out[i] belongs to ids[i]; invisible points have found = false. */
+MUST_USE enum err collection_retrieve(struct collection *c, const struct point_id *ids, uint32_t count,
+				      const struct record_want *want, struct arena *a, struct record *out);
+
+/* The first `limit` visible ids >= *from (NULL: all) that match, in order; *ret_next is the one after them, if any. */
+MUST_USE enum err collection_scroll(struct collection *c, const struct filter *f, const struct point_id *from,
+				    uint32_t limit, const struct deadline *deadline, struct point_id *out,
+				    uint32_t *ret_count, bool *ret_more, struct point_id *ret_next);
+MUST_USE enum err collection_count(struct collection *c, const struct filter *f, const struct deadline *deadline,
+				   uint64_t *ret_count);
+/* All visible ids that match, in order, in the arena. For operations by filter: committer only. */
+MUST_USE enum err collection_matching(struct collection *c, const struct filter *f, struct arena *a,
+				      struct point_id **ret_ids, uint32_t *ret_count);
+
+struct collection_info {
+	uint64_t points;
+	uint64_t vectors;
+	uint64_t indexed_vectors;
+	uint32_t segments;           /* counting each non-empty tail */
+	bool optimizing;             /* a build is running or due */
+	char optimizer_error[256];   /* "" when all is well */
+	uint64_t disk_bytes;
+	uint64_t memory_bytes;
+};
+void collection_info(struct collection *c, struct collection_info *ret_info);
+
+struct field_index_info {
+	struct field_index_config config;
+	uint64_t points;             /* that have a value there */
+};
+/* In the arena. */
+MUST_USE enum err collection_field_indexes(struct collection *c, struct arena *a, struct field_index_info **ret_items,
+					   uint32_t *ret_count);
+
+struct shard_info {
+	uint32_t shard;
+	uint64_t points;
+	uint64_t searches;
+};
+uint32_t collection_shard_count(const struct collection *c);
+void collection_shard_info(struct collection *c, uint32_t shard, struct shard_info *ret_info);
+
+/* --- writing: the committer --- */
+
+/* The stored row in its latest state, visible or not; ERR_NOT_FOUND. Vector values are filled in. */
+MUST_USE enum err collection_row_load(struct collection *c, struct store_txn *t, struct point_id id,
+				      struct arena *a, struct row *ret_row);
+/* Stores it; dense vectors whose slot is SLOT_NONE are written to new slots (row->vectors[i].slot is filled in). Slots that
+ * the old row had and the new one has not are the caller's to release (collection_slot_free) once no op refers
+ * to them. The Merkle tree follows. */
+MUST_USE enum err collection_row_store(struct collection *c, struct store_txn *t, struct row *row,
+				       struct fault *reterr_fault);
+/* As if it had never been stored: for walking back the op that made it. ERR_NOT_FOUND when there is none. */
+MUST_USE enum err collection_row_remove(struct collection *c, struct store_txn *t, struct point_id id);
+/* Values of a slot of that vector, for encoding an op from the log. */
+const float *collection_slot_values(struct collection *c, uint32_t shard, struct str vector_name, uint32_t slot);
+uint32_t collection_shard_of(const struct collection *c, struct point_id id);
+/* No row and no op refers to it any more, durably: call it after the commit. Readers and builders that still look
+ * at it are waited for inside. */
+void collection_slot_free(struct collection *c, uint32_t shard, struct str vector_name, uint32_t slot);
+/* At start, for slots that the log refers to. */
+MUST_USE enum err collection_slot_mark(struct collection *c, uint32_t shard, struct str vector_name, uint32_t slot);
+
+MUST_USE enum err collection_sync(struct collection *c, struct fault *reterr_fault);
+void collection_publish(struct collection *c);
+void collection_abandon(struct collection *c);
+
+/* For audits; the committer, or any thread on a copy. */
+struct merkle *collection_merkle(struct collection *c, uint32_t shard);

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A slot file: a header page, then records padded to 64 bytes.
+ *
+ * Header, 4,096 bytes, zeroes behind what follows
+ *   magic         8 bytes, "ISTHSLOT"
+ *   u32           format version, 1
+ *   u32           bytes of a record, without padding
+ *   u64           hash64 of the 16 bytes before
+ * Record n lies at 4096 + n * (record bytes rounded up to 64).
+ *
+ * Records are written with pwrite and read through a mapping. The file grows in steps and every step is
+ * allocated at once, so a full disk shows as an error of the growing write; it cannot show as SIGBUS in
+ * a reader, as the mapping ends where the file does. Address space is reserved at open and the file is mapped
+ * over it as it grows: records never move. The file is as long as it was allocated; what a crash
+ * leaves unreferred to in it is free after slots_mark_done().
+ */
+#include "index/slots.h"
+
+#include "base/hash.h"
+#include "base/panic.h"
+#include "base/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define HEADER_BYTES 4096
+#define HEADER_USED 24
+#define HEADER_HASHED 16
+#define FORMAT_VERSION 1
+#define RECORD_ALIGN 64
+#define GROW_MIN ((uint64_t)1 << 20)
+#define GROW_MAX ((uint64_t)256 << 20)
+#define RESERVE_MAX ((uint64_t)1 << 40)
+#define RESERVE_MIN ((uint64_t)1 << 30)
+
+static const char magic[8] = { 'I', 'S', 'T', 'H', 'S', 'L', 'O', 'T' };
+
+struct slots_file {
+	struct slots slots;
+	char *path;
+	int fd;
+	uint64_t stride;    /* bytes from one record to the next */
+	uint64_t size;      /* of the file */
+	uint64_t mapped;    /* bytes, whole pages */
+	uint64_t reserved;  /* bytes of address space */
+	uint64_t page;      /* bytes */
+	uint8_t *base;
+	bool dirty;         /* written since the last sync */
+	bool sync_failed;   /* a later sync would not tell what was lost */
+};
+
+/* By the address as a number, as CONTAINER_OF would cast const away. at() keeps the result const. */
+static struct slots_file *file_of(const struct slots *s)
+{
+	return CONTAINER_OF((uintptr_t)s, struct slots_file, slots);
+}
+
+static uint64_t round_up(uint64_t n, uint64_t step)
+{
+	return (n + step - 1) / step * step;
+}
+
+static uint64_t offset_of(const struct slots_file *f, uint32_t slot)
+{
+	return HEADER_BYTES + slot * f->stride;
+}
+
+/* EFBIG: beyond what the process or the file system lets a file be. */
+static enum err err_from_write(int errnum)
+{
+	return errnum == EFBIG ? ERR_NO_SPACE : err_from_errno(errnum);
+}
+
+static enum err fault_errno(struct fault *reterr_fault, int errnum, const char *doing,
+			    const char *path)
+{
+	return fault_set(reterr_fault, err_from_write(errnum), "%s %s: %s", doing, path,
+			 strerror(errnum));
+}
+
+static enum err write_all(int fd, const void *data, size_t len, uint64_t offset)
+{
+	const uint8_t *p = data;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, p, len, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? err_from_write(errno) : ERR_IO;
+		p += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return ERR_NONE;
+}
+
+/* --- mapping and growth --- */
+
+/* Maps the file up to size over the reserved addresses; what is mapped already stays untouched. */
+static enum err map_up_to(struct slots_file *f, uint64_t size)
+{
+	uint64_t end = round_up(size, f->page);
+
+	if (end <= f->mapped)
+		return ERR_NONE;
+	if (end > f->reserved)
+		return ERR_NO_SPACE;
+	void *p = mmap(f->base + f->mapped, end - f->mapped, PROT_READ, MAP_SHARED | MAP_FIXED, f->fd,
+		       (off_t)f->mapped);
+	if (p == MAP_FAILED)
+		return err_from_errno(errno);
+	f->mapped = end;
+	return ERR_NONE;
+}
+
+static enum err grow(struct slots_file *f, uint64_t needed)
+{
+	uint64_t step = MIN(MAX(f->size, GROW_MIN), GROW_MAX);
+	uint64_t size = round_up(MAX(f->size + step, needed), HEADER_BYTES);
+	if (size > f->reserved)
+		size = needed;
+
+	int rc;
+	do
+		rc = posix_fallocate(f->fd, (off_t)f->size, (off_t)(size - f->size));
+	while (rc == EINTR);
+	enum err e = rc ? err_from_write(rc) : map_up_to(f, size);
+	if (e) {
+		/* Part of the step may have been allocated. Failing to give it back only wastes it. */
+		(void)!ftruncate(f->fd, (off_t)f->size);
+		return e;
+	}
+	f->size = size;
+	return ERR_NONE;
+}
+
+/* What the records can ever need, and no more than the disk could hold: address space is finite too, and
+ * there is a file for each vector of each shard. */
+static uint64_t reserve_wanted(const struct slots_file *f)
+{
+	struct statvfs disk;
+	uint64_t wanted = MIN(HEADER_BYTES + f->stride * UINT32_MAX, RESERVE_MAX);
+
+	if (fstatvfs(f->fd, &disk) == 0)
+		wanted = MIN(wanted, MAX((uint64_t)disk.f_blocks * disk.f_frsize, RESERVE_MIN));
+	return round_up(MAX(wanted, f->size), f->page);
+}
+
+static enum err reserve(struct slots_file *f, struct fault *reterr_fault)
+{
+	uint64_t bytes = reserve_wanted(f);
+
+	for (;;) {
+		void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (p != MAP_FAILED) {
+			f->base = p;
+			f->reserved = bytes;
+			return ERR_NONE;
+		}
+		if (bytes / 2 < MAX(RESERVE_MIN, f->size))
+			return fault_errno(reterr_fault, errno, "reserving addresses for", f->path);
+		bytes = round_up(bytes / 2, f->page);
+	}
+}
+
+/* --- operations --- */
+
+static enum err file_write(struct slots *s, uint32_t slot, const void *record)
+{
+	struct slots_file *f = file_of(s);
+	uint64_t offset = offset_of(f, slot);
+
+	if (f->sync_failed)
+		return ERR_IO;
+	if (offset + f->stride > f->size) {
+		enum err e = grow(f, offset + f->stride);
+		if (e)
+			return e;
+	}
+	f->dirty = true;
+	return write_all(f->fd, record, s->record_bytes, offset);
+}
+
+static enum err file_sync(struct slots *s, struct fault *reterr_fault)
+{
+	struct slots_file *f = file_of(s);
+
+	if (f->sync_failed)
+		return fault_set(reterr_fault, ERR_IO, "%s: an earlier sync failed", f->path);
+	if (!f->dirty)
+		return ERR_NONE;
+	if (fdatasync(f->fd) < 0) {
+		f->sync_failed = true;
+		return fault_errno(reterr_fault, errno, "syncing", f->path);
+	}
+	f->dirty = false;
+	return ERR_NONE;
+}
+
+static const void *file_at(const struct slots *s, uint32_t slot)
+{
+	const struct slots_file *f = file_of(s);
+
+	return f->base + offset_of(f, slot);
+}
+
+static void file_close(struct slots *s, bool remove)
+{
+	struct slots_file *f = file_of(s);
+
+	if (f->base)
+		munmap(f->base, f->reserved);
+	if (f->fd >= 0)
+		close(f->fd);
+	/* Nothing refers to its records any more; a file that stays behind is only litter. */
+	if (remove)
+		(void)unlink(f->path);
+	free(f->path);
+	free(s->free_list);
+	free(s->used);
+	free(f);
+}
+
+static const struct slots_ops file_ops = {
+	.write = file_write,
+	.sync = file_sync,
+	.at = file_at,
+	.close = file_close,
+};
+
+/* --- opening --- */
+
+static enum err sync_folder(const char *path, struct fault *reterr_fault)
+{
+	char *copy = strdup(path);
+	if (!copy)
+		return ERR_NO_MEMORY;
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum err e = ERR_NONE;
+	if (fd < 0 || fsync(fd) < 0)
+		e = fault_errno(reterr_fault, errno, "syncing the folder of", path);
+	if (fd >= 0)
+		close(fd);
+	free(copy);
+	return e;
+}
+
+static enum err write_header(int fd, uint32_t record_bytes)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(HEADER_BYTES);
+	static const uint8_t zeroes[HEADER_BYTES - HEADER_USED];
+
+	buf_append(&b, magic, sizeof(magic));
+	wire_put_u32(&b, FORMAT_VERSION);
+	wire_put_u32(&b, record_bytes);
+	if (!buf_err(&b))
+		wire_put_u64(&b, hash64(b.data, HEADER_HASHED, 0));
+	buf_append(&b, zeroes, sizeof(zeroes));
+	if (buf_err(&b))
+		return buf_err(&b);
+	return write_all(fd, b.data, b.len, 0);
+}
+
+/* Under another name first, so that the file is never there without its header. */
+static enum err create(struct slots_file *f, struct fault *reterr_fault)
+{
+	char *temporary;
+	if (asprintf(&temporary, "%s.new", f->path) < 0)
+		return ERR_NO_MEMORY;
+	f->fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	enum err e = ERR_NONE;
+	if (f->fd < 0)
+		e = fault_errno(reterr_fault, errno, "creating", temporary);
+	if (!e) {
+		e = write_header(f->fd, f->slots.record_bytes);
+		if (e)
+			fault_set(reterr_fault, e, "writing %s: %s", temporary, err_sentence(e));
+	}
+	if (!e && fsync(f->fd) < 0)
+		e = fault_errno(reterr_fault, errno, "syncing", temporary);
+	if (!e && rename(temporary, f->path) < 0)
+		e = fault_errno(reterr_fault, errno, "naming", f->path);
+	if (e)
+		(void)unlink(temporary);
+	free(temporary);
+	return e ? e : sync_folder(f->path, reterr_fault);
+}
+
+static enum err check_header(const struct slots_file *f, const uint8_t *header,
+			     struct fault *reterr_fault)
+{
+	struct wire_reader r = wire_reader_of(header, HEADER_USED);
+	struct bytes found = wire_take(&r, sizeof(magic));
+	uint32_t version = wire_u32(&r);
+	uint32_t record_bytes = wire_u32(&r);
+	uint64_t hash = wire_u64(&r);
+
+	if (memcmp(found.data, magic, sizeof(magic)) != 0)
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s is not a slot file", f->path);
+	if (hash != hash64(header, HEADER_HASHED, 0))
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s: its header is damaged", f->path);
+	if (version != FORMAT_VERSION)
+		return fault_set(reterr_fault, ERR_VERSION,
+				 "%s has format version %u; this program knows version %d", f->path,
+				 version, FORMAT_VERSION);
+	if (record_bytes != f->slots.record_bytes)
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s has records of %u bytes, not of %u", f->path,
+				 record_bytes, f->slots.record_bytes);
+	return ERR_NONE;
+}
+
+static enum err open_existing(struct slots_file *f, struct fault *reterr_fault)
+{
+	uint8_t header[HEADER_USED];
+	struct stat st;
+
+	if (fstat(f->fd, &st) < 0)
+		return fault_errno(reterr_fault, errno, "reading", f->path);
+	f->size = (uint64_t)st.st_size;
+	if (f->size < HEADER_BYTES)
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s is too short for a slot file", f->path);
+	ssize_t n = pread(f->fd, header, sizeof(header), 0);
+	if (n != (ssize_t)sizeof(header))
+		return fault_errno(reterr_fault, n < 0 ? errno : EIO, "reading", f->path);
+	return check_header(f, header, reterr_fault);
+}
+
+/* Every slot there is has to be told used or free before one is taken. */
+static enum err begin_marking(struct slots_file *f)
+{
+	uint64_t count = (f->size - HEADER_BYTES) / f->stride;
+
+	f->slots.high = (uint32_t)MIN(count, SLOT_NONE);
+	f->slots.used = calloc((size_t)f->slots.high / 64 + 1, sizeof(*f->slots.used));
+	return f->slots.used ? ERR_NONE : ERR_NO_MEMORY;
+}
+
+static enum err open_or_create(struct slots_file *f, struct fault *reterr_fault)
+{
+	f->fd = open(f->path, O_RDWR | O_CLOEXEC);
+	if (f->fd < 0 && errno != ENOENT)
+		return fault_errno(reterr_fault, errno, "opening", f->path);
+	if (f->fd < 0) {
+		f->size = HEADER_BYTES;
+		return create(f, reterr_fault);
+	}
+	return open_existing(f, reterr_fault);
+}
+
+static enum err open_file(struct slots_file *f, struct fault *reterr_fault)
+{
+	enum err e = open_or_create(f, reterr_fault);
+	if (!e)
+		e = reserve(f, reterr_fault);
+	if (!e) {
+		e = map_up_to(f, f->size);
+		if (!e)
+			e = begin_marking(f);
+		if (e)
+			fault_set(reterr_fault, e, "opening %s: %s", f->path, err_sentence(e));
+	}
+	return e;
+}
+
+enum err slots_file_open(const char *path, uint32_t record_bytes, struct slots **ret_slots,
+			 struct fault *reterr_fault)
+{
+	ASSERT(record_bytes > 0);
+	struct slots_file *f = calloc(1, sizeof(*f));
+	if (!f)
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "opening %s: out of memory", path);
+	f->slots.ops = &file_ops;
+	f->slots.record_bytes = record_bytes;
+	f->stride = round_up(record_bytes, RECORD_ALIGN);
+	f->page = (uint64_t)sysconf(_SC_PAGESIZE);
+	f->fd = -1;
+	f->path = strdup(path);
+	enum err e = f->path ? open_file(f, reterr_fault)
+			     : fault_set(reterr_fault, ERR_NO_MEMORY, "opening %s: out of memory", path);
+	if (e) {
+		file_close(&f->slots, false);
+		return e;
+	}
+	*ret_slots = &f->slots;
+	return ERR_NONE;
+}

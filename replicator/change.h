@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One op: what the log keeps, what messages carry, what every region applies. The formats are described at
+ * the top of change.c; both carry a version.
+ * In the log a dense vector is a reference to its slot; on the wire it is its values. The running hash is
+ * always taken over the wire form, so that it is the same in every region.
+ */
+#pragma once
+
+#include "index/catalog.h"
+
+enum op_kind {
+#define OP(name, number, word, class) OP_##name = (number),
+#include "replicator/op.def"
+#undef OP
+};
+
+const char *op_kind_name(enum op_kind k);
+
+#define SCOPE_FLEET 0
+#define SCOPES_MAX 16
+/* One op on the wire; the committer cuts greater requests into several ops. */
+#define OP_BYTES_TARGET (128u << 10)
+#define OP_BYTES_MAX (768u << 10)
+
+/* A place in a scope's history. */
+struct position {
+	uint64_t epoch;
+	uint64_t seq;
+};
+int position_compare(struct position a, struct position b);
+
+/* epoch = counter * 256 + region id (protocol: unique even after amnesia). */
+static inline uint64_t epoch_make(uint64_t counter, uint8_t region)
+{
+	return counter << 8 | region;
+}
+#define EPOCH_JUMP_MAX (1u << 16)
+
+/* One link of the history: the log of epoch ended at seq end. */
+struct epoch_end {
+	uint64_t epoch;
+	uint64_t end;
+};
+
+struct op_vector {
+	struct str name;
+	struct vector vector;   /* values may be NULL in an op read from the log: see slot */
+	uint32_t slot;          /* SLOT_NONE in an op from the wire */
+};
+
+struct op_point {
+	struct point_id id;
+	struct op_vector *vectors;
+	uint32_t vector_count;
+	struct value payload;   /* object, or no value */
+};
+
+struct op {
+	/* header: every op */
+	enum op_kind kind;
+	uint16_t scope;
+	uint64_t epoch;
+	uint64_t seq;
+	uint64_t hlc;
+	uint8_t region;                  /* who wrote it */
+	struct incarnation incarnation;  /* SCHEMA and DATA; for CREATE_COLLECTION: {hlc, region} of this op */
+	struct position needs;           /* fleet position that a DATA op of another scope needs; else zero */
+
+	/* UPSERT, UPDATE_VECTORS */
+	struct op_point *points;
+	uint32_t point_count;
+	/* DELETE, *_PAYLOAD, DELETE_VECTORS */
+	struct point_id *ids;
+	uint32_t id_count;
+	/* SET_PAYLOAD, OVERWRITE_PAYLOAD: an object. For SET_PAYLOAD a null member removes that key. */
+	struct value payload;
+	/* DELETE_PAYLOAD: top-level keys; DELETE_VECTORS: vector names */
+	struct str *keys;
+	uint32_t key_count;
+	/* CREATE_COLLECTION, ALIAS_*: name; UPDATE and CREATE: config */
+	struct str name;
+	struct collection_config config;
+	/* FIELD_INDEX_* (DROP: only the key) */
+	struct field_index_config field_index;
+	/* EPOCH_START: the whole chain before this epoch, oldest first */
+	struct epoch_end *chain;
+	uint32_t chain_count;
+	/* RELEASE: to whom (region id), and the seq that ends this epoch is this op's */
+	uint8_t target;
+	/* MARK */
+	uint64_t mark;
+};
+
+enum op_form { OP_FORM_WIRE = 1, OP_FORM_LOG = 2 };
+
+/* Wire form needs values in every dense vector, log form a slot. */
+MUST_USE enum err op_encode(const struct op *op, enum op_form form, struct buf *out);
+/* Checks everything: ERR_CORRUPT, ERR_VERSION. Views point into bytes or the arena. */
+MUST_USE enum err op_decode(struct bytes b, enum op_form form, struct arena *a, struct op *ret_op,
+			    struct fault *reterr_fault);
+/* The running hash after an op whose wire form is b, when the hash before it was prev (0 before the first op of
+ * the first epoch; it runs on from one epoch into the next, so that one number stands for all of the history). */
+uint64_t op_chain_hash(uint64_t prev, struct bytes wire_form);
+
+/* For DDL and its rows: the config in wire form. */
+void collection_config_put(struct buf *b, const struct collection_config *c);
+MUST_USE enum err collection_config_get(struct wire_reader *r, struct arena *a, struct collection_config *ret_config);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * THE door. Every change of this region's data goes through here: a client's write, a peer's op, a settled
+ * row. Merge, rows, Merkle leaf, op log and position are one transaction; what waits becomes one commit
+ * (group commit: up to COMMIT_WAIT_US or COMMIT_OPS_MAX ops).
+ *
+ *     slots written and synced -> transaction committed (synced) -> memory published -> writers told
+ *
+ * A failed sync or transaction is not retried: that write fails, nothing of it stays, and after an I/O
+ * error the region stops writing (committer_failed) until it is restarted.
+ * Thread: one, its own; the functions below say which may be called from elsewhere.
+ */
+#pragma once
+
+#include "base/queue.h"
+#include "replicator/history.h"
+#include "replicator/hlc.h"
+#include "replicator/oplog.h"
+
+#define COMMIT_OPS_MAX 1024
+#define COMMIT_BYTES_MAX (32u << 20)
+#define COMMIT_QUEUE_BYTES_MAX (256u << 20)
+
+/* One operation of a client's request: an op without its stamps, its collection by name, its points
+ * perhaps by filter. Everything it points at must live until done() is called. */
+struct intent {
+	enum op_kind kind;
+	struct str collection;           /* name or alias; resolved in the commit */
+	const struct filter *filter;     /* for kinds with ids: instead of ids */
+	struct op body;                  /* points, ids, payload, keys, name, config, field_index as the kind needs */
+	/* answers */
+	uint64_t op_number;              /* Qdrant's operation_id: of its last op */
+};
+
+/* How much a reply promises (design: acknowledgement levels). */
+enum ack_level { ACK_LOCAL, ACK_VISIBLE, ACK_STREAM, ACK_CONFIRMED };
+
+struct write {
+	struct queue_item item;
+	struct intent *intents;
+	uint32_t intent_count;
+	size_t bytes;                    /* weight in the queue */
+	enum ack_level ack;
+	uint64_t deadline_ns;            /* for levels above VISIBLE; 0: none */
+	/* Called once, on the committer's thread, when the level is reached or the write failed. */
+	void (*done)(struct write *w);
+	/* answers */
+	enum err err;
+	struct fault fault;
+	uint32_t intents_done;           /* those before the failed one stay */
+	struct position position;        /* of the last op written; {0,0}: nothing was */
+	enum ack_level reached;
+};
+
+struct committer;
+
+/* Asked in every transaction and again after its sync; ERR_NONE: this region may write in that epoch. */
+typedef enum err (*commit_may_write_fn)(void *ctx, uint16_t scope, uint64_t epoch, struct fault *reterr_fault);
+
+struct committer_options {
+	struct clock *clock;
+	struct store *store;
+	struct catalog *catalog;
+	uint8_t region;                  /* id; 0 when none is configured */
+	uint64_t hlc_offset_ms_max;
+	uint64_t log_bytes_max;          /* retention of the op log; trimmed beyond */
+	commit_may_write_fn may_write;   /* NULL: always */
+	/* After each commit, on the committer's thread; must not block. */
+	void (*on_commit)(void *ctx, struct position now);
+	void *ctx;
+};
+
+/* Reads position, history and log from the store, marks slots; starts no thread. */
+MUST_USE enum err committer_open(const struct committer_options *o, struct committer **ret_committer,
+				 struct fault *reterr_fault);
+void committer_close(struct committer *c);
+/* The thread; stop finishes what is queued. */
+MUST_USE enum err committer_start(struct committer *c);
+void committer_stop(struct committer *c);
+/* One turn by hand, for tests and the simulator: commits what is queued; true when something was. */
+bool committer_turn(struct committer *c, uint64_t wait_ms);
+
+/* From any thread. ERR_RATE_LIMITED when the queue is full: w stays the caller's, done is not called. */
+MUST_USE enum err committer_submit(struct committer *c, struct write *w);
+
+/* Begins a new epoch with this region as its writer (first start of the primary, each further start, after
+ * a release to it). From any thread; waits for the commit. */
+MUST_USE enum err committer_begin_epoch(struct committer *c, struct fault *reterr_fault);
+/* Writes `release` to region target as the last op of this epoch and never writes in it again. */
+MUST_USE enum err committer_release(struct committer *c, uint8_t target, struct position *ret_end,
+				    struct fault *reterr_fault);
+
+/* Ops of a peer, in wire form, consecutive, with the running hash after the last. They are applied by position: known
+ * ones are skipped, a hole is ERR_GAP, another hash ERR_FORK. From any thread; waits for the commit. */
+struct remote_batch {
+	struct bytes *ops;
+	uint32_t count;
+	uint16_t scope;
+	uint64_t chain_hash;
+};
+MUST_USE enum err committer_apply(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault);
+
+/* State, from any thread. */
+struct committer_state {
+	struct position position;
+	uint64_t chain_hash;
+	uint64_t epoch;              /* of the newest epoch-start */
+	uint8_t writer;              /* region id of that epoch's writer; 0 with region 0 */
+	bool released;               /* the epoch was ended by its writer */
+	uint8_t released_to;
+	bool failed;                 /* an I/O error stopped writing */
+	char failure[256];
+	uint64_t op_number;
+	uint64_t hlc;
+	uint64_t turns;              /* moves while the thread is alive: for the watchdog */
+};
+void committer_state(struct committer *c, struct committer_state *ret_state);
+/* Where an op lies in this region's history. */
+enum history_place committer_find(struct committer *c, struct position p);
+/* Waits until the position has reached p; ERR_TIMEOUT. Not for loop threads. */
+MUST_USE enum err committer_wait(struct committer *c, struct position p, uint64_t timeout_ms);
