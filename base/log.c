@@ -109,7 +109,8 @@ static size_t escape(uint8_t byte, char out[static 5])
 static void put_message(struct line *l, const char *message, bool cut)
 {
 	static const char more[] = "...";
-	const size_t room = sizeof(l->text) - sizeof(more); /* its zero byte is the end of the line */
+	const size_t room =
+		sizeof(l->text) - sizeof(more); /* its zero byte is the end of the line */
 	char out[5];
 
 	for (const char *p = message; *p; p++) {

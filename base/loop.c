@@ -44,7 +44,8 @@ struct loop {
 	struct loop_task *tasks_tail;
 
 	_Atomic uint64_t turns;
-	_Atomic uintptr_t thread; /* pthread_self() of the one in loop_run(), 0 when there is none */
+	_Atomic uintptr_t
+		thread; /* pthread_self() of the one in loop_run(), 0 when there is none */
 	atomic_bool stop;
 };
 
@@ -247,10 +248,12 @@ enum err loop_run(struct loop *l)
 		}
 		l->events_count = MAX(n, 0);
 		l->now_ns = clock_mono_ns(l->clock);
-		atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
 		serve_events(l);
 		fire_timers(l);
 		run_tasks(l);
+		/* At the end: whoever reads the count and then knocks can be sure that it moves once
+		 * more. Were it at the start, this turn could use up the knock uncounted. */
+		atomic_fetch_add_explicit(&l->turns, 1, memory_order_release);
 	}
 	atomic_store_explicit(&l->thread, 0, memory_order_relaxed);
 	return err;
@@ -349,7 +352,7 @@ uint64_t loop_now_ns(const struct loop *l)
 
 uint64_t loop_turns(const struct loop *l)
 {
-	return atomic_load_explicit(&l->turns, memory_order_relaxed);
+	return atomic_load_explicit(&l->turns, memory_order_acquire);
 }
 
 void loop_nudge(struct loop *l)

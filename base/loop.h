@@ -53,7 +53,8 @@ void loop_post(struct loop *l, struct loop_task *t);
 
 /* Time at the start of this turn. */
 uint64_t loop_now_ns(const struct loop *l);
-/* Turns taken so far; any thread. A watchdog that sees it stand still knows that the loop hangs. */
+/* Turns finished so far; any thread. A watchdog that sees it stand still after a nudge knows that the loop
+ * hangs. */
 uint64_t loop_turns(const struct loop *l);
 /* Makes an idle loop take a turn, so that loop_turns() moves; any thread. */
 void loop_nudge(struct loop *l);

@@ -15,7 +15,8 @@
 void panic_at(const char *file, int line, const char *what)
 {
 	char text[PANIC_LINE_MAX];
-	int len = snprintf(text, sizeof(text), "<0>panic place=%s:%d what=\"%s\"\n", file, line, what);
+	int len = snprintf(text, sizeof(text), "<0>panic place=%s:%d what=\"%s\"\n", file, line,
+			   what);
 
 	if (len >= (int)sizeof(text)) {
 		len = (int)sizeof(text) - 1;

@@ -27,15 +27,16 @@ struct each {
 	void (*fn)(void *ctx, unsigned i);
 	void *ctx;
 	unsigned n;
-	_Atomic uint64_t next;   /* the round that nobody has taken; may run past n */
-	unsigned helpers;        /* inside; under the pool's lock */
-	pthread_cond_t left;     /* helpers became 0 */
+	_Atomic uint64_t next; /* the round that nobody has taken; may run past n */
+	unsigned helpers;      /* inside; under the pool's lock */
+	pthread_cond_t left;   /* helpers became 0 */
 	struct each *prev_open;
 	struct each *next_open;
 };
 
 struct pool {
-	pthread_mutex_t lock; /* guards all down to ending, and the helpers and links of every struct each */
+	pthread_mutex_t
+		lock; /* guards all down to ending, and the helpers and links of every struct each */
 	pthread_cond_t work;
 	struct pool_task *head;
 	struct pool_task *tail;
@@ -221,8 +222,8 @@ uint64_t pool_longest_busy_ns(struct pool *p)
 	uint64_t oldest = UINT64_MAX;
 
 	for (unsigned i = 0; i < p->threads; i++) {
-		uint64_t since = atomic_load_explicit(&p->workers[i].busy_since_ns,
-						      memory_order_relaxed);
+		uint64_t since =
+			atomic_load_explicit(&p->workers[i].busy_since_ns, memory_order_relaxed);
 		if (since != 0)
 			oldest = MIN(oldest, since);
 	}

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/panic.h"
 
 /* Answers up to which a sorted array beats a heap. */
 #define SORTED_MAX 1024
@@ -108,11 +109,16 @@ bool hnsw_check(const struct hnsw *g, uint32_t upper_rows)
  * Scratches
  */
 
-void hnsw_scratches_init(struct hnsw_scratches *set, uint32_t count, uint32_t stride)
+struct hnsw_scratches *hnsw_scratches_new(uint32_t count, uint32_t stride)
 {
-	*set = (struct hnsw_scratches){ .count = count, .stride = stride };
+	struct hnsw_scratches *set = calloc(1, sizeof(*set));
+	if (!set)
+		return NULL;
+	set->count = count;
+	set->stride = stride;
 	/* A default mutex of glibc takes no resources: initialising it cannot fail. */
 	(void)pthread_mutex_init(&set->lock, NULL);
+	return set;
 }
 
 static void scratch_free(struct hnsw_scratch *s)
@@ -126,14 +132,17 @@ static void scratch_free(struct hnsw_scratch *s)
 	free(s);
 }
 
-void hnsw_scratches_release(struct hnsw_scratches *set)
+void hnsw_scratches_free(struct hnsw_scratches *set)
 {
+	if (!set)
+		return;
 	while (set->free_list) {
 		struct hnsw_scratch *s = set->free_list;
 		set->free_list = s->next;
 		scratch_free(s);
 	}
 	(void)pthread_mutex_destroy(&set->lock);
+	free(set);
 }
 
 static struct hnsw_scratch *scratch_new(const struct hnsw_scratches *set)
@@ -454,6 +463,7 @@ static enum err search_heaps(const struct hnsw *g, const struct code_query *q, c
 enum err hnsw_search(const struct hnsw *g, const struct code_query *q, const struct hnsw_walk *w,
 		     struct hnsw_scratch *s)
 {
+	ASSERT(w->ef > 0);
 	bool sorted = !w->accept && w->ef <= SORTED_MAX;
 	enum err e = hnsw_walk_begin(s, sorted ? w->ef : MAX(w->ef, (uint32_t)DESCENT_MAX));
 	if (e || g->count == 0)

@@ -91,8 +91,9 @@ struct hnsw_scratches {
 	uint32_t count;               /* nodes of the graph */
 	uint32_t stride;              /* of its codes */
 };
-void hnsw_scratches_init(struct hnsw_scratches *set, uint32_t count, uint32_t stride);
-void hnsw_scratches_release(struct hnsw_scratches *set);
+/* NULL: no memory. */
+MUST_USE struct hnsw_scratches *hnsw_scratches_new(uint32_t count, uint32_t stride);
+void hnsw_scratches_free(struct hnsw_scratches *set);
 /* NULL: no memory. */
 MUST_USE struct hnsw_scratch *hnsw_scratch_take(struct hnsw_scratches *set);
 void hnsw_scratch_give(struct hnsw_scratches *set, struct hnsw_scratch *s);

@@ -2,7 +2,7 @@
 /*
  * A B+tree. Leaves are chained, hold 64 entries of 20 bytes and say how many of them are numbers (which come
  * before all UUIDs), so that no entry carries its kind. Ids that come in ascending order fill leaves to the
- * last entry, as a split at the right edge moves one entry only.
+ * last entry, as a split at the right edge moves none.
  *
  * Full nodes are split on the way down, so an insertion that runs out of memory leaves a sound tree. Inner
  * nodes but the root have at least INNER_MIN children; leaves may be emptier, but two neighbours under one parent
@@ -220,10 +220,10 @@ static bool split_leaf(struct inner *parent, uint32_t at, struct point_id id)
 {
 	struct leaf *l = parent->children[at];
 	bool right_edge = !l->next && point_id_compare(leaf_id(l, l->count - 1u), id) < 0;
-	struct leaf *right = leaf_split(l, right_edge ? LEAF_MAX - 1 : LEAF_MAX / 2);
+	struct leaf *right = leaf_split(l, right_edge ? LEAF_MAX : LEAF_MAX / 2);
 	if (!right)
 		return false;
-	inner_insert(parent, at + 1, leaf_id(right, 0), right);
+	inner_insert(parent, at + 1, right_edge ? id : leaf_id(right, 0), right);
 	return true;
 }
 

@@ -13,6 +13,9 @@
 #include "index/store.h"
 
 #define MERKLE_BITS_DEFAULT 14
+#define MERKLE_BITS_MIN 8   /* one block */
+#define MERKLE_BITS_MAX 20  /* 24 MiB */
+#define MERKLE_PREFIX_MAX 64 /* bytes */
 
 struct merkle_leaf {
 	uint64_t lo, hi;   /* sums of the digests' halves, modulo 2^64 */
@@ -21,6 +24,7 @@ struct merkle_leaf {
 
 struct merkle;
 
+/* ERR_BAD_INPUT when bits are out of bounds. */
 MUST_USE enum err merkle_new(unsigned bits, struct merkle **ret_tree);
 void merkle_free(struct merkle *m);
 MUST_USE enum err merkle_copy(const struct merkle *m, struct merkle **ret_copy);
@@ -36,6 +40,10 @@ struct hash128 merkle_block(const struct merkle *m, uint32_t block);
 uint32_t merkle_block_count(const struct merkle *m);
 struct hash128 merkle_root(const struct merkle *m);
 
-/* Stores the blocks that changed since the last save under prefix; load reads them back (ERR_NOT_FOUND: none). */
+/* Stores the blocks that changed since the last save under prefix; load reads them back (ERR_NOT_FOUND: none;
+ * ERR_CORRUPT: damaged, or of a tree with other bits; the tree stays as it was). Nothing else may be stored in
+ * STORE_MERKLE under a key that begins with prefix. */
 MUST_USE enum err merkle_save(struct merkle *m, struct store *s, struct store_txn *t, struct bytes prefix);
 MUST_USE enum err merkle_load(struct merkle *m, struct store *s, struct store_txn *t, struct bytes prefix);
+/* The transaction of a save was abandoned: the next save stores every block. */
+void merkle_save_undone(struct merkle *m);

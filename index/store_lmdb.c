@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FORMAT_VERSION 1
@@ -35,6 +36,7 @@
 #define FORMAT_MAGIC_BYTES 8
 #define LOCK_FILE "isthmus.lock"
 #define FREE_DBI 0 /* LMDB's own list of free pages */
+#define PROBE_BYTES ((off_t)1 << 20)
 
 static const char format_magic[FORMAT_MAGIC_BYTES] = "ISTHMUS";
 
@@ -176,6 +178,19 @@ static void lmdb_abort(struct store_txn *t)
 	free(t);
 }
 
+/* Can the file not grow? Tried, and taken back; pages behind those in use mean nothing to LMDB. */
+static bool disk_is_full(struct store_lmdb *m)
+{
+	mdb_filehandle_t fd;
+	struct stat st;
+
+	if (mdb_env_get_fd(m->env, &fd) || fstat(fd, &st) < 0)
+		return false;
+	int rc = posix_fallocate(fd, st.st_size, PROBE_BYTES);
+	(void)!ftruncate(fd, st.st_size);
+	return rc != 0 && err_from_lmdb(rc) == ERR_NO_SPACE;
+}
+
 static enum err lmdb_commit(struct store_txn *t, struct fault *reterr_fault)
 {
 	struct store_lmdb *m = t->store;
@@ -189,6 +204,9 @@ static enum err lmdb_commit(struct store_txn *t, struct fault *reterr_fault)
 	ASSERT(t->cursors == 0);
 	int rc = mdb_txn_commit(t->txn);
 	free(t);
+	/* A write that the disk took only half of is EIO to LMDB; the reason shows at the next one. */
+	if (rc == EIO && disk_is_full(m))
+		rc = ENOSPC;
 	enum err e = err_from_lmdb(rc);
 	if (!e)
 		return ERR_NONE;

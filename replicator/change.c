@@ -51,14 +51,15 @@
  */
 #include "replicator/change.h"
 
-#include <string.h>
-
 #include "base/hash.h"
 #include "base/panic.h"
+#include "index/order.h"
 #include "replicator/history.h"
 
 #define OP_VERSION 1
 #define CONFIG_VERSION 1
+/* The log form has a byte more for each vector that stays in line. */
+#define OP_LOG_BYTES_MAX (2 * OP_BYTES_MAX)
 #define CLIENT_CONFIG_BYTES_MAX (256u << 10)
 
 enum { VECTOR_INLINE = 0, VECTOR_IN_SLOT = 1 };
@@ -87,6 +88,15 @@ static enum op_class class_of(unsigned kind)
 	default:
 		return CLASS_UNKNOWN;
 	}
+}
+
+int position_compare(struct position a, struct position b)
+{
+	if (a.epoch != b.epoch)
+		return a.epoch < b.epoch ? -1 : 1;
+	if (a.seq != b.seq)
+		return a.seq < b.seq ? -1 : 1;
+	return 0;
 }
 
 uint64_t op_chain_hash(uint64_t prev, struct bytes wire_form)
@@ -150,14 +160,6 @@ static uint32_t get_count(struct wire_reader *r, uint32_t max)
 	if (count > wire_left(r))
 		wire_fail(r);
 	return r->err ? 0 : count;
-}
-
-static int str_compare(struct str a, struct str b)
-{
-	size_t len = MIN(a.len, b.len);
-	int order = len > 0 ? memcmp(a.data, b.data, len) : 0;
-
-	return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
 static struct vector_config vector_config_get(struct wire_reader *r)
@@ -542,7 +544,7 @@ enum err op_decode(struct bytes b, enum op_form form, struct arena *a, struct op
 	uint8_t version = wire_u8(&o.r);
 	uint8_t kind = wire_u8(&o.r);
 
-	if (o.r.err || b.len > OP_BYTES_MAX)
+	if (o.r.err || b.len > (form == OP_FORM_LOG ? OP_LOG_BYTES_MAX : OP_BYTES_MAX))
 		return fault_set(reterr_fault, ERR_CORRUPT, "an op of %zu bytes", b.len);
 	if (version != OP_VERSION || class_of(kind) == CLASS_UNKNOWN)
 		return fault_set(reterr_fault, ERR_VERSION,

@@ -20,6 +20,8 @@
 #define COMMIT_OPS_MAX 1024
 #define COMMIT_BYTES_MAX (32u << 20)
 #define COMMIT_QUEUE_BYTES_MAX (256u << 20)
+/* Writes that are committed and wait for a level above ACK_VISIBLE; beyond it they are told so at once. */
+#define COMMIT_WAITING_MAX 65536
 
 /* One operation of a client's request: an op without its stamps, its collection by name, its points
  * perhaps by filter. Everything it points at must live until done() is called. */
@@ -62,15 +64,21 @@ struct committer_options {
 	struct store *store;
 	struct catalog *catalog;
 	uint8_t region;                  /* id; 0 when none is configured */
-	uint64_t hlc_offset_ms_max;
-	uint64_t log_bytes_max;          /* retention of the op log; trimmed beyond */
+	uint64_t hlc_offset_ms_max;      /* 0: HLC_OFFSET_MS_MAX_DEFAULT */
+	uint64_t log_bytes_max;          /* retention of the op log; trimmed beyond. 0: never */
 	commit_may_write_fn may_write;   /* NULL: always */
 	/* After each commit, on the committer's thread; must not block. */
 	void (*on_commit)(void *ctx, struct position now);
+	/* Up to which position the log may be trimmed: what every peer that counts holds. NULL: all that is committed. */
+	struct position (*trim_floor)(void *ctx);
+	/* What a committed position has reached; asked after each commit and each committer_wake. NULL: the
+	 * region is alone, and what it committed is confirmed. */
+	enum ack_level (*level)(void *ctx, struct position p);
 	void *ctx;
 };
 
-/* Reads position, history and log from the store, marks slots; starts no thread. */
+/* Reads position, history and log from the store, marks the log's slots in the catalog; starts no thread. Next comes
+ * catalog_start(), which frees the slots that nobody marked; nothing may be submitted before. */
 MUST_USE enum err committer_open(const struct committer_options *o, struct committer **ret_committer,
 				 struct fault *reterr_fault);
 void committer_close(struct committer *c);
@@ -82,16 +90,20 @@ bool committer_turn(struct committer *c, uint64_t wait_ms);
 
 /* From any thread. ERR_RATE_LIMITED when the queue is full: w stays the caller's, done is not called. */
 MUST_USE enum err committer_submit(struct committer *c, struct write *w);
+/* The answer of options.level may have changed. From any thread. */
+void committer_wake(struct committer *c);
 
 /* Begins a new epoch with this region as its writer (first start of the primary, each further start, after
- * a release to it). From any thread; waits for the commit. */
+ * a release to it). Whether this region may is the caller's to know; only may_write is asked, with the new
+ * epoch. From any thread but the committer's; waits for the commit (without committer_start: turns by itself). */
 MUST_USE enum err committer_begin_epoch(struct committer *c, struct fault *reterr_fault);
 /* Writes `release` to region target as the last op of this epoch and never writes in it again. */
 MUST_USE enum err committer_release(struct committer *c, uint8_t target, struct position *ret_end,
 				    struct fault *reterr_fault);
 
-/* Ops of a peer, in wire form, consecutive, with the running hash after the last. They are applied by position: known
- * ones are skipped, a hole is ERR_GAP, another hash ERR_FORK. From any thread; waits for the commit. */
+/* Ops of a peer, in wire form, consecutive (also from one epoch into the next), with the running hash after the
+ * last. They are applied by position: known ones are skipped, a hole is ERR_GAP, another hash ERR_FORK; nothing is
+ * applied before the hash was found right. From any thread but the committer's; waits for the commit. */
 struct remote_batch {
 	struct bytes *ops;
 	uint32_t count;
@@ -113,6 +125,10 @@ struct committer_state {
 	uint64_t op_number;
 	uint64_t hlc;
 	uint64_t turns;              /* moves while the thread is alive: for the watchdog */
+	uint8_t store_id[16];        /* random, of this store */
+	uint64_t boots;              /* how often the store was opened */
+	uint64_t log_ops;            /* held */
+	uint64_t log_bytes;
 };
 void committer_state(struct committer *c, struct committer_state *ret_state);
 /* Where an op lies in this region's history. */

@@ -21,3 +21,5 @@ struct conflict {
 /* Newest first, at most limit, in the arena. */
 MUST_USE enum err conflict_list(struct store *s, struct store_txn *t, struct incarnation collection, uint32_t limit,
 				struct arena *a, struct conflict **ret_items, uint32_t *ret_count);
+/* All of a collection that is dropped. */
+MUST_USE enum err conflict_drop(struct store *s, struct store_txn *t, struct incarnation collection);

@@ -13,22 +13,13 @@
  */
 #include "replicator/history.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
-
 #define HISTORY_VERSION 1
 #define HISTORY_BYTES_MAX (HISTORY_EPOCHS_MAX * 20u + 64)
-
-int position_compare(struct position a, struct position b)
-{
-	if (a.epoch != b.epoch)
-		return a.epoch < b.epoch ? -1 : 1;
-	if (a.seq != b.seq)
-		return a.seq < b.seq ? -1 : 1;
-	return 0;
-}
 
 void history_init(struct history *h)
 {

@@ -9,11 +9,13 @@
 #include "replicator/change.h"
 
 /* Appends in log form with the running hash after it. */
-MUST_USE enum err oplog_append(struct store *s, struct store_txn *t, const struct op *op, uint64_t chain_hash);
+MUST_USE enum err oplog_append(struct store *s, struct store_txn *t, const struct op *op, uint64_t chain_hash,
+			       uint64_t *ret_bytes);
 
 struct oplog_entry {
 	struct op op;
 	uint64_t chain_hash;
+	/* What keeping the op costs at most: its record, and the vectors in slots that only the log may hold. */
 	uint64_t record_bytes;
 };
 MUST_USE enum err oplog_get(struct store *s, struct store_txn *t, uint16_t scope, struct position p, struct arena *a,
@@ -24,10 +26,35 @@ MUST_USE enum err oplog_next(struct store *s, struct store_txn *t, uint16_t scop
 /* Oldest and newest position held; ERR_NOT_FOUND when the log is empty. */
 MUST_USE enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t scope, struct position *ret_oldest,
 			       struct position *ret_newest);
-/* Turns an op from the log into its wire form: fills in the values of its dense vectors from the slots. */
+/* Turns an op from the log into its wire form: fills in the values of its dense vectors from the slots. ERR_NOT_FOUND
+ * when its collection was dropped. A slot may be used again once its op was trimmed: who reads outside the committer
+ * fills and encodes first, then looks, in a new transaction, whether the oldest op held (oplog_bounds) is still not
+ * after this one; else the values are not this op's. */
 MUST_USE enum err oplog_fill(struct catalog *c, struct op *op);
-/* Every slot that the log refers to, to the catalog (at start). *ret_ops counts the ops. */
-MUST_USE enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops, struct fault *reterr_fault);
-/* Removes ops up to and including `upto`, at most ops_max of them, freeing slots that no row holds. */
-MUST_USE enum err oplog_trim(struct store *s, struct store_txn *t, struct catalog *c, uint16_t scope,
-			     struct position upto, uint32_t ops_max, uint32_t *ret_removed);
+/* Every slot that the log refers to, to the catalog (at start). *ret_ops and *ret_bytes sum up the log. */
+MUST_USE enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops, uint64_t *ret_bytes,
+				   struct fault *reterr_fault);
+
+/* A slot that nothing durable refers to once the transaction is committed; only then is it to be freed. */
+struct oplog_slot {
+	struct incarnation collection;
+	uint32_t shard;
+	struct str vector_name;
+	uint32_t slot;
+};
+
+struct oplog_trimming {
+	/* asked */
+	uint16_t scope;
+	struct position upto;        /* ops up to and including it */
+	uint32_t ops_max;
+	uint64_t bytes_enough;       /* stops when so many bytes are gone */
+	/* answered */
+	uint32_t ops;
+	uint64_t bytes;
+	struct oplog_slot *slots;    /* in the arena */
+	uint32_t slot_count;
+};
+/* Removes the oldest ops, and says which of their slots no row holds. */
+MUST_USE enum err oplog_trim(struct store *s, struct store_txn *t, struct catalog *c, struct arena *a,
+			     struct oplog_trimming *trimming, struct fault *reterr_fault);

@@ -9,9 +9,9 @@
  */
 #include "replicator/session.h"
 
-#include <string.h>
-
 #include "base/panic.h"
+
+#include <string.h>
 
 #define SESSION_VERSION 1
 #define SESSION_BYTES_MAX 384

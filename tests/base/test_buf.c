@@ -16,6 +16,12 @@ const char *__asan_default_options(void)
 	return "allocator_may_return_null=1";
 }
 
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 START_TEST(append_beyond_the_maximum_is_refused_and_sticks)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(4);

@@ -12,8 +12,8 @@
 START_TEST(number_outside_the_enum_is_an_internal_error)
 {
 	ck_assert_str_eq(err_name((enum err)(ERR_COUNT + 7)), "INTERNAL");
-	ck_assert_str_eq(err_name((enum err)-1), "INTERNAL");
-	ck_assert_int_eq(err_http_status((enum err)-1), 500);
+	ck_assert_str_eq(err_name((enum err) - 1), "INTERNAL");
+	ck_assert_int_eq(err_http_status((enum err) - 1), 500);
 }
 END_TEST
 
@@ -59,12 +59,18 @@ START_TEST(errno_is_translated)
 		int errnum;
 		enum err err;
 	} rows[] = {
-		{ 0, ERR_IO },		       { EIO, ERR_IO },
-		{ EACCES, ERR_IO },	       { 123456, ERR_IO },
-		{ ENOMEM, ERR_NO_MEMORY },     { ENOSPC, ERR_NO_SPACE },
-		{ EDQUOT, ERR_NO_SPACE },      { ENOENT, ERR_NOT_FOUND },
-		{ EEXIST, ERR_ALREADY_EXISTS },	{ ETIMEDOUT, ERR_TIMEOUT },
-		{ ECONNREFUSED, ERR_UNAVAILABLE }, { EFBIG, ERR_TOO_LARGE },
+		{ 0, ERR_IO },
+		{ EIO, ERR_IO },
+		{ EACCES, ERR_IO },
+		{ 123456, ERR_IO },
+		{ ENOMEM, ERR_NO_MEMORY },
+		{ ENOSPC, ERR_NO_SPACE },
+		{ EDQUOT, ERR_NO_SPACE },
+		{ ENOENT, ERR_NOT_FOUND },
+		{ EEXIST, ERR_ALREADY_EXISTS },
+		{ ETIMEDOUT, ERR_TIMEOUT },
+		{ ECONNREFUSED, ERR_UNAVAILABLE },
+		{ EFBIG, ERR_TOO_LARGE },
 		{ ECANCELED, ERR_CANCELLED },
 	};
 	for (size_t i = 0; i < LEN(rows); i++)

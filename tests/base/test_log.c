@@ -6,6 +6,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,8 +139,11 @@ START_TEST(long_line_is_cut_between_characters_in_one_write)
 }
 END_TEST
 
-START_TEST(errno_survives)
+START_TEST(errno_survives_a_log_that_cannot_be_written)
 {
+	int full = open("/dev/full", O_WRONLY);
+	ck_assert_int_ge(dup2(full, STDERR_FILENO), 0);
+	(void)close(full);
 	errno = EBADMSG;
 	log_info("x");
 	ck_assert_int_eq(errno, EBADMSG);
@@ -184,7 +188,7 @@ int main(void)
 	tcase_add_test(t, journal_gets_priorities);
 	tcase_add_test(t, others_get_time_and_level);
 	tcase_add_test(t, long_line_is_cut_between_characters_in_one_write);
-	tcase_add_test(t, errno_survives);
+	tcase_add_test(t, errno_survives_a_log_that_cannot_be_written);
 	tcase_add_test(t, threads_do_not_mix_their_lines);
 	suite_add_tcase(s, t);
 

@@ -85,7 +85,8 @@ START_TEST(walk_meets_everything_once)
 	char text[16];
 	for (unsigned i = 0; i < LEN(met); i++) {
 		int n = snprintf(text, sizeof(text), "key %u", i);
-		ck_assert_int_eq(map_put(&m, (struct str){ text, (size_t)n }, &met[i], NULL), ERR_NONE);
+		ck_assert_int_eq(map_put(&m, (struct str){ text, (size_t)n }, &met[i], NULL),
+				 ERR_NONE);
 	}
 	size_t cursor = 0;
 	struct str key;

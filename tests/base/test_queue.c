@@ -58,6 +58,17 @@ START_TEST(empty_queue_takes_one_item_of_any_weight)
 }
 END_TEST
 
+START_TEST(items_without_weight_do_not_escape_the_bound)
+{
+	CLEANUP(queue_release) struct queue q;
+	struct queue_item items[3];
+	ck_assert_int_eq(queue_init(&q, 2), ERR_NONE);
+	ck_assert_int_eq(queue_push(&q, &items[0], 0), ERR_NONE);
+	ck_assert_int_eq(queue_push(&q, &items[1], 0), ERR_NONE);
+	ck_assert_int_eq(queue_push(&q, &items[2], 0), ERR_RATE_LIMITED);
+}
+END_TEST
+
 START_TEST(items_come_oldest_first)
 {
 	CLEANUP(queue_release) struct queue q;
@@ -174,6 +185,7 @@ int main(void)
 	tcase_add_test(t, full_queue_refuses);
 	tcase_add_test(t, closed_queue_refuses_and_gives_what_it_has);
 	tcase_add_test(t, empty_queue_takes_one_item_of_any_weight);
+	tcase_add_test(t, items_without_weight_do_not_escape_the_bound);
 	tcase_add_test(t, items_come_oldest_first);
 	tcase_add_test(t, wait_ends_when_nothing_comes);
 	tcase_add_test(t, close_wakes_the_taker);

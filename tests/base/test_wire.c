@@ -11,17 +11,17 @@
 
 /* One of each, and how it must look. */
 static const uint8_t all_fields[] = {
-	0x01,						 /* u8 */
-	0x02, 0x01,					 /* u16 */
-	0x04, 0x03, 0x02, 0x01,				 /* u32 */
-	0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01,	 /* u64 */
-	0x01, 0x02,					 /* u16_be */
-	0x01, 0x02, 0x03, 0x04,				 /* u32_be */
-	0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,	 /* u64_be */
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xF8, 0xBF,	 /* f64 -1.5 */
-	0xAC, 0x02,					 /* varint 300 */
-	0x03, 'a',  'b',  'c',				 /* bytes */
-	0x02, 'x',  'y',				 /* str */
+	0x01,                                           /* u8 */
+	0x02, 0x01,                                     /* u16 */
+	0x04, 0x03, 0x02, 0x01,                         /* u32 */
+	0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, /* u64 */
+	0x01, 0x02,                                     /* u16_be */
+	0x01, 0x02, 0x03, 0x04,                         /* u32_be */
+	0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, /* u64_be */
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xF8, 0xBF, /* f64 -1.5 */
+	0xAC, 0x02,                                     /* varint 300 */
+	0x03, 'a',  'b',  'c',                          /* bytes */
+	0x02, 'x',  'y',                                /* str */
 };
 
 /* Reads all_fields; says whether every value was right. */
@@ -113,8 +113,12 @@ START_TEST(length_beyond_the_input_is_refused)
 		const char *bytes;
 		size_t len;
 	} rows[] = {
-		{ "\x04" "abc", 4 },
-		{ "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01" "abc", 13 },
+		{ "\x04"
+		  "abc",
+		  4 },
+		{ "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"
+		  "abc",
+		  13 },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct wire_reader r = wire_reader_of(rows[i].bytes, rows[i].len);
@@ -161,9 +165,15 @@ START_TEST(varints_keep_their_value_at_every_width)
 		uint64_t v;
 		size_t len;
 	} rows[] = {
-		{ 0, 1 },	      { 1, 1 },		       { 127, 1 },
-		{ 128, 2 },	      { 16383, 2 },	       { 16384, 3 },
-		{ UINT32_MAX, 5 },    { UINT64_MAX >> 1, 9 },  { (UINT64_MAX >> 1) + 1, 10 },
+		{ 0, 1 },
+		{ 1, 1 },
+		{ 127, 1 },
+		{ 128, 2 },
+		{ 16383, 2 },
+		{ 16384, 3 },
+		{ UINT32_MAX, 5 },
+		{ UINT64_MAX >> 1, 9 },
+		{ (UINT64_MAX >> 1) + 1, 10 },
 		{ UINT64_MAX, 10 },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {

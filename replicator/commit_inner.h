@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the committer share; nobody else includes this.
+ *   commit.c        the thread, the queue, the batch of writes, epochs
+ *   commit_local.c  a client's intents: what only the commit can judge, and cutting into ops
+ *   commit_apply.c  the transaction: ops into rows, log and position; the ops of peers
+ *   commit_meta.c   the records that say where the region stands
+ */
+#pragma once
+
+#include "replicator/commit.h"
+
+#define META_STORE_ID_BYTES 16
+/* Memory of one intent (ids that a filter found), one op, one row. */
+#define INTENT_ARENA_BYTES_MAX ((size_t)1 << 30)
+#define OP_ARENA_BYTES_MAX ((size_t)128 << 20)
+#define ROW_ARENA_BYTES_MAX ((size_t)64 << 20)
+
+/* Where the region stands. */
+struct place {
+	struct position position;
+	uint64_t chain_hash;
+	bool released;
+	uint8_t released_to;
+	uint64_t hlc;             /* greatest stamp of this clock, as stored */
+	/* the log that is held; not stored, it follows from the log */
+	uint64_t log_ops;
+	uint64_t log_bytes;
+	struct stamp oldest;      /* of its first op */
+};
+
+/* The open transaction, if any, and what it makes of the place. */
+struct commit_txn {
+	struct store_txn *store;  /* NULL: none is open */
+	struct place place;
+	struct history history;   /* when it has a new one */
+	bool has_history;
+	bool local;               /* has ops of this region's clients */
+	uint32_t ops;
+	size_t bytes;
+	struct arena arena;       /* the names below */
+	struct oplog_slot *freed; /* heap; slots to free once it is committed */
+	uint32_t freed_count, freed_cap;
+};
+
+/* A write that takes part in the open transaction, and where it stood before. */
+struct taking {
+	struct write *write;
+	uint32_t intents_done;
+	struct position position;
+};
+
+struct waiting {
+	struct write *write;
+	struct position position;
+};
+
+struct committer {
+	struct committer_options o;
+	struct queue queue;
+	pthread_t thread;
+	bool running;             /* the thread was started */
+	bool stopped;
+
+	/* the committer's alone */
+	struct hlc hlc;
+	struct place place;       /* as committed */
+	struct commit_txn txn;
+	bool writing;             /* this object began the open epoch and has not released it */
+	struct taking *takings;   /* COMMIT_OPS_MAX */
+	uint32_t taking_count;
+	struct taking *again;     /* COMMIT_OPS_MAX; while a failed batch is tried one by one */
+	struct waiting *waiting;
+	uint32_t waiting_count, waiting_cap;
+	struct buf wire;          /* one op */
+	uint8_t store_id[META_STORE_ID_BYTES];
+	uint64_t boots;
+	struct metric_series *ops_metric; /* of the region ops_region */
+	int ops_region;
+
+	struct write *wake;       /* the queue's wake-up call */
+	atomic_bool waking;       /* it is in the queue */
+
+	pthread_mutex_t state_lock;   /* guards the following, written by the committer only */
+	pthread_cond_t changed;       /* position moved, a job was finished */
+	struct committer_state state;
+	struct history history;       /* read by the committer without the lock */
+};
+
+/* --- commit_meta.c --- */
+/* Reads (or makes) the store's id, counts the boot, reads place and history. */
+MUST_USE enum err commit_meta_open(struct committer *c, struct fault *reterr_fault);
+/* Into the open transaction. */
+MUST_USE enum err commit_meta_save(struct committer *c);
+
+/* --- commit_apply.c --- */
+/* Opens a transaction unless one is open. */
+MUST_USE enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault);
+/* One op, whole: rows or catalogue, log, running hash, position. wire.data == NULL: encoded here. After an error the
+ * transaction has to be abandoned. */
+MUST_USE enum err commit_txn_apply(struct committer *c, struct op *op, struct bytes wire,
+				   struct fault *reterr_fault);
+/* Durable, visible and stated on return; on failure the transaction is gone and nothing of it stays. */
+MUST_USE enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault);
+void commit_txn_abandon(struct committer *c);
+/* Fills in an op's place in the log and its stamp. */
+MUST_USE enum err commit_stamp(struct committer *c, struct op *op, struct fault *reterr_fault);
+/* What is pending must have been committed. */
+MUST_USE enum err commit_remote(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault);
+/* The history as the open transaction has it. */
+const struct history *commit_history(const struct committer *c);
+/* An I/O error: nothing more is written. */
+void commit_fail(struct committer *c, const struct fault *f);
+/* May another try succeed, with other writes or with more space? Else writing ends. */
+bool commit_err_is_passing(enum err err);
+/* Does the op want a transaction of its own? */
+bool commit_is_alone(enum op_kind kind);
+
+/* --- commit_local.c --- */
+/* Has everything before it to be committed first? */
+bool commit_intent_is_alone(const struct intent *in);
+/* Adds the intent to the open transaction. *ret_dirty: the transaction has to be abandoned. */
+MUST_USE enum err commit_intent(struct committer *c, struct write *w, struct intent *in, bool *ret_dirty,
+				struct fault *reterr_fault);

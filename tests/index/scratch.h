@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the tests of index/ share: a folder of their own, and numbers that a seed decides.
+ */
+#pragma once
+
+#include <check.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct scratch {
+	char dir[PATH_MAX / 2];
+	char path[PATH_MAX];  /* of the last scratch_path() */
+};
+
+static inline void scratch_new(struct scratch *s)
+{
+	const char *parent = getenv("TMPDIR");
+
+	snprintf(s->dir, sizeof(s->dir), "%s/isthmus-test-XXXXXX", parent && *parent ? parent : "/tmp");
+	ck_assert_msg(mkdtemp(s->dir), "cannot make a folder in %s", parent ? parent : "/tmp");
+}
+
+static inline const char *scratch_path(struct scratch *s, const char *name)
+{
+	snprintf(s->path, sizeof(s->path), "%s/%s", s->dir, name);
+	return s->path;
+}
+
+static inline int scratch_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static inline void scratch_remove(struct scratch *s)
+{
+	ck_assert_int_eq(nftw(s->dir, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* xorshift64*; *state is the seed, not zero. */
+static inline uint64_t scratch_random(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * 0x2545F4914F6CDD1Du;
+}

@@ -1,0 +1,918 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stores: one suite that both have to pass, then what is LMDB's or the memory's alone.
+ */
+#include "index/store.h"
+
+#include "base/map.h"
+#include "index/order.h"
+#include "tests/index/scratch.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define MAP_BYTES ((uint64_t)64 << 20)
+
+enum { STORE_OF_MEMORY, STORE_OF_LMDB, STORES };
+
+struct bed {
+	struct scratch scratch;
+	struct store *store;
+	const struct store_ops *ops;
+};
+
+static void bed_open_lmdb(struct bed *b)
+{
+	struct fault fault = { .err = ERR_NONE };
+	enum err e = store_lmdb_open(b->scratch.dir, MAP_BYTES, &b->store, &fault);
+	ck_assert_msg(!e, "%s", fault_text(&fault));
+	b->ops = b->store->ops;
+}
+
+static struct bed bed_new(int which)
+{
+	struct bed b;
+
+	scratch_new(&b.scratch);
+	if (which == STORE_OF_LMDB) {
+		bed_open_lmdb(&b);
+	} else {
+		ck_assert_int_eq(store_mem_new(&b.store), ERR_NONE);
+		b.ops = b.store->ops;
+	}
+	return b;
+}
+
+static void bed_free(struct bed *b)
+{
+	b->ops->close(b->store);
+	scratch_remove(&b->scratch);
+}
+
+static struct bytes text(const char *s)
+{
+	return (struct bytes){ .data = (const uint8_t *)s, .len = strlen(s) };
+}
+
+static struct store_txn *begin(struct bed *b, bool write)
+{
+	struct store_txn *t;
+	ck_assert_int_eq(b->ops->begin(b->store, write, &t), ERR_NONE);
+	return t;
+}
+
+static void commit(struct bed *b, struct store_txn *t)
+{
+	struct fault fault = { .err = ERR_NONE };
+	ck_assert_msg(!b->ops->commit(t, &fault), "%s", fault_text(&fault));
+}
+
+static void put(struct bed *b, struct store_txn *t, const char *key, const char *value)
+{
+	ck_assert_int_eq(b->ops->put(t, STORE_ROWS, text(key), text(value)), ERR_NONE);
+}
+
+static void put_all(struct bed *b, const char *keys)
+{
+	struct store_txn *t = begin(b, true);
+	for (char key[2] = { 0 }; *keys; keys++) {
+		key[0] = *keys;
+		put(b, t, key, key);
+	}
+	commit(b, t);
+}
+
+#define assert_text(bytes, expected)                                                  \
+	ck_assert_msg((bytes).len == strlen(expected) &&                               \
+			      memcmp((bytes).data, (expected), (bytes).len) == 0,      \
+		      "\"%.*s\" is not \"%s\"", (int)(bytes).len, (bytes).data, (expected))
+
+static void assert_value(struct bed *b, struct store_txn *t, const char *key, const char *expected)
+{
+	struct bytes value;
+	enum err e = b->ops->get(t, STORE_ROWS, text(key), &value);
+
+	if (!expected) {
+		ck_assert_msg(e == ERR_NOT_FOUND, "%s is there", key);
+		return;
+	}
+	ck_assert_msg(!e, "%s: %s", key, err_name(e));
+	assert_text(value, expected);
+}
+
+static struct store_cursor *cursor(struct bed *b, struct store_txn *t)
+{
+	struct store_cursor *c;
+	ck_assert_int_eq(b->ops->cursor_open(t, STORE_ROWS, &c), ERR_NONE);
+	return c;
+}
+
+/* --- what both refuse --- */
+
+START_TEST(keys_of_wrong_length_are_refused)
+{
+	static const size_t lengths[] = { 0, STORE_KEY_MAX + 1, 4096 };
+	static const uint8_t zeroes[4096];
+	struct bed b = bed_new(_i);
+	struct store_txn *t = begin(&b, true);
+	struct bytes value;
+	for (size_t i = 0; i < LEN(lengths); i++) {
+		struct bytes key = { .data = zeroes, .len = lengths[i] };
+		ck_assert_int_eq(b.ops->put(t, STORE_ROWS, key, text("v")), ERR_BAD_INPUT);
+		ck_assert_int_eq(b.ops->get(t, STORE_ROWS, key, &value), ERR_BAD_INPUT);
+		ck_assert_int_eq(b.ops->del(t, STORE_ROWS, key), ERR_BAD_INPUT);
+	}
+	struct bytes longest = { .data = zeroes, .len = STORE_KEY_MAX };
+	ck_assert_int_eq(b.ops->put(t, STORE_ROWS, longest, text("v")), ERR_NONE);
+	ck_assert_int_eq(b.ops->get(t, STORE_ROWS, longest, &value), ERR_NONE);
+	commit(&b, t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(missing_key_is_not_found)
+{
+	struct bed b = bed_new(_i);
+	struct store_txn *t = begin(&b, true);
+	assert_value(&b, t, "a", NULL);
+	ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text("a")), ERR_NOT_FOUND);
+	put(&b, t, "b", "1");
+	assert_value(&b, t, "a", NULL);
+	commit(&b, t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(aborted_writes_are_forgotten)
+{
+	struct bed b = bed_new(_i);
+	put_all(&b, "a");
+	struct store_txn *t = begin(&b, true);
+	put(&b, t, "a", "other");
+	put(&b, t, "b", "1");
+	b.ops->abort(t);
+	b.ops->abort(NULL);
+	t = begin(&b, false);
+	assert_value(&b, t, "a", "a");
+	assert_value(&b, t, "b", NULL);
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+/* --- the ordinary --- */
+
+START_TEST(writer_reads_what_it_wrote_and_others_after_commit)
+{
+	struct bed b = bed_new(_i);
+	struct store_txn *t = begin(&b, true);
+	put(&b, t, "a", "1");
+	put(&b, t, "b", "");
+	assert_value(&b, t, "a", "1");
+	put(&b, t, "a", "22");
+	assert_value(&b, t, "a", "22");
+	put(&b, t, "c", "3");
+	ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text("c")), ERR_NONE);
+	assert_value(&b, t, "c", NULL);
+	commit(&b, t);
+	t = begin(&b, false);
+	assert_value(&b, t, "a", "22");
+	assert_value(&b, t, "b", "");
+	assert_value(&b, t, "c", NULL);
+	commit(&b, t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(tables_are_apart)
+{
+	struct bed b = bed_new(_i);
+	struct store_txn *t = begin(&b, true);
+	for (unsigned table = 0; table < STORE_TABLE_COUNT; table++) {
+		uint8_t value = (uint8_t)table;
+		ck_assert_int_eq(b.ops->put(t, table, text("k"), (struct bytes){ &value, 1 }), ERR_NONE);
+	}
+	commit(&b, t);
+	t = begin(&b, false);
+	for (unsigned table = 0; table < STORE_TABLE_COUNT; table++) {
+		struct bytes value;
+		ck_assert_int_eq(b.ops->get(t, table, text("k"), &value), ERR_NONE);
+		ck_assert_uint_eq(value.len, 1);
+		ck_assert_uint_eq(value.data[0], table);
+	}
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(large_values_are_kept)
+{
+	struct bed b = bed_new(_i);
+	size_t len = (size_t)1 << 20;
+	uint8_t *large = malloc(len);
+	for (size_t i = 0; i < len; i++)
+		large[i] = (uint8_t)(i * 7);
+	struct store_txn *t = begin(&b, true);
+	ck_assert_int_eq(b.ops->put(t, STORE_ROWS, text("k"), (struct bytes){ large, len }), ERR_NONE);
+	commit(&b, t);
+	t = begin(&b, false);
+	struct bytes value;
+	ck_assert_int_eq(b.ops->get(t, STORE_ROWS, text("k"), &value), ERR_NONE);
+	ck_assert_uint_eq(value.len, len);
+	ck_assert_mem_eq(value.data, large, len);
+	b.ops->abort(t);
+	free(large);
+	bed_free(&b);
+}
+END_TEST
+
+/* --- cursors --- */
+
+START_TEST(cursor_walks_in_the_order_of_bytes)
+{
+	static const struct bytes ordered[] = {
+		{ (const uint8_t *)"\0", 1 },      { (const uint8_t *)"\0\0", 2 },
+		{ (const uint8_t *)"\0\xFF", 2 },  { (const uint8_t *)"a", 1 },
+		{ (const uint8_t *)"a\0", 2 },     { (const uint8_t *)"ab", 2 },
+		{ (const uint8_t *)"b", 1 },       { (const uint8_t *)"\x7F", 1 },
+		{ (const uint8_t *)"\x80", 1 },    { (const uint8_t *)"\xFF", 1 },
+		{ (const uint8_t *)"\xFF\xFF", 2 },
+	};
+	struct bed b = bed_new(_i);
+	struct store_txn *t = begin(&b, true);
+	for (size_t i = LEN(ordered); i-- > 0;)
+		ck_assert_int_eq(b.ops->put(t, STORE_ROWS, ordered[i], ordered[i]), ERR_NONE);
+	commit(&b, t);
+
+	t = begin(&b, false);
+	struct store_cursor *c = cursor(&b, t);
+	struct bytes key, value;
+	for (size_t i = 0; i < LEN(ordered); i++) {
+		ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NONE);
+		ck_assert_msg(bytes_compare(key, ordered[i]) == 0, "row %zu", i);
+		ck_assert_msg(bytes_compare(value, ordered[i]) == 0, "row %zu", i);
+	}
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NOT_FOUND);
+	for (size_t i = LEN(ordered); i-- > 0;) {
+		ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NONE);
+		ck_assert_msg(bytes_compare(key, ordered[i]) == 0, "row %zu", i);
+	}
+	ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NONE);
+	ck_assert(bytes_compare(key, ordered[0]) == 0);
+	b.ops->cursor_close(c);
+	b.ops->cursor_close(NULL);
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(seek_finds_the_first_key_not_below)
+{
+	static const struct {
+		const char *seek, *found, *next, *prev;  /* next and prev: from where seek led */
+	} cases[] = {
+		{ "", "b", "d", NULL }, { "a", "b", "d", NULL }, { "b", "b", "d", NULL },
+		{ "c", "d", "f", "b" }, { "d", "d", "f", "b" },  { "f", "f", NULL, "d" },
+		{ "g", NULL, NULL, "f" },
+	};
+	struct bed b = bed_new(_i);
+	put_all(&b, "fbd");
+	struct store_txn *t = begin(&b, false);
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct store_cursor *c = cursor(&b, t);
+		struct bytes key, value;
+		enum err e = b.ops->seek(c, text(cases[i].seek), &key, &value);
+		ck_assert_msg(e == (cases[i].found ? ERR_NONE : ERR_NOT_FOUND), "row %zu", i);
+		if (cases[i].found) {
+			assert_text(key, cases[i].found);
+			assert_text(value, cases[i].found);
+		}
+		e = b.ops->next(c, &key, &value);
+		ck_assert_msg(e == (cases[i].next ? ERR_NONE : ERR_NOT_FOUND), "row %zu, next", i);
+		if (cases[i].next)
+			assert_text(key, cases[i].next);
+		(void)b.ops->seek(c, text(cases[i].seek), &key, &value);
+		e = b.ops->prev(c, &key, &value);
+		ck_assert_msg(e == (cases[i].prev ? ERR_NONE : ERR_NOT_FOUND), "row %zu, prev", i);
+		if (cases[i].prev)
+			assert_text(key, cases[i].prev);
+		ck_assert_int_eq(b.ops->last(c, &key, &value), ERR_NONE);
+		assert_text(key, "f");
+		b.ops->cursor_close(c);
+	}
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(cursor_of_an_empty_table_finds_nothing)
+{
+	struct bed b = bed_new(_i);
+	struct store_txn *t = begin(&b, true);
+	struct store_cursor *c = cursor(&b, t);
+	struct bytes key, value;
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->last(c, &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->seek(c, text(""), &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->seek(c, text("a"), &key, &value), ERR_NOT_FOUND);
+	put(&b, t, "a", "1");
+	ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NONE);
+	assert_text(key, "a");
+	b.ops->cursor_close(c);
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(writes_do_not_confuse_a_cursor)
+{
+	struct bed b = bed_new(_i);
+	put_all(&b, "bdfhj");
+	struct store_txn *t = begin(&b, true);
+	struct store_cursor *c = cursor(&b, t);
+	struct bytes key, value;
+
+	ck_assert_int_eq(b.ops->seek(c, text("d"), &key, &value), ERR_NONE);
+	ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text("d")), ERR_NONE);
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NONE);
+	assert_text(key, "f");
+	ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text("f")), ERR_NONE);
+	ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NONE);
+	assert_text(key, "b");
+	put(&b, t, "c", "new");
+	put(&b, t, "a", "new");
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NONE);
+	assert_text(key, "c");
+	put(&b, t, "c", "newer");
+	ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NONE);
+	assert_text(key, "b");
+	ck_assert_int_eq(b.ops->last(c, &key, &value), ERR_NONE);
+	ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text("j")), ERR_NONE);
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NOT_FOUND);
+	ck_assert_int_eq(b.ops->prev(c, &key, &value), ERR_NONE);
+	assert_text(key, "h");
+	b.ops->cursor_close(c);
+	commit(&b, t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(table_can_be_emptied_while_it_is_walked)
+{
+	struct bed b = bed_new(_i);
+	struct store_txn *t = begin(&b, true);
+	char name[16];
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "%05u", i);
+		put(&b, t, name, "a value long enough for several pages");
+	}
+	commit(&b, t);
+
+	t = begin(&b, true);
+	struct store_cursor *c = cursor(&b, t);
+	struct bytes key, value;
+	unsigned met = 0;
+	while (!b.ops->next(c, &key, &value)) {
+		snprintf(name, sizeof(name), "%05u", met++);
+		assert_text(key, name);
+		ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text(name)), ERR_NONE);
+	}
+	ck_assert_uint_eq(met, 3000);
+	ck_assert_int_eq(b.ops->last(c, &key, &value), ERR_NOT_FOUND);
+	b.ops->cursor_close(c);
+	commit(&b, t);
+	bed_free(&b);
+}
+END_TEST
+
+/* --- isolation --- */
+
+START_TEST(reader_sees_the_state_of_its_begin)
+{
+	struct bed b = bed_new(_i);
+	put_all(&b, "ab");
+	struct store_txn *before = begin(&b, false);
+	struct store_cursor *c = cursor(&b, before);
+	struct bytes key, value;
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NONE);
+
+	struct store_txn *w = begin(&b, true);
+	put(&b, w, "a", "changed");
+	put(&b, w, "aa", "added");
+	ck_assert_int_eq(b.ops->del(w, STORE_ROWS, text("b")), ERR_NONE);
+	struct store_txn *meanwhile = begin(&b, false);
+	commit(&b, w);
+	struct store_txn *after = begin(&b, false);
+
+	for (int i = 0; i < 2; i++) {
+		struct store_txn *t = i ? meanwhile : before;
+		assert_value(&b, t, "a", "a");
+		assert_value(&b, t, "aa", NULL);
+		assert_value(&b, t, "b", "b");
+	}
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NONE);
+	assert_text(key, "b");
+	assert_value(&b, after, "a", "changed");
+	assert_value(&b, after, "aa", "added");
+	assert_value(&b, after, "b", NULL);
+	b.ops->cursor_close(c);
+	b.ops->abort(before);
+	b.ops->abort(after);
+	b.ops->abort(meanwhile);
+	bed_free(&b);
+}
+END_TEST
+
+#define MODEL_KEYS 400
+
+struct model {
+	uint32_t value[MODEL_KEYS]; /* 0: not there */
+};
+
+static struct bytes model_key(uint32_t i, char space[16])
+{
+	snprintf(space, 16, "%u", i * 7919 % 1009);
+	return text(space);
+}
+
+static void assert_model(struct bed *b, struct store_txn *t, const struct model *m)
+{
+	struct store_cursor *c = cursor(b, t);
+	struct bytes key, value, last = { 0 };
+	unsigned expected = 0, met = 0;
+	char space[16];
+
+	for (uint32_t i = 0; i < MODEL_KEYS; i++) {
+		enum err e = b->ops->get(t, STORE_ROWS, model_key(i, space), &value);
+		ck_assert_int_eq(e, m->value[i] ? ERR_NONE : ERR_NOT_FOUND);
+		if (e)
+			continue;
+		expected++;
+		ck_assert_uint_eq(value.len, sizeof(uint32_t));
+		ck_assert_mem_eq(value.data, &m->value[i], sizeof(uint32_t));
+	}
+	while (!b->ops->next(c, &key, &value)) {
+		ck_assert(met == 0 || bytes_compare(last, key) < 0);
+		last = key;
+		met++;
+	}
+	ck_assert_uint_eq(met, expected);
+	b->ops->cursor_close(c);
+}
+
+START_TEST(random_transactions_agree_with_an_array)
+{
+	struct bed b = bed_new(_i);
+	struct model committed = { { 0 } }, now;
+	uint64_t seed = 20260101;
+	char space[16];
+
+	for (unsigned round = 0; round < 150; round++) {
+		struct store_txn *reader = begin(&b, false);
+		struct model seen = committed;
+		struct store_txn *t = begin(&b, true);
+		now = committed;
+		for (uint64_t step = scratch_random(&seed) % 120; step > 0; step--) {
+			uint32_t i = (uint32_t)(scratch_random(&seed) % MODEL_KEYS);
+			struct bytes key = model_key(i, space);
+			if (scratch_random(&seed) % 5 < 2) {
+				ck_assert_int_eq(b.ops->del(t, STORE_ROWS, key),
+						 now.value[i] ? ERR_NONE : ERR_NOT_FOUND);
+				now.value[i] = 0;
+			} else {
+				now.value[i] = (uint32_t)scratch_random(&seed) | 1;
+				struct bytes v = { (const uint8_t *)&now.value[i], sizeof(uint32_t) };
+				ck_assert_int_eq(b.ops->put(t, STORE_ROWS, key, v), ERR_NONE);
+			}
+		}
+		assert_model(&b, t, &now);
+		if (scratch_random(&seed) % 4 == 0) {
+			b.ops->abort(t);
+		} else {
+			commit(&b, t);
+			committed = now;
+		}
+		assert_model(&b, reader, &seen);
+		b.ops->abort(reader);
+	}
+	bed_free(&b);
+}
+END_TEST
+
+struct sharing {
+	struct bed *bed;
+	atomic_bool done;
+	atomic_uint wrong;
+	atomic_uint looks;
+};
+
+static uint32_t number_at(struct bed *b, struct store_txn *t, const char *key)
+{
+	struct bytes value;
+	uint32_t n = 0;
+	if (!b->ops->get(t, STORE_ROWS, text(key), &value) && value.len == sizeof(n))
+		memcpy(&n, value.data, sizeof(n));
+	return n;
+}
+
+/* What one account loses the other gains, in every state that was ever committed. */
+static void *look_at_accounts(void *arg)
+{
+	struct sharing *s = arg;
+	do {
+		struct store_txn *t;
+		if (s->bed->ops->begin(s->bed->store, false, &t)) {
+			atomic_fetch_add(&s->wrong, 1);
+			return NULL;
+		}
+		if (number_at(s->bed, t, "left") + number_at(s->bed, t, "right") != 1000)
+			atomic_fetch_add(&s->wrong, 1);
+		s->bed->ops->abort(t);
+		atomic_fetch_add(&s->looks, 1);
+	} while (!atomic_load(&s->done));
+	return NULL;
+}
+
+static void put_number(struct bed *b, struct store_txn *t, const char *key, uint32_t n)
+{
+	struct bytes value = { (const uint8_t *)&n, sizeof(n) };
+	ck_assert_int_eq(b->ops->put(t, STORE_ROWS, text(key), value), ERR_NONE);
+}
+
+START_TEST(readers_on_other_threads_see_whole_transactions)
+{
+	struct bed b = bed_new(_i);
+	struct sharing s = { .bed = &b };
+	pthread_t threads[2];
+
+	for (uint32_t i = 0; i <= 200; i++) {
+		struct store_txn *t = begin(&b, true);
+		put_number(&b, t, "left", 1000 - i);
+		put_number(&b, t, "right", i);
+		commit(&b, t);
+		for (size_t n = 0; i == 0 && n < LEN(threads); n++)
+			ck_assert_int_eq(pthread_create(&threads[n], NULL, look_at_accounts, &s), 0);
+	}
+	atomic_store(&s.done, true);
+	for (size_t n = 0; n < LEN(threads); n++)
+		pthread_join(threads[n], NULL);
+	ck_assert_uint_eq(atomic_load(&s.wrong), 0);
+	ck_assert_uint_ge(atomic_load(&s.looks), LEN(threads));
+	bed_free(&b);
+}
+END_TEST
+
+/* --- memory --- */
+
+START_TEST(crash_forgets_open_transactions_only)
+{
+	struct bed b = bed_new(STORE_OF_MEMORY);
+	put_all(&b, "ab");
+	struct store_txn *w = begin(&b, true);
+	struct store_txn *r = begin(&b, false);
+	put(&b, w, "a", "lost");
+	struct store_cursor *c = cursor(&b, r);
+	struct bytes key, value;
+	ck_assert_int_eq(b.ops->next(c, &key, &value), ERR_NONE);
+	(void)cursor(&b, w);
+	store_mem_crash(b.store);
+
+	w = begin(&b, true);
+	assert_value(&b, w, "a", "a");
+	assert_value(&b, w, "b", "b");
+	commit(&b, w);
+	bed_free(&b);
+}
+END_TEST
+
+/* --- LMDB: what it refuses --- */
+
+static enum err try_open(struct scratch *s, uint64_t map_bytes, struct fault *ret_fault)
+{
+	struct store *store;
+	*ret_fault = (struct fault){ .err = ERR_NONE };
+	enum err e = store_lmdb_open(s->dir, map_bytes, &store, ret_fault);
+	if (!e)
+		store->ops->close(store);
+	return e;
+}
+
+static void assert_words(const struct fault *f, const char *part)
+{
+	ck_assert_msg(strstr(fault_text(f), part) != NULL, "\"%s\" says nothing of \"%s\"", fault_text(f),
+		      part);
+}
+
+START_TEST(missing_folder_is_refused)
+{
+	struct scratch s;
+	struct fault fault;
+	scratch_new(&s);
+	ck_assert_int_eq(rmdir(s.dir), 0);
+	ck_assert_int_ne(try_open(&s, MAP_BYTES, &fault), ERR_NONE);
+	assert_words(&fault, s.dir);
+}
+END_TEST
+
+START_TEST(second_opener_is_refused_with_words)
+{
+	struct bed b = bed_new(STORE_OF_LMDB);
+	struct fault fault;
+	char pid[32];
+	put_all(&b, "a");
+	ck_assert_int_eq(try_open(&b.scratch, MAP_BYTES, &fault), ERR_UNAVAILABLE);
+	assert_words(&fault, b.scratch.dir);
+	snprintf(pid, sizeof(pid), "(%ld)", (long)getpid());
+	assert_words(&fault, pid);
+	struct store_txn *t = begin(&b, false);
+	assert_value(&b, t, "a", "a");
+	b.ops->abort(t);
+	b.ops->close(b.store);
+	ck_assert_int_eq(try_open(&b.scratch, MAP_BYTES, &fault), ERR_NONE);
+	scratch_remove(&b.scratch);
+}
+END_TEST
+
+static void write_file(struct scratch *s, const char *name, const void *data, size_t len)
+{
+	FILE *f = fopen(scratch_path(s, name), "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(data, 1, len, f), len);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* Replaces the bytes wherever they stand in data.mdb; how often. */
+static unsigned patch(struct scratch *s, const char *from, const char *to, size_t len)
+{
+	FILE *f = fopen(scratch_path(s, "data.mdb"), "r");
+	ck_assert_ptr_nonnull(f);
+	size_t cap = (size_t)16 << 20;
+	char *data = malloc(cap);
+	size_t size = fread(data, 1, cap, f);
+	ck_assert_int_eq(fclose(f), 0);
+	unsigned count = 0;
+	for (char *p = data; (p = memmem(p, size - (size_t)(p - data), from, len)) != NULL; p += len) {
+		memcpy(p, to, len);
+		count++;
+	}
+	write_file(s, "data.mdb", data, size);
+	free(data);
+	return count;
+}
+
+START_TEST(file_that_is_no_store_is_refused)
+{
+	static char noise[16384];
+	struct scratch s;
+	struct fault fault;
+	scratch_new(&s);
+	for (size_t i = 0; i < sizeof(noise); i++)
+		noise[i] = (char)(i * 31 + 7);
+	write_file(&s, "data.mdb", noise, sizeof(noise));
+	ck_assert_int_eq(try_open(&s, MAP_BYTES, &fault), ERR_CORRUPT);
+	assert_words(&fault, s.dir);
+	scratch_remove(&s);
+}
+END_TEST
+
+START_TEST(stores_of_others_and_of_newer_versions_are_refused)
+{
+	static const struct {
+		const char *from, *to;
+		size_t len;
+		enum err err;
+	} cases[] = {
+		{ "ISTHMUS\0\1\0\0\0", "ISTHMUS\0\2\0\0\0", 12, ERR_VERSION },
+		{ "ISTHMUS\0\1\0\0\0", "ANOTHER\0\1\0\0\0", 12, ERR_CORRUPT },
+		{ "format", "formax", 6, ERR_CORRUPT },
+		{ "meta", "metz", 4, ERR_CORRUPT },
+	};
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bed b = bed_new(STORE_OF_LMDB);
+		struct fault fault;
+		b.ops->close(b.store);
+		unsigned patched = patch(&b.scratch, cases[i].from, cases[i].to, cases[i].len);
+		ck_assert_msg(patched > 0, "row %zu", i);
+		enum err e = try_open(&b.scratch, MAP_BYTES, &fault);
+		ck_assert_msg(e == cases[i].err, "row %zu: %s, %s", i, err_name(e), fault_text(&fault));
+		assert_words(&fault, b.scratch.dir);
+		/* Refused, and left alone: what was changed changed back, it opens. */
+		patch(&b.scratch, cases[i].to, cases[i].from, cases[i].len);
+		e = try_open(&b.scratch, MAP_BYTES, &fault);
+		ck_assert_msg(!e, "row %zu: %s", i, fault_text(&fault));
+		scratch_remove(&b.scratch);
+	}
+}
+END_TEST
+
+/* --- LMDB: the disk --- */
+
+START_TEST(committed_writes_are_there_when_it_is_opened_again)
+{
+	struct bed b = bed_new(STORE_OF_LMDB);
+	for (int i = 0; i < 3; i++) {
+		char key[2] = { (char)('a' + i), 0 };
+		put_all(&b, key);
+		b.ops->close(b.store);
+		bed_open_lmdb(&b);
+		struct store_txn *t = begin(&b, false);
+		for (char k[2] = "a"; k[0] <= key[0]; k[0]++)
+			assert_value(&b, t, k, k);
+		b.ops->abort(t);
+	}
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(killed_writer_leaves_its_last_commit)
+{
+	struct scratch s;
+	scratch_new(&s);
+	pid_t child = fork();
+	if (child == 0) {
+		struct bed b = { .scratch = s };
+		bed_open_lmdb(&b);
+		put_all(&b, "ab");
+		struct store_txn *t = begin(&b, true);
+		put(&b, t, "a", "lost");
+		raise(SIGKILL);
+	}
+	int status;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status));
+	struct bed b = { .scratch = s };
+	bed_open_lmdb(&b);
+	struct store_txn *t = begin(&b, false);
+	assert_value(&b, t, "a", "a");
+	assert_value(&b, t, "b", "b");
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+/* Writes until something fails; the error of the put or the commit. */
+static enum err fill(struct bed *b, unsigned puts_max, struct fault *ret_fault)
+{
+	static const uint8_t zeroes[4000];
+	struct store_txn *t = begin(b, true);
+	enum err e = ERR_NONE;
+	char name[16];
+
+	for (unsigned i = 0; i < puts_max && !e; i++) {
+		snprintf(name, sizeof(name), "fill%u", i);
+		e = b->ops->put(t, STORE_ROWS, text(name), (struct bytes){ zeroes, sizeof(zeroes) });
+	}
+	if (e) {
+		ck_assert_int_eq(b->ops->put(t, STORE_ROWS, text("a"), text("1")), e);
+		ck_assert_int_eq(b->ops->del(t, STORE_ROWS, text("a")), e);
+		ck_assert_int_eq(b->ops->commit(t, ret_fault), e);
+		return e;
+	}
+	return b->ops->commit(t, ret_fault);
+}
+
+START_TEST(full_store_refuses_and_stays_usable)
+{
+	struct bed b;
+	struct fault fault = { .err = ERR_NONE };
+	scratch_new(&b.scratch);
+	ck_assert_int_eq(store_lmdb_open(b.scratch.dir, 1 << 20, &b.store, &fault), ERR_NONE);
+	b.ops = b.store->ops;
+	put_all(&b, "a");
+	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_NO_SPACE);
+	assert_words(&fault, b.scratch.dir);
+	struct store_txn *t = begin(&b, true);
+	assert_value(&b, t, "a", "a");
+	assert_value(&b, t, "fill0", NULL);
+	put(&b, t, "b", "b");
+	commit(&b, t);
+	t = begin(&b, false);
+	assert_value(&b, t, "b", "b");
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(full_disk_refuses_and_stays_usable)
+{
+	struct bed b = bed_new(STORE_OF_LMDB);
+	struct fault fault = { .err = ERR_NONE };
+	struct rlimit limit, small;
+	put_all(&b, "a");
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	small = limit;
+	small.rlim_cur = (rlim_t)1 << 20;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_NO_SPACE);
+	assert_words(&fault, b.scratch.dir);
+	put_all(&b, "b");
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_NONE);
+	struct store_txn *t = begin(&b, false);
+	assert_value(&b, t, "a", "a");
+	assert_value(&b, t, "b", "b");
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(readers_beyond_the_bound_are_refused)
+{
+	struct bed b = bed_new(STORE_OF_LMDB);
+	struct store_txn *readers[STORE_READERS_MAX], *one_more;
+	for (size_t i = 0; i < LEN(readers); i++)
+		readers[i] = begin(&b, false);
+	ck_assert_int_eq(b.ops->begin(b.store, false, &one_more), ERR_UNAVAILABLE);
+	b.ops->abort(readers[0]);
+	readers[0] = begin(&b, false);
+	for (size_t i = 0; i < LEN(readers); i++)
+		b.ops->abort(readers[i]);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(stats_tell_bound_and_use)
+{
+	struct bed b = bed_new(STORE_OF_LMDB);
+	struct fault fault;
+	struct store_stats empty = store_lmdb_stats(b.store);
+	ck_assert_uint_eq(empty.map_bytes, MAP_BYTES);
+	ck_assert_int_eq(fill(&b, 500, &fault), ERR_NONE);
+	struct store_stats full = store_lmdb_stats(b.store);
+	ck_assert_uint_ge(full.used_bytes, empty.used_bytes + 500 * 4000);
+
+	struct store_txn *t = begin(&b, true);
+	char name[16];
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "fill%u", i);
+		ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text(name)), ERR_NONE);
+	}
+	commit(&b, t);
+	struct store_stats emptied = store_lmdb_stats(b.store);
+	ck_assert_uint_lt(emptied.used_bytes, full.used_bytes / 4);
+	bed_free(&b);
+}
+END_TEST
+
+static TCase *both_case(void)
+{
+	const TTest *const tests[] = {
+		keys_of_wrong_length_are_refused,
+		missing_key_is_not_found,
+		aborted_writes_are_forgotten,
+		writer_reads_what_it_wrote_and_others_after_commit,
+		tables_are_apart,
+		large_values_are_kept,
+		cursor_walks_in_the_order_of_bytes,
+		seek_finds_the_first_key_not_below,
+		cursor_of_an_empty_table_finds_nothing,
+		writes_do_not_confuse_a_cursor,
+		table_can_be_emptied_while_it_is_walked,
+		reader_sees_the_state_of_its_begin,
+		random_transactions_agree_with_an_array,
+		readers_on_other_threads_see_whole_transactions,
+	};
+	TCase *t = tcase_create("both");
+	tcase_set_timeout(t, 60);
+	for (size_t i = 0; i < LEN(tests); i++)
+		tcase_add_loop_test(t, tests[i], 0, STORES);
+	return t;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("store");
+	suite_add_tcase(s, both_case());
+	TCase *t = tcase_create("memory");
+	tcase_add_test(t, crash_forgets_open_transactions_only);
+	suite_add_tcase(s, t);
+	t = tcase_create("lmdb");
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, missing_folder_is_refused);
+	tcase_add_test(t, second_opener_is_refused_with_words);
+	tcase_add_test(t, file_that_is_no_store_is_refused);
+	tcase_add_test(t, stores_of_others_and_of_newer_versions_are_refused);
+	tcase_add_test(t, committed_writes_are_there_when_it_is_opened_again);
+	tcase_add_test(t, killed_writer_leaves_its_last_commit);
+	tcase_add_test(t, full_store_refuses_and_stays_usable);
+	tcase_add_test(t, full_disk_refuses_and_stays_usable);
+	tcase_add_test(t, readers_beyond_the_bound_are_refused);
+	tcase_add_test(t, stats_tell_bound_and_use);
+	suite_add_tcase(s, t);
+
+	SRunner *sr = srunner_create(s);
+	srunner_run_all(sr, CK_ENV);
+	int failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
