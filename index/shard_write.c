@@ -258,7 +258,7 @@ static enum err write_vectors(struct shard *s, struct store_txn *t, struct row *
 
 		if (!v->present || at < 0)
 			continue;
-		if (v->hash == 0)
+		if (v->hash == 0 && v->vector.values)
 			v->hash = vector_hash(&v->vector);
 		if (s->config->vectors[at].sparse || v->slot != SLOT_NONE)
 			continue;
@@ -657,6 +657,8 @@ void shard_abandon(struct shard *s)
 {
 	struct pending *p = &s->pending;
 
+	if (!p->open)
+		return;
 	for (uint32_t i = p->undo_count; i-- > 0;) {
 		const struct merkle_undo *u = &p->undo[i];
 

@@ -273,8 +273,10 @@ static unsigned value_depth(struct value v)
 	unsigned deepest = 0;
 	struct value_iter it = value_items(v);
 	struct value item;
-	while (value_next(&it, NULL, &item))
-		deepest = MAX(deepest, value_depth(item));
+	while (value_next(&it, NULL, &item)) {
+		unsigned depth = value_depth(item);
+		deepest = MAX(deepest, depth);
+	}
 	return deepest + 1;
 }
 

@@ -67,7 +67,8 @@ void commit_txn_abandon(struct committer *c)
 	txn_end(c);
 }
 
-bool commit_err_is_passing(enum err err)
+/* May another commit succeed, with other writes or more space? Else writing ends. */
+static bool is_passing(enum err err)
 {
 	return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_LARGE;
 }
@@ -479,7 +480,7 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 		c->o.store->ops->abort(c->txn.store);
 		catalog_abandon(c->o.catalog);
 		txn_end(c);
-		if (!commit_err_is_passing(err))
+		if (!is_passing(err))
 			commit_fail(c, &fault);
 		return fault_set(reterr_fault, err, "%s", fault_text(&fault));
 	}

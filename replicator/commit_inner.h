@@ -9,6 +9,9 @@
 #pragma once
 
 #include "replicator/commit.h"
+#include "replicator/merge.h"
+
+#include <stdatomic.h>
 
 #define META_STORE_ID_BYTES 16
 /* Memory of one intent (ids that a filter found), one op, one row. */
@@ -59,7 +62,7 @@ struct committer {
 	struct committer_options o;
 	struct queue queue;
 	pthread_t thread;
-	bool running;             /* the thread was started */
+	atomic_bool running;      /* the thread was started */
 	bool stopped;
 
 	/* the committer's alone */
@@ -111,8 +114,6 @@ MUST_USE enum err commit_remote(struct committer *c, const struct remote_batch *
 const struct history *commit_history(const struct committer *c);
 /* An I/O error: nothing more is written. */
 void commit_fail(struct committer *c, const struct fault *f);
-/* May another try succeed, with other writes or with more space? Else writing ends. */
-bool commit_err_is_passing(enum err err);
 /* Does the op want a transaction of its own? */
 bool commit_is_alone(enum op_kind kind);
 

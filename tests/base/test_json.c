@@ -42,7 +42,7 @@ static struct str str_of(const char *s)
 
 static bool str_is(struct str s, const char *wanted)
 {
-	return s.len == strlen(wanted) && memcmp(s.data, wanted, s.len) == 0;
+	return s.len == strlen(wanted) && (s.len == 0 || memcmp(s.data, wanted, s.len) == 0);
 }
 
 /* Reads the whole value as any caller would that takes whatever comes. */

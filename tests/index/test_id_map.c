@@ -91,48 +91,92 @@ START_TEST(numbers_come_before_uuids)
 }
 END_TEST
 
-/* Puts ids in an order, walks, and takes them out in another. */
-static void fill_and_drain(uint32_t count, uint32_t put_step, uint32_t remove_step)
+static struct point_id nth_id(uint32_t n)
+{
+	return n % 2 ? uuid(n, 7) : number(n);
+}
+
+/* Are there count ids, in order, with their rows? */
+static bool is_whole(const struct id_map *m, uint32_t count)
+{
+	struct id_map_cursor c = id_map_seek(m, number(0));
+	struct point_id id, last = number(0);
+	uint32_t row, met = 0;
+
+	for (; id_map_next(&c, &id, &row); met++) {
+		bool ascends = met == 0 || point_id_compare(last, id) < 0;
+		if (!ascends || row >= count || !point_id_equal(nth_id(row), id))
+			return false;
+		last = id;
+	}
+	return met == count && id_map_count(m) == count;
+}
+
+/* Puts ids in an order and takes them out in another; what went wrong. */
+static const char *fill_and_drain(uint32_t count, uint64_t put_step, uint64_t remove_step)
 {
 	struct id_map *m = map_new();
-	struct point_id id;
+	const char *wrong = NULL;
 	uint32_t row;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t n = (uint32_t)((uint64_t)i * put_step % count);
-		ck_assert_int_eq(id_map_put(m, n % 2 ? uuid(n, 7) : number(n), n), ERR_NONE);
+		uint32_t n = (uint32_t)(i * put_step % count);
+		if (id_map_put(m, nth_id(n), n))
+			wrong = "put";
 	}
-	ck_assert_uint_eq(id_map_count(m), count);
-	struct id_map_cursor c = id_map_seek(m, number(0));
-	uint32_t met = 0;
-	struct point_id last = number(0);
-	for (; id_map_next(&c, &id, &row); met++) {
-		ck_assert(met == 0 || point_id_compare(last, id) < 0);
-		ck_assert_uint_eq(row, id.kind == POINT_ID_NUM ? id.lo : id.hi);
-		last = id;
+	if (!is_whole(m, count))
+		wrong = "walk";
+	for (uint32_t i = 0; i < count && !wrong; i++) {
+		uint32_t n = (uint32_t)(i * remove_step % count);
+		if (!id_map_get(m, nth_id(n), &row) || row != n)
+			wrong = "get";
+		if (!id_map_remove(m, nth_id(n)) || id_map_get(m, nth_id(n), &row))
+			wrong = "remove";
 	}
-	ck_assert_uint_eq(met, count);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t n = (uint32_t)((uint64_t)i * remove_step % count);
-		id = n % 2 ? uuid(n, 7) : number(n);
-		ck_assert(id_map_get(m, id, &row));
-		ck_assert_uint_eq(row, n);
-		ck_assert(id_map_remove(m, id));
-		ck_assert(!id_map_get(m, id, &row));
-	}
-	ck_assert_uint_eq(id_map_count(m), 0);
-	c = id_map_seek(m, number(0));
-	ck_assert(!id_map_next(&c, &id, &row));
+	if (!wrong && !is_whole(m, 0))
+		wrong = "not empty";
 	id_map_free(m);
+	return wrong;
 }
 
 START_TEST(any_order_of_coming_and_going_is_right)
 {
-	/* 40,009 is prime: every step visits each once. 1 ascends, 40,008 descends. */
-	static const uint32_t steps[] = { 1, 40008, 2, 20011, 777 };
-	for (size_t i = 0; i < LEN(steps); i++)
-		for (size_t j = 0; j < LEN(steps); j++)
-			fill_and_drain(40009, steps[i], steps[j]);
+	/* 10,007 and 200,003 are prime: every step visits each once. 1 ascends, the last descends. */
+	static const struct {
+		uint32_t count;
+		uint32_t steps[4];
+	} cases[] = {
+		{ 10007, { 1, 2, 777, 10006 } },
+		{ 200003, { 1, 1, 77777, 200002 } },
+	};
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const uint32_t *steps = cases[i].steps;
+		for (size_t j = 0; j < 16; j++) {
+			if (cases[i].count > 100000 && j % 5 != 0)
+				continue;
+			const char *wrong = fill_and_drain(cases[i].count, steps[j / 4], steps[3 - j % 4]);
+			ck_assert_msg(!wrong, "row %zu, steps %u and %u: %s", i, steps[j / 4],
+				      steps[3 - j % 4], wrong);
+		}
+	}
+}
+END_TEST
+
+START_TEST(ascending_ids_fill_leaves)
+{
+	struct id_map *m = map_new();
+	struct point_id id;
+	uint32_t row, leaves = 0;
+	const void *leaf = NULL;
+	for (uint32_t i = 0; i < 64 * 1000; i++)
+		if (id_map_put(m, number(i), i))
+			ck_abort_msg("out of memory");
+	for (struct id_map_cursor c = id_map_seek(m, number(0)); id_map_next(&c, &id, &row);) {
+		leaves += c.leaf != leaf;
+		leaf = c.leaf;
+	}
+	ck_assert_uint_eq(leaves, 1000);
+	id_map_free(m);
 }
 END_TEST
 
@@ -175,9 +219,10 @@ static void assert_same_from(const struct id_map *map, const struct model *m, st
 	struct point_id id;
 
 	for (; steps > 0 && at < m->count; steps--, at++) {
-		ck_assert(id_map_next(&c, &id, &row));
-		ck_assert(point_id_equal(id, m->items[at].id));
-		ck_assert_uint_eq(row, m->items[at].row);
+		bool same = id_map_next(&c, &id, &row) && point_id_equal(id, m->items[at].id) &&
+			    row == m->items[at].row;
+		if (!same)
+			ck_abort_msg("entry %u differs", at);
 	}
 	if (at == m->count)
 		ck_assert(!id_map_next(&c, &id, &row));
@@ -248,6 +293,7 @@ int main(void)
 	tcase_add_test(t, put_replaces_the_row);
 	tcase_add_test(t, numbers_come_before_uuids);
 	tcase_add_test(t, any_order_of_coming_and_going_is_right);
+	tcase_add_test(t, ascending_ids_fill_leaves);
 	tcase_add_test(t, random_steps_agree_with_a_sorted_array);
 	suite_add_tcase(s, t);
 

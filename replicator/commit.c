@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The committer: its thread and queue, batches of writes, epochs.
+ *
+ * A turn takes everything that waits. Writes share one transaction until it is full, or until an intent has to
+ * see what is pending as committed (filters, changes of collections): then it is committed in between. Calls that
+ * other threads wait for (epochs, ops of peers) travel as writes whose done() is call_done, and have
+ * transactions of their own.
+ *
+ * When a transaction fails although each of its writes was valid (disk full), it is abandoned and each write is tried
+ * again in a transaction of its own, so that one too many does not spoil the others. After a failed sync
+ * nothing is tried again: what the disk holds is unknown.
+ */
+#include "replicator/commit_inner.h"
+
+#include "base/metric.h"
+#include "base/panic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+/* How long the thread sleeps at most: `turns` moves, and deadlines are looked at. */
+#define TURN_WAIT_MS 100
+#define WAITING_CAP_MIN 64
+
+enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY };
+
+/* What another thread asks the committer to do, and waits for. */
+struct call {
+	struct write write;
+	struct committer *c;
+	enum call_kind kind;
+	uint8_t target;
+	const struct remote_batch *batch;
+	struct position end;
+	bool finished;           /* under state_lock */
+};
+
+/* --- answers --- */
+
+static enum ack_level level_of(struct committer *c, struct position p)
+{
+	enum ack_level level = c->o.level ? c->o.level(c->o.ctx, p) : ACK_CONFIRMED;
+
+	return MAX(level, ACK_VISIBLE);
+}
+
+static bool is_set(struct position p)
+{
+	return p.epoch != 0;
+}
+
+static void fail_open(struct committer *c, struct write *w, struct position p)
+{
+	w->err = fault_set(&w->fault, ERR_TIMEOUT,
+			   "written in region %u at (%llu,%llu); open whether it survives region %u",
+			   c->o.region, (unsigned long long)p.epoch, (unsigned long long)p.seq, c->o.region);
+}
+
+static bool wait_for_level(struct committer *c, struct write *w, struct position p)
+{
+	if (c->waiting_count == c->waiting_cap) {
+		uint32_t cap = MAX(c->waiting_cap * 2, WAITING_CAP_MIN);
+		struct waiting *more = cap > COMMIT_WAITING_MAX
+					       ? NULL
+					       : reallocarray(c->waiting, cap, sizeof(*more));
+		if (!more)
+			return false;
+		c->waiting = more;
+		c->waiting_cap = cap;
+	}
+	c->waiting[c->waiting_count++] = (struct waiting){ .write = w, .position = p };
+	return true;
+}
+
+/* All of the write that will be done is durable and visible. What wrote nothing waits for what it saw. */
+static void finish(struct committer *c, struct write *w)
+{
+	struct position p = is_set(w->position) ? w->position : c->place.position;
+
+	if (!w->err && is_set(p)) {
+		w->reached = level_of(c, p);
+		if (w->reached < w->ack) {
+			if (wait_for_level(c, w, p))
+				return;
+			fail_open(c, w, p);
+		}
+	}
+	w->done(w);
+}
+
+static void finish_waiting(struct committer *c, bool all)
+{
+	uint64_t now_ns = c->waiting_count > 0 ? clock_mono_ns(c->o.clock) : 0;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < c->waiting_count; i++) {
+		struct waiting waiting = c->waiting[i];
+		struct write *w = waiting.write;
+		w->reached = level_of(c, waiting.position);
+		bool late = all || (w->deadline_ns != 0 && now_ns >= w->deadline_ns);
+		if (w->reached < w->ack && !late) {
+			c->waiting[kept++] = waiting;
+			continue;
+		}
+		if (w->reached < w->ack)
+			fail_open(c, w, waiting.position);
+		w->done(w);
+	}
+	c->waiting_count = kept;
+}
+
+/* --- batches --- */
+
+static void take(struct committer *c, struct write *w)
+{
+	ASSERT(c->taking_count < COMMIT_OPS_MAX);
+	c->takings[c->taking_count++] =
+		(struct taking){ .write = w, .intents_done = w->intents_done, .position = w->position };
+}
+
+static void process(struct committer *c, struct write *w);
+
+/* The transaction is gone; so is what its writes did in it. Every one of them is finished on return. */
+static void batch_failed(struct committer *c, enum err err, const struct fault *f)
+{
+	uint32_t count = c->taking_count;
+	bool again = count > 1 && !c->state.failed;
+
+	c->taking_count = 0;
+	ASSERT(!c->txn.store);
+	/* One write tried again fails alone: it does not come back here with several, and c->again stays. */
+	if (again)
+		memcpy(c->again, c->takings, count * sizeof(*c->again));
+	for (uint32_t i = 0; i < count; i++) {
+		const struct taking *t = again ? &c->again[i] : &c->takings[i];
+		struct write *w = t->write;
+		w->intents_done = t->intents_done;
+		w->position = t->position;
+		w->err = again ? ERR_NONE : err;
+		if (again) {
+			process(c, w);
+			continue;
+		}
+		w->fault = *f;
+		finish(c, w);
+	}
+}
+
+/* After the sync the right to write may have ended: then nobody knows whether a successor has seen it. */
+static void check_lease(struct committer *c)
+{
+	struct fault fault = { 0 };
+
+	if (!c->o.may_write || !c->o.may_write(c->o.ctx, SCOPE_FLEET, c->history.epoch, &fault))
+		return;
+	for (uint32_t i = 0; i < c->taking_count; i++) {
+		struct write *w = c->takings[i].write;
+		if (position_compare(w->position, c->takings[i].position) != 0 && !w->err)
+			fail_open(c, w, w->position);
+	}
+}
+
+/* Commits what is pending and finishes its writes, but for `current`, which goes on. false: current is finished,
+ * perhaps freed. */
+static bool flush(struct committer *c, struct write *current)
+{
+	struct fault fault = { 0 };
+	bool local = c->txn.store && c->txn.local && c->txn.ops > 0;
+	enum err err = commit_txn_commit(c, &fault);
+
+	if (err) {
+		batch_failed(c, err, &fault);
+		return false;
+	}
+	if (local)
+		check_lease(c);
+	uint32_t count = c->taking_count;
+	c->taking_count = 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (c->takings[i].write != current)
+			finish(c, c->takings[i].write);
+	if (current)
+		take(c, current);
+	return true;
+}
+
+static bool is_full(const struct committer *c)
+{
+	return c->txn.store && (c->txn.ops >= COMMIT_OPS_MAX || c->txn.bytes >= COMMIT_BYTES_MAX);
+}
+
+/* The write's next intent. false: the write is finished, perhaps freed. */
+static bool step(struct committer *c, struct write *w)
+{
+	struct intent *in = &w->intents[w->intents_done];
+	bool alone = commit_intent_is_alone(in);
+	struct fault fault = { 0 };
+	bool dirty = false;
+
+	if ((alone || is_full(c)) && !flush(c, w))
+		return false;
+	if (w->err)
+		return true;
+	enum err err = commit_intent(c, w, in, &dirty, &fault);
+	if (err && dirty) {
+		commit_txn_abandon(c);
+		if (err == ERR_IO)
+			commit_fail(c, &fault);
+		batch_failed(c, err, &fault);
+		return false;
+	}
+	if (err) {
+		w->err = err;
+		w->fault = fault;
+		return true;
+	}
+	w->intents_done++;
+	return !alone || flush(c, w);
+}
+
+/* A write into the open transaction. */
+static void run(struct committer *c, struct write *w)
+{
+	take(c, w);
+	while (!w->err && w->intents_done < w->intent_count)
+		if (!step(c, w))
+			return;
+}
+
+/* A write by itself, to its end. */
+static void process(struct committer *c, struct write *w)
+{
+	run(c, w);
+	(void)flush(c, NULL);
+}
+
+/* --- epochs and peers --- */
+
+static enum err own_op(struct committer *c, struct op *op, uint64_t epoch, struct fault *f)
+{
+	static const struct bytes encode_here;
+	enum err err = c->o.may_write ? c->o.may_write(c->o.ctx, SCOPE_FLEET, epoch, f) : ERR_NONE;
+
+	if (!err)
+		err = commit_txn_begin(c, f);
+	if (!err)
+		err = commit_stamp(c, op, f);
+	if (err)
+		return err;
+	if (op->kind == OP_EPOCH_START) {
+		op->epoch = epoch;
+		op->seq = 1;
+	}
+	err = commit_txn_apply(c, op, encode_here, f);
+	return err ? err : commit_txn_commit(c, f);
+}
+
+static enum err begin_epoch(struct committer *c, struct fault *f)
+{
+	CLEANUP(arena_release) struct arena a;
+	uint64_t epoch = epoch_make((c->history.epoch >> 8) + 1, c->o.region);
+	struct op op = { .kind = OP_EPOCH_START };
+
+	arena_init(&a, OP_ARENA_BYTES_MAX);
+	enum err err = history_next_chain(&c->history, c->place.position, &a, &op.chain, &op.chain_count);
+	if (err)
+		return fault_set(f, err, "beginning an epoch: %s", err_sentence(err));
+	err = own_op(c, &op, epoch, f);
+	if (!err)
+		c->writing = true;
+	return err;
+}
+
+static enum err release(struct committer *c, uint8_t target, struct position *ret_end, struct fault *f)
+{
+	struct op op = { .kind = OP_RELEASE, .target = target };
+
+	if (!c->writing)
+		return fault_set(f, ERR_NOT_PRIMARY, "this region has no epoch to release");
+	enum err err = own_op(c, &op, c->history.epoch, f);
+	if (err)
+		return err;
+	c->writing = false;
+	*ret_end = c->place.position;
+	return ERR_NONE;
+}
+
+static void run_call(struct committer *c, struct call *call)
+{
+	struct write *w = &call->write;
+
+	if (c->state.failed) {
+		w->err = fault_set(&w->fault, ERR_IO, "writing stopped: %s", c->state.failure);
+	} else {
+		switch (call->kind) {
+		case CALL_BEGIN_EPOCH:
+			w->err = begin_epoch(c, &w->fault);
+			break;
+		case CALL_RELEASE:
+			w->err = release(c, call->target, &call->end, &w->fault);
+			break;
+		case CALL_APPLY:
+			w->err = commit_remote(c, call->batch, &w->fault);
+			break;
+		}
+		commit_txn_abandon(c);
+		if (w->err == ERR_IO && !c->state.failed)
+			commit_fail(c, &w->fault);
+	}
+	w->done(w);
+}
+
+/* --- turns --- */
+
+static void call_done(struct write *w)
+{
+	struct call *call = CONTAINER_OF(w, struct call, write);
+	struct committer *c = call->c;
+
+	pthread_mutex_lock(&c->state_lock);
+	call->finished = true;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->state_lock);
+}
+
+static void wake_done(struct write *w)
+{
+	(void)w;
+}
+
+static void take_item(struct committer *c, struct write *w)
+{
+	if (w->done == wake_done) {
+		atomic_store(&c->waking, false);
+	} else if (w->done == call_done) {
+		(void)flush(c, NULL);
+		run_call(c, CONTAINER_OF(w, struct call, write));
+	} else {
+		if (c->taking_count == COMMIT_OPS_MAX)
+			(void)flush(c, NULL);
+		run(c, w);
+	}
+}
+
+static uint64_t wait_at_most(struct committer *c, uint64_t wait_ms)
+{
+	uint64_t now_ns = c->waiting_count > 0 ? clock_mono_ns(c->o.clock) : 0;
+
+	for (uint32_t i = 0; i < c->waiting_count; i++) {
+		uint64_t deadline_ns = c->waiting[i].write->deadline_ns;
+		if (deadline_ns != 0)
+			wait_ms = deadline_ns <= now_ns
+					  ? 0
+					  : MIN(wait_ms, (deadline_ns - now_ns) / NS_PER_MS + 1);
+	}
+	return wait_ms;
+}
+
+bool committer_turn(struct committer *c, uint64_t wait_ms)
+{
+	struct queue_item *item = queue_take_all(&c->queue, wait_at_most(c, wait_ms));
+	struct position before = c->place.position;
+	bool any = item != NULL;
+
+	while (item) {
+		struct queue_item *next = item->next;
+		take_item(c, CONTAINER_OF(item, struct write, item));
+		item = next;
+	}
+	(void)flush(c, NULL);
+	finish_waiting(c, false);
+	metric_set(METRIC_isthmus_queue_weight_bytes, (double)queue_weight(&c->queue));
+	pthread_mutex_lock(&c->state_lock);
+	c->state.turns++;
+	pthread_mutex_unlock(&c->state_lock);
+	return any || position_compare(before, c->place.position) != 0;
+}
+
+static void *thread_main(void *arg)
+{
+	struct committer *c = arg;
+
+	while (!queue_is_closed(&c->queue))
+		(void)committer_turn(c, TURN_WAIT_MS);
+	while (committer_turn(c, 0))
+		;
+	return NULL;
+}
+
+enum err committer_start(struct committer *c)
+{
+	ASSERT(!c->running && !c->stopped);
+	c->running = true;
+	int errnum = pthread_create(&c->thread, NULL, thread_main, c);
+	if (errnum != 0) {
+		c->running = false;
+		return err_from_errno(errnum);
+	}
+	(void)pthread_setname_np(c->thread, "committer");
+	return ERR_NONE;
+}
+
+void committer_stop(struct committer *c)
+{
+	if (c->stopped)
+		return;
+	c->stopped = true;
+	queue_close(&c->queue);
+	if (c->running) {
+		(void)pthread_join(c->thread, NULL);
+		c->running = false;
+	} else {
+		while (committer_turn(c, 0))
+			;
+	}
+	finish_waiting(c, true);
+}
+
+/* --- other threads --- */
+
+enum err committer_submit(struct committer *c, struct write *w)
+{
+	ASSERT(w->done && w->done != call_done && w->done != wake_done);
+	w->err = ERR_NONE;
+	w->fault = (struct fault){ 0 };
+	w->intents_done = 0;
+	w->position = (struct position){ 0 };
+	w->reached = ACK_LOCAL;
+	return queue_push(&c->queue, &w->item, w->bytes);
+}
+
+void committer_wake(struct committer *c)
+{
+	if (atomic_exchange(&c->waking, true))
+		return;
+	/* A full queue wakes the committer without this. */
+	if (queue_push(&c->queue, &c->wake->item, 0))
+		atomic_store(&c->waking, false);
+}
+
+static enum err call_and_wait(struct committer *c, struct call *call, size_t bytes, struct fault *reterr_fault)
+{
+	call->c = c;
+	call->write.done = call_done;
+	enum err err = queue_push(&c->queue, &call->write.item, bytes);
+	if (err)
+		return fault_set(reterr_fault, err, "the committer: %s", err_sentence(err));
+
+	pthread_mutex_lock(&c->state_lock);
+	while (!call->finished) {
+		if (c->running) {
+			pthread_cond_wait(&c->changed, &c->state_lock);
+			continue;
+		}
+		pthread_mutex_unlock(&c->state_lock);
+		(void)committer_turn(c, 0);
+		pthread_mutex_lock(&c->state_lock);
+	}
+	pthread_mutex_unlock(&c->state_lock);
+	if (call->write.err)
+		return fault_set(reterr_fault, call->write.err, "%s", fault_text(&call->write.fault));
+	return ERR_NONE;
+}
+
+enum err committer_begin_epoch(struct committer *c, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_BEGIN_EPOCH };
+
+	return call_and_wait(c, &call, 0, reterr_fault);
+}
+
+enum err committer_release(struct committer *c, uint8_t target, struct position *ret_end,
+			   struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_RELEASE, .target = target };
+	enum err err = call_and_wait(c, &call, 0, reterr_fault);
+
+	if (!err)
+		*ret_end = call.end;
+	return err;
+}
+
+enum err committer_apply(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_APPLY, .batch = b };
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < b->count; i++)
+		bytes += b->ops[i].len;
+	return call_and_wait(c, &call, bytes, reterr_fault);
+}
+
+void committer_state(struct committer *c, struct committer_state *ret_state)
+{
+	pthread_mutex_lock(&c->state_lock);
+	*ret_state = c->state;
+	pthread_mutex_unlock(&c->state_lock);
+}
+
+enum history_place committer_find(struct committer *c, struct position p)
+{
+	pthread_mutex_lock(&c->state_lock);
+	enum history_place place = history_find(&c->history, c->state.position, p);
+	pthread_mutex_unlock(&c->state_lock);
+	return place;
+}
+
+enum err committer_wait(struct committer *c, struct position p, uint64_t timeout_ms)
+{
+	struct timespec deadline;
+	int errnum = 0;
+
+	clock_wait_deadline(timeout_ms, &deadline);
+	pthread_mutex_lock(&c->state_lock);
+	while (position_compare(c->state.position, p) < 0 && errnum != ETIMEDOUT)
+		errnum = pthread_cond_timedwait(&c->changed, &c->state_lock, &deadline);
+	bool reached = position_compare(c->state.position, p) >= 0;
+	pthread_mutex_unlock(&c->state_lock);
+	return reached ? ERR_NONE : ERR_TIMEOUT;
+}
+
+/* --- opening --- */
+
+/* What does not follow from the records: how long the log is, and where it begins. */
+static enum err read_log(struct committer *c, struct fault *reterr_fault)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct store *s = c->o.store;
+	struct oplog_entry first;
+	struct position oldest;
+	struct position newest;
+	struct store_txn *t;
+	enum err err = oplog_mark_slots(s, c->o.catalog, &c->place.log_ops, &c->place.log_bytes, reterr_fault);
+
+	arena_init(&a, OP_ARENA_BYTES_MAX);
+	if (err || c->place.log_ops == 0)
+		return err;
+	err = s->ops->begin(s, false, &t);
+	if (err)
+		return fault_set(reterr_fault, err, "reading the op log: %s", err_sentence(err));
+	err = oplog_bounds(s, t, SCOPE_FLEET, &oldest, &newest);
+	if (err)
+		err = fault_set(reterr_fault, err, "reading the op log: %s", err_sentence(err));
+	else
+		err = oplog_get(s, t, SCOPE_FLEET, oldest, &a, &first, reterr_fault);
+	if (!err && position_compare(newest, c->place.position) != 0)
+		err = fault_set(reterr_fault, ERR_CORRUPT, "the op log ends at (%llu, %llu), not at (%llu, %llu)",
+				(unsigned long long)newest.epoch, (unsigned long long)newest.seq,
+				(unsigned long long)c->place.position.epoch,
+				(unsigned long long)c->place.position.seq);
+	if (!err)
+		c->place.oldest = op_stamp(&first.op);
+	s->ops->abort(t);
+	return err;
+}
+
+static void state_init(struct committer *c)
+{
+	c->state = (struct committer_state){
+		.position = c->place.position,
+		.chain_hash = c->place.chain_hash,
+		.epoch = c->history.epoch,
+		.writer = (uint8_t)c->history.epoch,
+		.released = c->place.released,
+		.released_to = c->place.released_to,
+		.op_number = history_number(&c->history, c->place.position),
+		.hlc = c->place.hlc,
+		.boots = c->boots,
+		.log_ops = c->place.log_ops,
+		.log_bytes = c->place.log_bytes,
+	};
+	memcpy(c->state.store_id, c->store_id, sizeof(c->state.store_id));
+}
+
+static enum err locks_init(struct committer *c)
+{
+	pthread_condattr_t attr;
+	int errnum = pthread_condattr_init(&attr);
+
+	if (errnum != 0)
+		return err_from_errno(errnum);
+	errnum = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (errnum == 0)
+		errnum = pthread_cond_init(&c->changed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	if (errnum != 0)
+		return err_from_errno(errnum);
+	errnum = pthread_mutex_init(&c->state_lock, NULL);
+	if (errnum == 0)
+		return ERR_NONE;
+	(void)pthread_cond_destroy(&c->changed);
+	return err_from_errno(errnum);
+}
+
+static void committer_free(struct committer *c)
+{
+	history_release(&c->history);
+	buf_release(&c->wire);
+	free(c->txn.freed);
+	free(c->takings);
+	free(c->again);
+	free(c->waiting);
+	free(c->wake);
+	free(c);
+}
+
+/* Without locks and queue, which committer_close alone ends. */
+static enum err committer_new(const struct committer_options *o, struct committer **ret_committer)
+{
+	struct committer *c = calloc(1, sizeof(*c));
+	if (!c)
+		return ERR_NO_MEMORY;
+	c->o = *o;
+	if (c->o.hlc_offset_ms_max == 0)
+		c->o.hlc_offset_ms_max = HLC_OFFSET_MS_MAX_DEFAULT;
+	buf_init(&c->wire, OP_BYTES_MAX);
+	history_init(&c->history);
+	c->takings = calloc(COMMIT_OPS_MAX, sizeof(*c->takings));
+	c->again = calloc(COMMIT_OPS_MAX, sizeof(*c->again));
+	c->wake = calloc(1, sizeof(*c->wake));
+	if (!c->takings || !c->again || !c->wake) {
+		committer_free(c);
+		return ERR_NO_MEMORY;
+	}
+	c->wake->done = wake_done;
+	*ret_committer = c;
+	return ERR_NONE;
+}
+
+enum err committer_open(const struct committer_options *o, struct committer **ret_committer,
+			struct fault *reterr_fault)
+{
+	struct committer *c;
+	enum err err = committer_new(o, &c);
+	if (err)
+		return fault_set(reterr_fault, err, "the committer: %s", err_sentence(err));
+	err = commit_meta_open(c, reterr_fault);
+	if (!err)
+		err = read_log(c, reterr_fault);
+	if (err)
+		goto fail;
+	err = locks_init(c);
+	if (!err) {
+		err = queue_init(&c->queue, COMMIT_QUEUE_BYTES_MAX);
+		if (!err) {
+			hlc_init(&c->hlc, c->o.clock, c->place.hlc, c->o.hlc_offset_ms_max);
+			state_init(c);
+			*ret_committer = c;
+			return ERR_NONE;
+		}
+		(void)pthread_mutex_destroy(&c->state_lock);
+		(void)pthread_cond_destroy(&c->changed);
+	}
+	(void)fault_set(reterr_fault, err, "the committer: %s", err_sentence(err));
+fail:
+	committer_free(c);
+	return err;
+}
+
+void committer_close(struct committer *c)
+{
+	if (!c)
+		return;
+	committer_stop(c);
+	queue_release(&c->queue);
+	(void)pthread_mutex_destroy(&c->state_lock);
+	(void)pthread_cond_destroy(&c->changed);
+	committer_free(c);
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client's intents become ops. What can only be judged in commit order is judged here: does the collection
+ * exist, do the vectors fit it, do the points exist, which points does the filter find. All of that
+ * comes before the first change, so that a refused intent leaves nothing behind.
+ *
+ * An intent is cut into ops of about OP_BYTES_TARGET. No op names a point twice: its two parts would have one
+ * stamp, and the later one is to win.
+ */
+#include "replicator/commit_inner.h"
+
+#include "base/panic.h"
+#include "index/order.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define IDS_PER_OP_MIN 64
+#define ID_BYTES_MAX 17
+/* Header, counts and lengths of an op and of a point; generous. */
+#define OP_HEAD_BYTES 128
+#define POINT_HEAD_BYTES 48
+#define VECTOR_HEAD_BYTES 16
+
+struct local {
+	struct committer *c;
+	struct write *w;
+	struct intent *in;
+	struct collection *collection;   /* a reference */
+	struct arena arena;
+	struct point_id *ids;            /* given, or found by the filter */
+	uint32_t id_count;
+	uint32_t first_op;               /* ops of the transaction before this intent's */
+	struct fault *fault;
+};
+
+bool commit_intent_is_alone(const struct intent *in)
+{
+	return in->filter || commit_is_alone(in->kind);
+}
+
+/* --- may this region write? --- */
+
+static enum err refuse_writer(const struct committer *c, struct fault *reterr_fault)
+{
+	if (c->state.failed)
+		return fault_set(reterr_fault, ERR_IO, "writing stopped: %s", c->state.failure);
+	uint64_t epoch = c->history.epoch;
+	if (epoch != 0 && c->place.released)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY,
+				 "this region is not the primary: it was handed over to region %u",
+				 c->place.released_to);
+	if (epoch != 0 && (uint8_t)epoch != c->o.region)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY,
+				 "this region is not the primary: region %u writes in epoch %llu",
+				 (uint8_t)epoch, (unsigned long long)epoch);
+	return fault_set(reterr_fault, ERR_NO_PRIMARY, "this region has not begun an epoch; retry later");
+}
+
+static enum err begin(struct local *l)
+{
+	struct committer *c = l->c;
+	enum err err;
+
+	if (!c->writing)
+		return refuse_writer(c, l->fault);
+	if (c->o.may_write && !(c->txn.store && c->txn.local)) {
+		err = c->o.may_write(c->o.ctx, SCOPE_FLEET, c->history.epoch, l->fault);
+		if (err)
+			return err;
+	}
+	err = commit_txn_begin(c, l->fault);
+	if (err)
+		return err;
+	c->txn.local = true;
+	l->first_op = c->txn.ops;
+	return ERR_NONE;
+}
+
+/* --- validation --- */
+
+static enum err resolve(struct local *l)
+{
+	struct str name = l->in->collection;
+
+	l->collection = catalog_get(l->c->o.catalog, name);
+	if (!l->collection)
+		return fault_set(l->fault, ERR_NOT_FOUND, "Collection `%.*s` doesn't exist!", STR_FMT(name));
+	return ERR_NONE;
+}
+
+static enum err check_vector(struct local *l, const struct op_vector *v)
+{
+	const struct vector_config *config = collection_vector(l->collection, v->name);
+
+	if (!config)
+		return fault_set(l->fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
+				 STR_FMT(v->name));
+	if (v->vector.kind == VECTOR_MULTI)
+		return fault_set(l->fault, ERR_BAD_INPUT,
+				 "Conversion between multi and regular vectors failed");
+	if (config->sparse != (v->vector.kind == VECTOR_SPARSE))
+		return fault_set(l->fault, ERR_BAD_INPUT,
+				 "Conversion between sparse and regular vectors failed");
+	if (!config->sparse && v->vector.count != config->dim)
+		return fault_set(l->fault, ERR_BAD_INPUT,
+				 "Vector dimension error: expected dim: %u, got %u", config->dim,
+				 v->vector.count);
+	return ERR_NONE;
+}
+
+static size_t point_bytes(const struct op_point *p)
+{
+	size_t bytes = POINT_HEAD_BYTES + p->payload.len;
+
+	for (uint32_t i = 0; i < p->vector_count; i++) {
+		const struct vector *v = &p->vectors[i].vector;
+		bytes += VECTOR_HEAD_BYTES + p->vectors[i].name.len + v->count * sizeof(float);
+		if (v->kind == VECTOR_SPARSE)
+			bytes += v->count * sizeof(uint32_t);
+	}
+	return bytes;
+}
+
+static enum err check_point(struct local *l, const struct op_point *p)
+{
+	char id[POINT_ID_TEXT_MAX];
+
+	for (uint32_t i = 0; i < p->vector_count; i++) {
+		enum err err = check_vector(l, &p->vectors[i]);
+		if (err)
+			return err;
+		for (uint32_t k = 0; k < i; k++)
+			if (str_compare(p->vectors[i].name, p->vectors[k].name) == 0)
+				return fault_set(l->fault, ERR_BAD_INPUT, "Vector name `%.*s` is given twice",
+						 STR_FMT(p->vectors[i].name));
+	}
+	if (p->payload.data && value_kind(p->payload) != VALUE_OBJECT)
+		return fault_set(l->fault, ERR_BAD_INPUT, "payload: an object is expected");
+	if (point_bytes(p) <= OP_BYTES_MAX - OP_HEAD_BYTES)
+		return ERR_NONE;
+	(void)point_id_format(p->id, id);
+	return fault_set(l->fault, ERR_TOO_LARGE, "Point %s takes %zu bytes; at most %u are possible", id,
+			 point_bytes(p), OP_BYTES_MAX - OP_HEAD_BYTES);
+}
+
+/* In the state that the open transaction has made. */
+static enum err is_visible(struct local *l, struct point_id id, bool *ret_visible)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct row row;
+
+	arena_init(&a, ROW_ARENA_BYTES_MAX);
+	enum err err = collection_row_load(l->collection, l->c->txn.store, id, &a, &row);
+	if (err && err != ERR_NOT_FOUND)
+		return fault_set(l->fault, err, "reading a row: %s", err_sentence(err));
+	*ret_visible = !err && row.visible;
+	return ERR_NONE;
+}
+
+static enum err check_exists(struct local *l, struct point_id id)
+{
+	char text[POINT_ID_TEXT_MAX];
+	bool visible = false;
+	enum err err = is_visible(l, id, &visible);
+
+	if (err || visible)
+		return err;
+	(void)point_id_format(id, text);
+	return fault_set(l->fault, ERR_NOT_FOUND, "No point with id %s found", text);
+}
+
+static enum err check_points(struct local *l)
+{
+	const struct op *body = &l->in->body;
+
+	for (uint32_t i = 0; i < body->point_count; i++) {
+		enum err err = check_point(l, &body->points[i]);
+		if (err)
+			return err;
+	}
+	for (uint32_t i = 0; l->in->kind == OP_UPDATE_VECTORS && i < body->point_count; i++) {
+		enum err err = check_exists(l, body->points[i].id);
+		if (err)
+			return err;
+	}
+	return ERR_NONE;
+}
+
+/* A delete of what is not there is a success. With one writer, nothing of it can be on its way either: no
+ * tombstone is kept for it. */
+static enum err keep_visible(struct local *l)
+{
+	struct point_id *kept = arena_array(&l->arena, l->id_count, sizeof(*kept));
+	uint32_t count = 0;
+
+	if (!kept)
+		return fault_set(l->fault, ERR_NO_MEMORY, "no memory for %u ids", l->id_count);
+	for (uint32_t i = 0; i < l->id_count; i++) {
+		bool visible = false;
+		enum err err = is_visible(l, l->ids[i], &visible);
+		if (err)
+			return err;
+		if (visible)
+			kept[count++] = l->ids[i];
+	}
+	l->ids = kept;
+	l->id_count = count;
+	return ERR_NONE;
+}
+
+static enum err find_ids(struct local *l)
+{
+	l->ids = l->in->body.ids;
+	l->id_count = l->in->body.id_count;
+	if (l->in->filter) {
+		enum err err = collection_matching(l->collection, l->in->filter, &l->arena, &l->ids,
+						   &l->id_count);
+		return err ? fault_set(l->fault, err, "evaluating the filter: %s", err_sentence(err)) : err;
+	}
+	if (l->in->kind == OP_DELETE)
+		return collection_config(l->collection)->multi_writer ? ERR_NONE : keep_visible(l);
+	for (uint32_t i = 0; i < l->id_count; i++) {
+		enum err err = check_exists(l, l->ids[i]);
+		if (err)
+			return err;
+	}
+	return ERR_NONE;
+}
+
+static size_t keys_bytes(const struct op *op)
+{
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < op->key_count; i++)
+		bytes += op->keys[i].len + 5;
+	return bytes;
+}
+
+/* What each op of the intent repeats. */
+static enum err check_common(struct local *l, size_t *ret_bytes)
+{
+	const struct op *body = &l->in->body;
+	size_t bytes = OP_HEAD_BYTES + body->payload.len + keys_bytes(body);
+
+	if (body->payload.data && value_kind(body->payload) != VALUE_OBJECT)
+		return fault_set(l->fault, ERR_BAD_INPUT, "payload: an object is expected");
+	for (uint32_t i = 0; l->in->kind == OP_DELETE_VECTORS && i < body->key_count; i++)
+		if (!collection_vector(l->collection, body->keys[i]))
+			return fault_set(l->fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
+					 STR_FMT(body->keys[i]));
+	if (bytes > OP_BYTES_MAX - IDS_PER_OP_MIN * ID_BYTES_MAX)
+		return fault_set(l->fault, ERR_TOO_LARGE, "The payload takes %zu bytes; at most %u are possible",
+				 bytes, OP_BYTES_MAX - IDS_PER_OP_MIN * ID_BYTES_MAX);
+	*ret_bytes = bytes;
+	return ERR_NONE;
+}
+
+/* --- ops --- */
+
+static enum err add_op(struct local *l, struct op *op)
+{
+	static const struct bytes encode_here;
+	enum err err = commit_stamp(l->c, op, l->fault);
+
+	if (err)
+		return err;
+	if (op->kind == OP_CREATE_COLLECTION)
+		op->incarnation = (struct incarnation){ .hlc = op->hlc, .region = op->region };
+	return commit_txn_apply(l->c, op, encode_here, l->fault);
+}
+
+static struct op op_of(const struct local *l)
+{
+	struct op op = { .kind = l->in->kind };
+
+	if (l->collection)
+		op.incarnation = collection_incarnation(l->collection);
+	return op;
+}
+
+/* Cosine compares directions: lengths are made 1 before anything is stored, so that log, rows and regions hold the
+ * same bytes. */
+static enum err normalize(struct local *l, struct op_vector *v)
+{
+	const struct vector_config *config = collection_vector(l->collection, v->name);
+
+	if (v->vector.kind != VECTOR_DENSE || config->distance != DISTANCE_COSINE)
+		return ERR_NONE;
+	float *values = arena_array(&l->arena, v->vector.count, sizeof(*values));
+	if (!values)
+		return ERR_NO_MEMORY;
+	memcpy(values, v->vector.values, v->vector.count * sizeof(*values));
+	distance_normalize(values, v->vector.count);
+	v->vector.values = values;
+	return ERR_NONE;
+}
+
+/* Points as they are stored; the client's own stay as they are, should the write be tried again. */
+static enum err copy_points(struct local *l, struct op_point **ret_points)
+{
+	const struct op *body = &l->in->body;
+	struct op_point *points = arena_array(&l->arena, body->point_count, sizeof(*points));
+
+	if (!points)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < body->point_count; i++) {
+		struct op_point *p = &points[i];
+		*p = body->points[i];
+		p->vectors = arena_array(&l->arena, p->vector_count, sizeof(*p->vectors));
+		if (!p->vectors)
+			return ERR_NO_MEMORY;
+		for (uint32_t k = 0; k < p->vector_count; k++) {
+			p->vectors[k] = body->points[i].vectors[k];
+			p->vectors[k].slot = SLOT_NONE;
+			enum err err = normalize(l, &p->vectors[k]);
+			if (err)
+				return err;
+		}
+		if (l->in->kind != OP_UPSERT)
+			p->payload = (struct value){ 0 };
+	}
+	*ret_points = points;
+	return ERR_NONE;
+}
+
+struct id_at {
+	struct point_id id;
+	uint32_t at;
+};
+
+static int id_order(const void *a, const void *b)
+{
+	const struct id_at *x = a;
+	const struct id_at *y = b;
+	int order = point_id_compare(x->id, y->id);
+
+	return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* ret[i]: point i has an id that an earlier one has. */
+static enum err find_repeated(struct local *l, const struct op_point *points, uint32_t count, bool **ret)
+{
+	struct id_at *ids = arena_array(&l->arena, count, sizeof(*ids));
+	bool *repeated = arena_array(&l->arena, count, sizeof(*repeated));
+
+	if (!ids || !repeated)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < count; i++)
+		ids[i] = (struct id_at){ .id = points[i].id, .at = i };
+	if (count > 1)
+		qsort(ids, count, sizeof(*ids), id_order);
+	for (uint32_t i = 1; i < count; i++)
+		repeated[ids[i].at] = point_id_equal(ids[i].id, ids[i - 1].id);
+	*ret = repeated;
+	return ERR_NONE;
+}
+
+static enum err add_points(struct local *l, bool *ret_dirty)
+{
+	uint32_t count = l->in->body.point_count;
+	struct op_point *points;
+	bool *repeated;
+	enum err err = copy_points(l, &points);
+
+	if (!err)
+		err = find_repeated(l, points, count, &repeated);
+	if (err)
+		return fault_set(l->fault, err, "no memory for %u points", count);
+	for (uint32_t i = 0; i < count;) {
+		struct op op = op_of(l);
+		size_t bytes = OP_HEAD_BYTES;
+		op.points = &points[i];
+		do {
+			bytes += point_bytes(&points[i++]);
+			op.point_count++;
+		} while (i < count && !repeated[i] && bytes + point_bytes(&points[i]) <= OP_BYTES_TARGET);
+		*ret_dirty = true;
+		err = add_op(l, &op);
+		if (err)
+			return err;
+	}
+	return ERR_NONE;
+}
+
+static enum err add_ids(struct local *l, size_t common_bytes, bool *ret_dirty)
+{
+	size_t room = common_bytes < OP_BYTES_TARGET ? OP_BYTES_TARGET - common_bytes : 0;
+	uint32_t per_op = MAX((uint32_t)(room / ID_BYTES_MAX), IDS_PER_OP_MIN);
+
+	for (uint32_t i = 0; i < l->id_count; i += per_op) {
+		struct op op = op_of(l);
+		op.payload = l->in->body.payload;
+		op.keys = l->in->body.keys;
+		op.key_count = l->in->body.key_count;
+		op.ids = &l->ids[i];
+		op.id_count = MIN(per_op, l->id_count - i);
+		*ret_dirty = true;
+		enum err err = add_op(l, &op);
+		if (err)
+			return err;
+	}
+	return ERR_NONE;
+}
+
+static enum err data_intent(struct local *l, bool *ret_dirty)
+{
+	size_t common_bytes = 0;
+	enum err err = resolve(l);
+
+	if (!err)
+		err = begin(l);
+	if (err)
+		return err;
+	if (l->in->kind == OP_UPSERT || l->in->kind == OP_UPDATE_VECTORS) {
+		err = check_points(l);
+		return err ? err : add_points(l, ret_dirty);
+	}
+	err = check_common(l, &common_bytes);
+	if (!err)
+		err = find_ids(l);
+	return err ? err : add_ids(l, common_bytes, ret_dirty);
+}
+
+/* --- collections --- */
+
+static enum err create_intent(struct local *l, bool *ret_dirty)
+{
+	struct op op = op_of(l);
+	struct incarnation existing;
+
+	op.name = l->in->body.name.len > 0 ? l->in->body.name : l->in->collection;
+	op.config = l->in->body.config;
+	if (op.name.len == 0 || op.name.len > COLLECTION_NAME_MAX)
+		return fault_set(l->fault, ERR_BAD_INPUT, "the name of a collection has 1 to %d bytes",
+				 COLLECTION_NAME_MAX);
+	enum err err = begin(l);
+	if (err)
+		return err;
+	if (catalog_has(l->c->o.catalog, op.name, &existing))
+		return fault_set(l->fault, ERR_ALREADY_EXISTS, "Collection `%.*s` already exists!",
+				 STR_FMT(op.name));
+	*ret_dirty = true;
+	return add_op(l, &op);
+}
+
+static enum err schema_intent(struct local *l, bool *ret_dirty)
+{
+	enum err err = resolve(l);
+
+	if (!err)
+		err = begin(l);
+	if (err)
+		return err;
+	struct op op = op_of(l);
+	op.config = l->in->body.config;
+	op.field_index = l->in->body.field_index;
+	*ret_dirty = true;
+	return add_op(l, &op);
+}
+
+static enum err mark_intent(struct local *l, bool *ret_dirty)
+{
+	enum err err = begin(l);
+	if (err)
+		return err;
+	struct op op = { .kind = OP_MARK, .mark = l->in->body.mark };
+	*ret_dirty = true;
+	return add_op(l, &op);
+}
+
+static enum err run_intent(struct local *l, bool *ret_dirty)
+{
+	switch (l->in->kind) {
+	case OP_UPSERT:
+	case OP_UPDATE_VECTORS:
+	case OP_DELETE:
+	case OP_SET_PAYLOAD:
+	case OP_OVERWRITE_PAYLOAD:
+	case OP_DELETE_PAYLOAD:
+	case OP_CLEAR_PAYLOAD:
+	case OP_DELETE_VECTORS:
+		return data_intent(l, ret_dirty);
+	case OP_CREATE_COLLECTION:
+		return create_intent(l, ret_dirty);
+	case OP_UPDATE_COLLECTION:
+	case OP_DROP_COLLECTION:
+	case OP_FIELD_INDEX_PUT:
+	case OP_FIELD_INDEX_DROP:
+		return schema_intent(l, ret_dirty);
+	case OP_MARK:
+		return mark_intent(l, ret_dirty);
+	case OP_ALIAS_PUT:
+	case OP_ALIAS_DROP:
+		return fault_set(l->fault, ERR_NOT_IMPLEMENTED, "collection aliases are not implemented");
+	case OP_EPOCH_START:
+	case OP_RELEASE:
+	case OP_ORPHAN:
+	case OP_GC:
+		break;
+	}
+	return fault_set(l->fault, ERR_BAD_INPUT, "%s is no operation of a client", op_kind_name(l->in->kind));
+}
+
+enum err commit_intent(struct committer *c, struct write *w, struct intent *in, bool *ret_dirty,
+		       struct fault *reterr_fault)
+{
+	struct local l = { .c = c, .w = w, .in = in, .fault = reterr_fault };
+
+	*ret_dirty = false;
+	arena_init(&l.arena, INTENT_ARENA_BYTES_MAX);
+	enum err err = run_intent(&l, ret_dirty);
+	if (!err) {
+		const struct place *p = c->txn.store ? &c->txn.place : &c->place;
+		in->op_number = history_number(commit_history(c), p->position);
+		if (c->txn.store && c->txn.ops > l.first_op)
+			w->position = p->position;
+	}
+	if (l.collection)
+		collection_unref(l.collection);
+	arena_release(&l.arena);
+	return err;
+}

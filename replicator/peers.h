@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The other regions of the fleet as replication sees them: where each stands, by its heartbeats, and a way to ask
+ * one for what its log holds. Lag, staleness and confirmation are computed when they are read, so a silent link shows as
+ * growing lag.
+ * Thread: any; one lock.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/clock.h"
+#include "replicator/message.h"
+#include "replicator/stream.h"
+
+#define PEERS_MAX 31
+#define HEARTBEAT_MS 250
+#define STREAM_NAME_TEXT (STREAM_NAME_MAX + 1)
+
+/* The way to another region; given from above (HTTP/2 with mutual TLS), or by a test. */
+struct peer_link {
+	/*
+	 * The ops that follow `after` in that region's log, as one message (replicator/message.h), appended to out.
+	 * ERR_NOT_FOUND: it has none. ERR_GAP: its log no longer reaches back so far. ERR_UNAVAILABLE: cannot be
+	 * asked. Blocks; not for loops or the committer.
+	 */
+	enum err (*log)(struct peer_link *l, uint8_t region, uint16_t scope, struct position after, struct buf *out,
+			struct fault *reterr_fault);
+	/* Its heartbeat, asked for: HEARTBEAT_BYTES appended to out. Blocks. */
+	enum err (*standing)(struct peer_link *l, uint8_t region, uint16_t scope, struct buf *out,
+			     struct fault *reterr_fault);
+};
+
+struct peer_config {
+	const char *name;
+	uint8_t id;       /* 1 to 255 */
+	bool data;        /* holds data, and so votes in this version's fleets */
+};
+
+struct peers;
+
+struct peers_options {
+	struct clock *clock;
+	uint64_t fleet;               /* hash of the fleet's name */
+	struct peer_config self;
+	const struct peer_config *others;   /* copied */
+	uint32_t other_count;
+	struct peer_link *link;       /* borrowed; NULL when alone */
+};
+
+MUST_USE enum err peers_new(const struct peers_options *o, struct peers **ret_peers);
+void peers_free(struct peers *p);
+uint32_t peers_count(const struct peers *p);
+const struct peer_config *peers_config(const struct peers *p, uint32_t i);
+const struct peer_config *peers_self(const struct peers *p);
+const struct peer_config *peers_by_id(const struct peers *p, uint8_t id);
+struct peer_link *peers_link(const struct peers *p);
+uint64_t peers_fleet(const struct peers *p);
+/* V and M = V/2 + 1. */
+uint32_t peers_voters(const struct peers *p);
+uint32_t peers_majority(const struct peers *p);
+
+/* A heartbeat came; of another fleet, an unknown region or older than the last: false, nothing happens. */
+bool peers_beat(struct peers *p, const struct heartbeat *h);
+
+struct peer_standing {
+	const struct peer_config *config;
+	bool heard;
+	struct position position;
+	struct position confirmed;
+	uint64_t silent_ms;           /* since the last heartbeat */
+	int64_t clock_offset_ms;      /* its wall clock minus ours, by the smallest delay seen; 0 unheard */
+};
+void peers_standing(struct peers *p, uint32_t i, struct peer_standing *ret_standing);
+
+/*
+ * Seconds since the newest heartbeat of that region up to whose position this region, which stands at `here`, has applied
+ * all. Never understated: of the sender's clock and the time of arrival the one that makes it greater counts. Infinite
+ * (a great number) when none was heard.
+ */
+double peers_lag_seconds(struct peers *p, uint8_t region, struct position here);
+
+/* The greatest position of `epoch` that M data voters, this one at `here` included, have applied; {0,0}: none. Ops of
+ * older epochs count through it once its epoch-start does (protocol: figure 8 of Raft). */
+struct position peers_confirmed(struct peers *p, struct position here, uint64_t epoch);
+/* How many data regions stand at or beyond pos in its epoch or in a later one; this one at `here` included. */
+uint32_t peers_applied(struct peers *p, struct position here, struct position pos);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replicator/publisher.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "replicator/oplog.h"
+
+#define BATCH_ARENA_BYTES_MAX (16u << 20)
+#define RETRY_MS 500
+#define IDLE_MS 1000
+
+struct publisher {
+	struct publisher_options options;
+	pthread_t thread;
+	bool started;
+	struct position next_after;   /* own thread: everything up to here was handed to the stream */
+	pthread_mutex_t lock;         /* guards the rest */
+	pthread_cond_t wake;
+	struct position now;
+	struct position published;
+	struct position accepted;
+	struct fault trouble;
+	bool open;                    /* the stream's window, as far as is known */
+	uint64_t wakes;               /* moves with every call from outside, so that none is slept through */
+	bool stop;
+};
+
+/* --- batches from the log --- */
+
+/* Appends the op's wire form to bytes and its place to views; the views are turned into pointers at the end. */
+struct batch {
+	struct arena arena;
+	struct buf bytes;
+	struct bytes views[MESSAGE_OPS_MAX];
+	size_t offsets[MESSAGE_OPS_MAX + 1];
+	uint32_t count;
+	struct message head;
+};
+
+static enum err batch_add(struct batch *b, const struct log_source *s, struct oplog_entry *e)
+{
+	enum err err = oplog_fill(s->catalog, &e->op);
+
+	if (err != ERR_NONE)
+		return err;
+	b->offsets[b->count] = b->bytes.len;
+	err = op_encode(&e->op, OP_FORM_WIRE, &b->bytes);
+	if (err != ERR_NONE)
+		return err;
+	if (b->count == 0) {
+		b->head.scope = e->op.scope;
+		b->head.epoch = e->op.epoch;
+		b->head.first = e->op.seq;
+	}
+	b->head.chain_hash = e->chain_hash;
+	b->count++;
+	b->offsets[b->count] = b->bytes.len;
+	return ERR_NONE;
+}
+
+/* The next entry to take, passing over epochs of other regions. */
+static enum err next_entry(const struct log_source *s, struct store_txn *t, uint16_t scope, struct position *after,
+			   uint8_t only_region, struct arena *a, struct oplog_entry *e, struct fault *f)
+{
+	for (;;) {
+		enum err err = oplog_next(s->store, t, scope, *after, a, e, f);
+
+		if (err != ERR_NONE || only_region == 0 || (uint8_t)e->op.epoch == only_region)
+			return err;
+		*after = (struct position){ .epoch = e->op.epoch, .seq = UINT64_MAX };
+	}
+}
+
+static enum err batch_fill(struct batch *b, const struct log_source *s, struct store_txn *t, uint16_t scope,
+			   struct position after, uint8_t only_region, size_t bytes_target, struct fault *f)
+{
+	while (b->count < MESSAGE_OPS_MAX && (b->count == 0 || b->bytes.len < bytes_target)) {
+		struct oplog_entry e;
+		enum err err = next_entry(s, t, scope, &after, only_region, &b->arena, &e, f);
+
+		if (err == ERR_NOT_FOUND && b->count > 0)
+			return ERR_NONE;
+		if (err != ERR_NONE)
+			return err;
+		if (b->count > 0 && (e.op.epoch != b->head.epoch ||
+				     b->bytes.len + e.record_bytes + OP_BYTES_TARGET > MESSAGE_BODY_BYTES_MAX))
+			return ERR_NONE;
+		err = batch_add(b, s, &e);
+		if (err != ERR_NONE)
+			return fault_set(f, err, "cannot read op (%llu,%llu) back from the log",
+					 (unsigned long long)e.op.epoch, (unsigned long long)e.op.seq);
+		after = (struct position){ .epoch = e.op.epoch, .seq = e.op.seq };
+	}
+	return ERR_NONE;
+}
+
+static enum err batch_encode(struct batch *b, struct buf *out)
+{
+	for (uint32_t i = 0; i < b->count; i++)
+		b->views[i] = (struct bytes){ b->bytes.data + b->offsets[i], b->offsets[i + 1] - b->offsets[i] };
+	b->head.ops = b->views;
+	b->head.count = b->count;
+	return message_encode(&b->head, out);
+}
+
+enum err log_message(const struct log_source *s, uint16_t scope, struct position after, uint8_t only_region,
+		     size_t bytes_target, struct buf *out, struct message *ret_head, struct fault *reterr_fault)
+{
+	struct store_txn *t;
+	struct batch *b = calloc(1, sizeof(*b));
+
+	if (b == NULL)
+		return ERR_NO_MEMORY;
+	arena_init(&b->arena, BATCH_ARENA_BYTES_MAX);
+	buf_init(&b->bytes, MESSAGE_BODY_BYTES_MAX + OP_BYTES_MAX);
+	b->head.fleet = s->fleet;
+	enum err err = s->store->ops->begin(s->store, false, &t);
+	if (err == ERR_NONE) {
+		err = batch_fill(b, s, t, scope, after, only_region, bytes_target, reterr_fault);
+		s->store->ops->abort(t);
+	}
+	if (err == ERR_NONE)
+		err = batch_encode(b, out);
+	if (err == ERR_NONE) {
+		*ret_head = b->head;
+		ret_head->ops = NULL;
+	}
+	buf_release(&b->bytes);
+	arena_release(&b->arena);
+	free(b);
+	return err;
+}
+
+/* --- the publisher --- */
+
+enum err publisher_new(const struct publisher_options *o, struct publisher **ret_publisher)
+{
+	struct publisher *p = calloc(1, sizeof(*p));
+	pthread_condattr_t attr;
+
+	if (p == NULL)
+		return ERR_NO_MEMORY;
+	p->options = *o;
+	p->now = o->now;
+	(void)pthread_mutex_init(&p->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&p->wake, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	*ret_publisher = p;
+	return ERR_NONE;
+}
+
+void publisher_wake(struct publisher *p, struct position now)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->now = now;
+	p->wakes++;
+	(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_accepted(struct publisher *p, struct position upto)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	if (position_compare(upto, p->accepted) > 0)
+		p->accepted = upto;
+	p->wakes++;
+	(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_closed(struct publisher *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->open = false;
+	p->wakes++;
+	(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_state(struct publisher *p, struct publisher_state *ret_state)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	*ret_state = (struct publisher_state){ p->published, p->accepted, p->trouble };
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* Says it once when it begins and once when it is over. */
+static void set_trouble(struct publisher *p, enum err err, const struct fault *f)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	bool was = p->trouble.err != ERR_NONE;
+
+	p->trouble = err == ERR_NONE ? (struct fault){ 0 } : *f;
+	p->trouble.err = err;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (err != ERR_NONE && !was)
+		log_warn("publishing stopped, ops stay in the log and follow later reason=\"%s\"", fault_text(f));
+	if (err == ERR_NONE && was)
+		log_info("publishing goes on");
+}
+
+/* Where the stream ends: the position of its last op, when that op is also in our log; else nothing is known to be
+ * there and everything that the log still holds is published (known ops are skipped by whoever reads). */
+static enum err find_tail(struct publisher *p, struct position *ret_after, struct fault *f)
+{
+	CLEANUP(buf_release) struct buf raw = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
+	struct arena a;
+	struct message m;
+
+	*ret_after = (struct position){ 0 };
+	enum err err = stream_tail(p->options.stream, SCOPE_FLEET, &raw, f);
+	if (err == ERR_NOT_FOUND)
+		return ERR_NONE;
+	if (err != ERR_NONE)
+		return err;
+	arena_init(&a, BATCH_ARENA_BYTES_MAX);
+	err = message_decode(buf_bytes(&raw), &inflated, &a, &m, f);
+	if (err == ERR_NONE && m.fleet == p->options.fleet)
+		*ret_after = message_last(&m);
+	arena_release(&a);
+	return ERR_NONE;
+}
+
+static enum err open_window(struct publisher *p, struct fault *f)
+{
+	struct position after;
+	enum err err = stream_open(p->options.stream, f);
+
+	if (err == ERR_NONE)
+		err = find_tail(p, &after, f);
+	if (err != ERR_NONE)
+		return err;
+	p->next_after = after;
+	(void)pthread_mutex_lock(&p->lock);
+	p->open = true;
+	p->published = after;
+	p->accepted = after;
+	(void)pthread_mutex_unlock(&p->lock);
+	return ERR_NONE;
+}
+
+static enum err publish_batch(struct publisher *p, struct fault *f)
+{
+	CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+	struct log_source source = { p->options.store, p->options.catalog, p->options.fleet };
+	char id[MESSAGE_ID_MAX];
+	struct message head;
+	enum err err = log_message(&source, SCOPE_FLEET, p->next_after, p->options.region, PUBLISH_BYTES_TARGET,
+				   &payload, &head, f);
+
+	if (err != ERR_NONE)
+		return err;
+	(void)message_id(&head, id);
+	struct stream_message m = {
+		.scope = SCOPE_FLEET,
+		.last = message_last(&head),
+		.id = id,
+		.payload = buf_bytes(&payload),
+	};
+	err = stream_publish(p->options.stream, &m);
+	if (err != ERR_NONE)
+		return fault_set(f, err, "the stream takes no message: %s", err_sentence(err));
+	p->next_after = m.last;
+	(void)pthread_mutex_lock(&p->lock);
+	p->published = m.last;
+	(void)pthread_mutex_unlock(&p->lock);
+	return ERR_NONE;
+}
+
+/* ERR_NOT_FOUND: all is published. */
+static enum err turn(struct publisher *p, struct fault *f)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	bool open = p->open;
+
+	(void)pthread_mutex_unlock(&p->lock);
+	if (!open) {
+		enum err err = open_window(p, f);
+
+		if (err != ERR_NONE)
+			return err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err;
+	}
+	return publish_batch(p, f);
+}
+
+bool publisher_turn(struct publisher *p)
+{
+	struct fault f = { 0 };
+	enum err err = turn(p, &f);
+
+	if (err == ERR_UNAVAILABLE)
+		publisher_closed(p);
+	if (err == ERR_NONE || err == ERR_NOT_FOUND)
+		set_trouble(p, ERR_NONE, NULL);
+	else if (err != ERR_RATE_LIMITED)
+		set_trouble(p, err, &f);
+	return err == ERR_NONE;
+}
+
+static void *publisher_main(void *arg)
+{
+	struct publisher *p = arg;
+
+	for (;;) {
+		struct timespec until;
+
+		(void)pthread_mutex_lock(&p->lock);
+		uint64_t wakes = p->wakes;
+		(void)pthread_mutex_unlock(&p->lock);
+		bool moved = publisher_turn(p);
+
+		(void)pthread_mutex_lock(&p->lock);
+		if (!moved && !p->stop && p->wakes == wakes) {
+			bool behind = position_compare(p->published, p->now) < 0 || !p->open;
+
+			clock_wait_deadline(behind && p->trouble.err != ERR_NONE ? RETRY_MS : IDLE_MS, &until);
+			(void)pthread_cond_timedwait(&p->wake, &p->lock, &until);
+		}
+		bool stop = p->stop;
+		(void)pthread_mutex_unlock(&p->lock);
+		if (stop)
+			return NULL;
+	}
+}
+
+enum err publisher_start(struct publisher *p)
+{
+	int e = pthread_create(&p->thread, NULL, publisher_main, p);
+
+	if (e != 0)
+		return err_from_errno(e);
+	(void)pthread_setname_np(p->thread, "publisher");
+	p->started = true;
+	return ERR_NONE;
+}
+
+void publisher_stop(struct publisher *p)
+{
+	if (p == NULL)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+	if (p->started)
+		(void)pthread_join(p->thread, NULL);
+	(void)pthread_cond_destroy(&p->wake);
+	(void)pthread_mutex_destroy(&p->lock);
+	free(p);
+}
