@@ -37,21 +37,15 @@
 
 /* Nearest doubles; exact from 0 to EXACT_POWER_MAX. */
 static const double powers_of_10[POWER_MAX - POWER_MIN + 1] = {
-	1e-64, 1e-63, 1e-62, 1e-61, 1e-60, 1e-59, 1e-58, 1e-57,
-	1e-56, 1e-55, 1e-54, 1e-53, 1e-52, 1e-51, 1e-50, 1e-49,
-	1e-48, 1e-47, 1e-46, 1e-45, 1e-44, 1e-43, 1e-42, 1e-41,
-	1e-40, 1e-39, 1e-38, 1e-37, 1e-36, 1e-35, 1e-34, 1e-33,
-	1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26, 1e-25,
-	1e-24, 1e-23, 1e-22, 1e-21, 1e-20, 1e-19, 1e-18, 1e-17,
-	1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9,
-	1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1,
-	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
-	1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-	1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23,
-	1e24, 1e25, 1e26, 1e27, 1e28, 1e29, 1e30, 1e31,
-	1e32, 1e33, 1e34, 1e35, 1e36, 1e37, 1e38, 1e39,
-	1e40, 1e41, 1e42, 1e43, 1e44, 1e45, 1e46, 1e47,
-	1e48,
+	1e-64, 1e-63, 1e-62, 1e-61, 1e-60, 1e-59, 1e-58, 1e-57, 1e-56, 1e-55, 1e-54, 1e-53, 1e-52,
+	1e-51, 1e-50, 1e-49, 1e-48, 1e-47, 1e-46, 1e-45, 1e-44, 1e-43, 1e-42, 1e-41, 1e-40, 1e-39,
+	1e-38, 1e-37, 1e-36, 1e-35, 1e-34, 1e-33, 1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26,
+	1e-25, 1e-24, 1e-23, 1e-22, 1e-21, 1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13,
+	1e-12, 1e-11, 1e-10, 1e-9,  1e-8,  1e-7,  1e-6,  1e-5,  1e-4,  1e-3,  1e-2,  1e-1,  1e0,
+	1e1,   1e2,   1e3,   1e4,   1e5,   1e6,   1e7,   1e8,   1e9,   1e10,  1e11,  1e12,  1e13,
+	1e14,  1e15,  1e16,  1e17,  1e18,  1e19,  1e20,  1e21,  1e22,  1e23,  1e24,  1e25,  1e26,
+	1e27,  1e28,  1e29,  1e30,  1e31,  1e32,  1e33,  1e34,  1e35,  1e36,  1e37,  1e38,  1e39,
+	1e40,  1e41,  1e42,  1e43,  1e44,  1e45,  1e46,  1e47,  1e48,
 };
 
 /* A mantissa of more digits decides no rounding: the longest exact middle of two doubles has 767 digits. */
@@ -160,6 +154,16 @@ static void copy_bounded(const struct decimal *d, char out[COPY_DIGITS_MAX + 32]
 	snprintf(out + n, 32, "e%d", (int)exponent);
 }
 
+/* May the exact value of which v is the approximation round to another float than v does? */
+static inline bool is_near_middle(double v)
+{
+	uint64_t bits;
+	memcpy(&bits, &v, sizeof(bits));
+	uint64_t cut = bits & ((1U << FLOAT_BITS_CUT) - 1);
+	uint64_t middle = 1U << (FLOAT_BITS_CUT - 1);
+	return cut - (middle - ERROR_ULPS_MAX) <= 2 * ERROR_ULPS_MAX;
+}
+
 /* digits * 10^exponent as float; false when that is not certain. */
 static inline bool round_to_f32(uint64_t digits, int64_t exponent, float *ret_value)
 {
@@ -172,13 +176,7 @@ static inline bool round_to_f32(uint64_t digits, int64_t exponent, float *ret_va
 		return true;
 	}
 	/* Outside, floats lie further apart than the cut bits say, or there are none. */
-	if (!(v >= (double)FLT_MIN && v <= (double)FLT_MAX))
-		return false;
-	uint64_t bits;
-	memcpy(&bits, &v, sizeof(bits));
-	uint64_t cut = bits & ((1U << FLOAT_BITS_CUT) - 1);
-	uint64_t middle = 1U << (FLOAT_BITS_CUT - 1);
-	if (cut - (middle - ERROR_ULPS_MAX) <= 2 * ERROR_ULPS_MAX)
+	if (!(v >= (double)FLT_MIN && v <= (double)FLT_MAX) || is_near_middle(v))
 		return false;
 	*ret_value = (float)v;
 	return true;
@@ -261,17 +259,15 @@ static inline uint64_t load_digits(const char *p)
 	return word ^ 0x3030303030303030U;
 }
 
-/* How many bytes from the first on are digits. A carry out of a byte that is none reaches later ones only. */
-static inline unsigned count_digits(uint64_t run)
+/* The highest bit of every byte that is no digit; above the first of them, a carry may lie. */
+static inline uint64_t other_bytes(uint64_t run)
 {
-	uint64_t others = ((run + 0x7676767676767676U) | run) & 0x8080808080808080U;
-	return others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+	return ((run + 0x7676767676767676U) | run) & 0x8080808080808080U;
 }
 
-/* The number that the first n digits make: shifting drops the others and puts zeroes in front. */
-static inline uint64_t digits_value(uint64_t run, unsigned n)
+/* The number that eight digits make. */
+static inline uint64_t digits_value(uint64_t run)
 {
-	run = run << (4 * (8 - n)) << (4 * (8 - n));
 	run = run * 10 + (run >> 8);
 	uint64_t pairs = (run & 0x000000FF000000FFU) * 0x000F424000000064U +
 			 ((run >> 16) & 0x000000FF000000FFU) * 0x0000271000000001U;
@@ -282,10 +278,34 @@ static const uint64_t small_powers_of_10[9] = {
 	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000,
 };
 
-#define PLAIN_WHOLE_MAX 10 /* digits before the point */
-#define PLAIN_RUNS_MAX 3   /* of eight digits behind it */
-/* sign, whole part, point, fraction, and the byte after */
-#define PLAIN_BYTES_MAX (1 + PLAIN_WHOLE_MAX + 1 + 8 * PLAIN_RUNS_MAX + 8)
+#define PLAIN_WHOLE_MAX 10    /* digits before the point */
+#define PLAIN_FRACTION_MAX 23 /* digits behind it: two runs of eight and a part of a third */
+/* sign, whole part, point, fraction, and what is loaded with its end */
+#define PLAIN_BYTES_MAX (1 + PLAIN_WHOLE_MAX + 1 + PLAIN_FRACTION_MAX + 8)
+
+/* Appends the digits at *p to *digits and passes them; returns how many, or more than PLAIN_FRACTION_MAX. The
+ * processor guesses how many full runs there are and does not wait for one before it loads the next. */
+static inline unsigned take_fraction(const char **p, uint64_t *digits)
+{
+	unsigned count = 0;
+	uint64_t run = load_digits(*p);
+	uint64_t others = other_bytes(run);
+
+	for (; others == 0; others = other_bytes(run)) {
+		*digits = *digits * small_powers_of_10[8] + digits_value(run);
+		*p += 8;
+		count += 8;
+		if (count > PLAIN_FRACTION_MAX)
+			return count;
+		run = load_digits(*p);
+	}
+	unsigned n = (unsigned)__builtin_ctzll(others) / 8;
+	/* Shifting drops the other bytes and puts zeroes in front; twice, as no shift may be by 64. */
+	*digits = *digits * small_powers_of_10[n] +
+		  digits_value(run << (4 * (8 - n)) << (4 * (8 - n)));
+	*p += n;
+	return count + n;
+}
 
 /* A number without exponent and of at most DECIMAL_DIGITS_MAX digits; PLAIN_BYTES_MAX bytes are readable.
  * Returns the byte after it, NULL when it is something else. A zero too many in front, and an exponent, show
@@ -307,19 +327,17 @@ static inline const char *scan_plain(const char *p, float *ret_value)
 	unsigned fraction = 0;
 	if (*p == '.') {
 		p++;
-		for (unsigned i = 0, n = 8; i < PLAIN_RUNS_MAX && n == 8; i++) {
-			uint64_t run = load_digits(p);
-			n = count_digits(run);
-			digits = digits * small_powers_of_10[n] + digits_value(run, n);
-			fraction += n;
-			p += n;
-		}
+		fraction = take_fraction(&p, &digits);
 		if (fraction == 0 || fraction + count > DECIMAL_DIGITS_MAX)
 			return NULL;
 	}
-	float v;
-	if (!round_to_f32(digits, -(int64_t)fraction, &v))
+	if (digits > INT64_MAX)
 		return NULL;
+	/* Zero, or from 10^-19 to 2^63: a normal float. */
+	double wide = (double)(int64_t)digits * powers_of_10[0 - POWER_MIN - fraction];
+	if (is_near_middle(wide))
+		return NULL;
+	float v = (float)wide;
 	/* Signs of vectors cannot be foretold: no branch on them. */
 	uint32_t bits;
 	memcpy(&bits, &v, sizeof(bits));

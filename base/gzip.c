@@ -9,9 +9,9 @@
 
 #include <limits.h>
 
-#define RATIO_MAX 100                 /* bytes out per byte in */
-#define CHUNK_MAX ((size_t)64 << 10)  /* bytes */
-#define ANY_FORMAT (MAX_WBITS + 32)   /* inflateInit2: gzip or zlib, as the first bytes say */
+#define RATIO_MAX 100                /* bytes out per byte in */
+#define CHUNK_MAX ((size_t)64 << 10) /* bytes */
+#define ANY_FORMAT (MAX_WBITS + 32)  /* inflateInit2: gzip or zlib, as the first bytes say */
 
 /* Both zlib calls, as one: Z_OK, Z_STREAM_END, or an error. */
 typedef int (*step_fn)(z_stream *z);
@@ -112,6 +112,7 @@ enum err gzip_deflate(struct bytes in, int level, struct buf *out)
 		return err_of_zlib(status);
 	size_t len_before = out->len;
 	enum err err = run(&z, deflate_step, out, room_in(out));
-	(void)deflateEnd(&z); /* says Z_DATA_ERROR when it was cut short, which err has said already */
+	(void)deflateEnd(
+		&z); /* says Z_DATA_ERROR when it was cut short, which err has said already */
 	return settle(out, len_before, err);
 }

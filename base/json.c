@@ -574,7 +574,8 @@ struct floats {
 static bool floats_grow(struct json_reader *r, struct floats *f)
 {
 	size_t cap = f->cap * 2;
-	float *items = r->arena && cap <= UINT32_MAX ? arena_array(r->arena, cap, sizeof(float)) : NULL;
+	float *items =
+		r->arena && cap <= UINT32_MAX ? arena_array(r->arena, cap, sizeof(float)) : NULL;
 	if (!items) {
 		json_fail(r, no_memory);
 		return false;

@@ -46,7 +46,8 @@ size_t utf8_length(const uint8_t *p, size_t left)
 	if (in_range(p[0], 0xE0, 0xEF))
 		return left >= 3 && second_fits(p[0], p[1]) && is_tail(p[2]) ? 3 : 0;
 	if (in_range(p[0], 0xF0, 0xF4))
-		return left >= 4 && second_fits(p[0], p[1]) && is_tail(p[2]) && is_tail(p[3]) ? 4 : 0;
+		return left >= 4 && second_fits(p[0], p[1]) && is_tail(p[2]) && is_tail(p[3]) ? 4
+											      : 0;
 	return 0;
 }
 

@@ -255,7 +255,7 @@ enum err vector_get(struct wire_reader *r, struct arena *a, struct vector *ret_v
 	v.values = copy_bytes(r, a, v.count * sizeof(*v.values), &err);
 	if (err)
 		return err;
-	bool good = v.kind == VECTOR_SPARSE ? is_ascending(v.indices, v.count)
+	bool good = v.kind == VECTOR_SPARSE  ? is_ascending(v.indices, v.count)
 		    : v.kind == VECTOR_MULTI ? is_rectangle(&v)
 					     : true;
 	if (!good) {

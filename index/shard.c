@@ -476,12 +476,17 @@ enum err shard_fields_fill(struct shard *s, uint32_t rows_max, bool *ret_more)
 	enum err e = ERR_NONE;
 
 	*ret_more = false;
+	pthread_rwlock_rdlock(&s->lock);
+	bool incomplete = fields_incomplete(s);
+
+	pthread_rwlock_unlock(&s->lock);
+	if (!incomplete)
+		return ERR_NONE;
 	/* The committer holds it already when it fills the indexes itself, as part of publishing. */
 	bool mine = pthread_mutex_lock(&s->gate) == 0;
 
 	pthread_rwlock_wrlock(&s->lock);
-	if (fields_incomplete(s))
-		e = s->store->ops->begin(s->store, false, &r.txn);
+	e = s->store->ops->begin(s->store, false, &r.txn);
 	for (uint32_t i = 0; r.txn && !e && i < s->field_count; i++) {
 		struct shard_field *f = &s->fields[i];
 

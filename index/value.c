@@ -16,8 +16,8 @@
 
 _Static_assert(JSON_DEPTH_MAX <= VALUE_DEPTH_MAX, "what the reader lets through is not too deep");
 
-#define LENGTH_BYTES 4                   /* of what follows, in a list or object */
-#define HEAD_BYTES (1 + LENGTH_BYTES)    /* tag and length */
+#define LENGTH_BYTES 4                /* of what follows, in a list or object */
+#define HEAD_BYTES (1 + LENGTH_BYTES) /* tag and length */
 #define VALUE_BYTES_MAX ((size_t)UINT32_MAX)
 
 /* Shorter in length comes first when all common bytes are equal. */
@@ -121,7 +121,7 @@ static const uint8_t *after_value(const uint8_t *p)
 {
 	const uint8_t *body = p + 1;
 
-	switch ((enum value_kind)*p) {
+	switch ((enum value_kind) * p) {
 	case VALUE_INT:
 	case VALUE_UINT:
 		(void)take_varint(&body);
@@ -385,7 +385,8 @@ static bool is_sorted(const struct value_member *members, uint32_t count)
 }
 
 /* One round of merging runs of width items. Stable: equal keys keep their order. */
-static void merge_runs(const struct value_member *from, struct value_member *to, size_t count, size_t width)
+static void merge_runs(const struct value_member *from, struct value_member *to, size_t count,
+		       size_t width)
 {
 	for (size_t start = 0; start < count; start += 2 * width) {
 		size_t a = start, a_end = MIN(start + width, count);
@@ -412,7 +413,8 @@ static uint32_t drop_replaced(struct value_member *members, uint32_t count)
 }
 
 /* Merge sort: qsort() need not be stable. spare is room for count members. */
-static uint32_t sort_members(struct value_member *members, struct value_member *spare, uint32_t count)
+static uint32_t sort_members(struct value_member *members, struct value_member *spare,
+			     uint32_t count)
 {
 	struct value_member *from = members, *to = spare;
 
@@ -668,8 +670,8 @@ void value_to_json(struct value v, struct json_writer *w)
 /* Qdrant wants letters and digits of any script; what is not ASCII is not told apart here. */
 static bool is_key_byte(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-	       c == '-' || (c & 0x80);
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_' || c == '-' || (c & 0x80);
 }
 
 /* A key, bare or in quotes (inside which there are neither quotes nor backslashes). */
@@ -732,8 +734,8 @@ enum err path_parse(struct str text, struct path *ret_path, struct fault *reterr
 	while (good && p < end) {
 		if (path.count == PATH_STEPS_MAX)
 			return fault_set(reterr_fault, ERR_BAD_INPUT,
-					 "payload path `%.*s` has more than %d steps", STR_FMT(text),
-					 PATH_STEPS_MAX);
+					 "payload path `%.*s` has more than %d steps",
+					 STR_FMT(text), PATH_STEPS_MAX);
 		good = take_step(&p, end, &path.steps[path.count++]);
 	}
 	if (!good)
@@ -771,7 +773,8 @@ static bool walk_from(const struct walk *w, uint32_t at, struct value v)
 	return false;
 }
 
-bool path_walk(const struct path *p, struct value root, bool (*fn)(void *ctx, struct value found), void *ctx)
+bool path_walk(const struct path *p, struct value root, bool (*fn)(void *ctx, struct value found),
+	       void *ctx)
 {
 	const struct walk w = { .path = p, .fn = fn, .ctx = ctx };
 

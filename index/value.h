@@ -55,7 +55,8 @@ struct value_iter value_items(struct value list_or_object);
 bool value_next(struct value_iter *it, struct str *ret_key, struct value *ret_value);
 bool value_get(struct value object, struct str key, struct value *ret_value);
 
-/* Reads one JSON value and appends its canonical bytes to out. Duplicate keys: the last one counts. */
+/* Reads one JSON value and appends its canonical bytes to out; nothing on failure. Duplicate keys: the last one
+ * counts. ERR_BAD_REQUEST: json_end() has the words. ERR_TOO_LARGE: out or scratch is full. */
 MUST_USE enum err value_from_json(struct json_reader *r, struct arena *scratch, struct buf *out);
 void value_to_json(struct value v, struct json_writer *w);
 
@@ -65,13 +66,16 @@ struct value_member {
 	struct str key;
 	struct value value;
 };
-/* Sorts members in place. */
+/* Sorts members in place. ERR_BAD_INPUT when a member (an item) is nested so deeply that the object (the list)
+ * would be too deep. What out holds must not be what members (items) point into. */
 MUST_USE enum err value_put_object(struct buf *out, struct value_member *members, uint32_t count);
 MUST_USE enum err value_put_list(struct buf *out, const struct value *items, uint32_t count);
 void value_put_null(struct buf *out);
 void value_put_bool(struct buf *out, bool v);
 void value_put_int(struct buf *out, int64_t v);
+/* Becomes an int when it fits one. */
 void value_put_uint(struct buf *out, uint64_t v);
+/* JSON has no infinity and no NaN: they become null. */
 void value_put_double(struct buf *out, double v);
 void value_put_string(struct buf *out, struct str s);
 struct value value_of_buf(const struct buf *b);

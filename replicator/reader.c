@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -236,6 +237,16 @@ static void tell_plan(struct reader *r, struct pull_plan *plan)
 		tell_gap(r, &plan->also);
 }
 
+/* What a former durable still sends must not be taken for the new one's: each attachment has an inbox of its own. */
+static enum err listen_anew(struct reader *r, struct fault *reterr_fault)
+{
+	uint64_t name[2];
+	if (getrandom(name, sizeof(name), 0) != sizeof(name))
+		return fault_set(reterr_fault, ERR_IO, "no random numbers for the name of an inbox");
+	snprintf(r->inbox, sizeof(r->inbox), "_INBOX_%s.%016" PRIx64 "%016" PRIx64, r->o.self, name[0], name[1]);
+	return r->o.io.listen(r->o.io.ctx, r->inbox, reterr_fault);
+}
+
 static enum err attach_steps(struct reader *r, struct fault *reterr_fault)
 {
 	const struct reader_io *io = &r->o.io;
@@ -255,7 +266,7 @@ static enum err attach_steps(struct reader *r, struct fault *reterr_fault)
 	if (!e && plan.create)
 		e = io->create(io->ctx, plan.create, reterr_fault);
 	if (!e)
-		e = io->listen(io->ctx, r->inbox, reterr_fault);
+		e = listen_anew(r, reterr_fault);
 	if (!e)
 		pull_begin(&r->pull, &plan, clock_mono_ns(r->o.clock));
 	return e;
@@ -427,8 +438,10 @@ static void reset_take(struct reader *r)
 	pthread_mutex_lock(&r->reader_lock);
 	uint64_t seq = r->reset_seq;
 	r->reset_seq = 0;
-	if (seq > 0)
+	if (seq > 0) {
 		r->here = r->generation = r->reset_generation;
+		r->ack_wanted = 0;
+	}
 	pthread_mutex_unlock(&r->reader_lock);
 	if (seq == 0)
 		return;

@@ -36,8 +36,8 @@ struct reader_io {
 	enum err (*find)(void *ctx, struct pull_found *ret_found, struct fault *reterr_fault);
 	enum err (*remove)(void *ctx, struct fault *reterr_fault);
 	enum err (*create)(void *ctx, uint64_t first, struct fault *reterr_fault);
-	/* A subscription of its own, as INBOX.*; what comes is pushed until unlisten has returned. */
-	enum err (*listen)(void *ctx, char ret_inbox[READER_INBOX_MAX], struct fault *reterr_fault);
+	/* A subscription to INBOX.*; what comes is pushed until unlisten has returned. */
+	enum err (*listen)(void *ctx, const char *inbox, struct fault *reterr_fault);
 	void (*unlisten)(void *ctx);
 	/* Asks for messages, answers to inbox.token. */
 	enum err (*ask)(void *ctx, const char *reply, const char *text);
@@ -45,7 +45,8 @@ struct reader_io {
 };
 
 struct reader_options {
-	const char *region;             /* whose stream; for logs; must outlive the reader */
+	const char *region;             /* whose stream; for logs; both must outlive the reader */
+	const char *self;               /* the region that reads: inboxes are _INBOX_<self>.… */
 	bool can_reset;                 /* see struct pull */
 	uint64_t ack_wait_ms;
 	uint64_t from;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names of streams and subjects, and what a configuration must keep to. Pure; any thread.
+ * Names of streams and subjects, and what a configuration must keep to. Any thread.
  */
 #include "replicator/stream.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/clock.h"
 
 /* A token of a subject and of a file name on the server: letters of one case, as some file systems know but one. */
 bool stream_name_valid(const char *name)
@@ -48,7 +52,7 @@ static enum err differ(const char *region, const char *domain, const struct stre
 	return ERR_NONE;
 }
 
-enum err stream_config_check(const struct stream_config *c, struct fault *reterr_fault)
+static enum err config_check(const struct stream_config *c, struct fault *reterr_fault)
 {
 	if (!c->fleet || !stream_name_valid(c->fleet))
 		return fault_set(reterr_fault, ERR_CONFIG, "fleet name \"%s\": 1 to %u of a-z, 0-9, - and _ are allowed",
@@ -67,6 +71,83 @@ enum err stream_config_check(const struct stream_config *c, struct fault *reterr
 			e = differ(p->region, p->domain, &c->peers[k], reterr_fault);
 	}
 	return e;
+}
+
+static enum err urls_split(struct stream_settings *set, const char *urls, struct fault *reterr_fault)
+{
+	for (const char *at = urls ? urls : ""; *at;) {
+		size_t n = strcspn(at, ",");
+		if (n == 0 || n >= STREAM_URL_MAX || set->url_count == STREAM_URLS_MAX)
+			return fault_set(reterr_fault, ERR_CONFIG,
+					 "nats urls \"%s\": 1 to %d of at most %d bytes, separated by commas, are allowed",
+					 urls, STREAM_URLS_MAX, STREAM_URL_MAX - 1);
+		memcpy(set->urls[set->url_count++], at, n);
+		at += n + (at[n] == ',');
+	}
+	return ERR_NONE;
+}
+
+/* *ret stays NULL for NULL. */
+static enum err text_copy(const char *text, char **ret, struct fault *reterr_fault)
+{
+	*ret = text ? strdup(text) : NULL;
+	return text && !*ret ? fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for the settings of NATS") : ERR_NONE;
+}
+
+enum err stream_settings_copy(struct stream_settings *set, const struct stream_config *c,
+			      struct fault *reterr_fault)
+{
+	*set = (struct stream_settings){ .peer_count = c->peer_count, .events = c->events };
+	enum err e = config_check(c, reterr_fault);
+	if (!e)
+		e = urls_split(set, c->urls, reterr_fault);
+	if (e)
+		return e;
+	snprintf(set->fleet, sizeof(set->fleet), "%s", c->fleet);
+	snprintf(set->region, sizeof(set->region), "%s", c->region);
+	snprintf(set->domain, sizeof(set->domain), "%s", c->domain);
+	for (uint32_t i = 0; i < c->peer_count; i++) {
+		snprintf(set->peers[i].region, sizeof(set->peers[i].region), "%s", c->peers[i].region);
+		snprintf(set->peers[i].domain, sizeof(set->peers[i].domain), "%s", c->peers[i].domain);
+	}
+	set->clock = c->clock ? c->clock : clock_system();
+	set->ack_wait_ms = c->ack_wait_ms ? c->ack_wait_ms : STREAM_ACK_WAIT_MS_DEFAULT;
+	e = text_copy(c->user, &set->user, reterr_fault);
+	if (!e)
+		e = text_copy(c->password_file, &set->password_file, reterr_fault);
+	if (!e)
+		e = text_copy(c->credentials_file, &set->credentials_file, reterr_fault);
+	if (e)
+		stream_settings_release(set);
+	return e;
+}
+
+void stream_settings_release(struct stream_settings *set)
+{
+	free(TAKE(set->user));
+	free(TAKE(set->password_file));
+	free(TAKE(set->credentials_file));
+}
+
+const char *stream_settings_domain(const struct stream_settings *set, const char *region)
+{
+	for (uint32_t i = 0; i < set->peer_count; i++)
+		if (strcmp(set->peers[i].region, region) == 0)
+			return set->peers[i].domain;
+	return NULL;
+}
+
+enum err stream_secret_read(const char *path, char out[STREAM_SECRET_MAX], struct fault *reterr_fault)
+{
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return fault_set(reterr_fault, ERR_CONFIG, "cannot open %s: %s", path, strerror(errno));
+	bool got = fgets(out, STREAM_SECRET_MAX, f) != NULL;
+	fclose(f);
+	if (!got)
+		return fault_set(reterr_fault, ERR_CONFIG, "%s is empty", path);
+	out[strcspn(out, "\r\n")] = '\0';
+	return ERR_NONE;
 }
 
 void stream_subject(const char *prefix, const char *region, const char *fleet, uint16_t scope,

@@ -35,6 +35,8 @@
 /* Delivered to a reader and not yet acknowledged: beyond, delivery waits. */
 #define STREAM_UNACKED_MAX 1024
 #define STREAM_BEAT_BYTES_MAX 1024
+/* Of a durable, at the server: more than any reader leaves open. */
+#define STREAM_ACK_PENDING_MAX 20000
 
 struct stream;
 struct stream_consumer;
@@ -65,7 +67,7 @@ struct stream_config {
 	const struct stream_peer *peers;
 	uint32_t peer_count;
 	struct stream_events events;
-	struct clock *clock;
+	struct clock *clock;           /* NULL: the system's */
 	/* stream_nats.c only */
 	const char *urls;              /* this region's own server[s], separated by commas */
 	const char *user;
@@ -260,15 +262,40 @@ static inline void stream_consumer_state(struct stream_consumer *c, struct strea
 	c->stream->ops->consumer_state(c, ret_state);
 }
 
-/* --- names, for the implementations and for provisioning (stream.c) --- */
+/* --- for the implementations and for provisioning (stream.c) --- */
 
 /* May it be a region's or a fleet's name? It becomes part of stream names and subjects. */
 bool stream_name_valid(const char *name);
-/* ERR_CONFIG with words: names, uniqueness, domains all given or none. */
-MUST_USE enum err stream_config_check(const struct stream_config *c, struct fault *reterr_fault);
 /* prefix "ops" or "beat". */
 void stream_subject(const char *prefix, const char *region, const char *fleet, uint16_t scope,
 		    char out[STREAM_SUBJECT_MAX]);
 /* Takes a subject apart; false when it is none of this fleet's. */
 bool stream_subject_parse(const char *subject, const char *prefix, const char *fleet,
 			  char ret_region[STREAM_NAME_MAX + 1], uint16_t *ret_scope);
+
+#define STREAM_URLS_MAX 8
+#define STREAM_URL_MAX 256
+#define STREAM_SECRET_MAX 512
+
+/* A configuration, checked and copied. */
+struct stream_settings {
+	char fleet[STREAM_NAME_MAX + 1], region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1];
+	struct {
+		char region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1];
+	} peers[STREAM_PEERS_MAX];
+	uint32_t peer_count;
+	char urls[STREAM_URLS_MAX][STREAM_URL_MAX];
+	int url_count;
+	char *user, *password_file, *credentials_file;
+	struct stream_events events;
+	struct clock *clock;
+	uint64_t ack_wait_ms;
+};
+/* ERR_CONFIG with words: names, uniqueness, domains all given or none, urls. Nothing is left to release then. */
+MUST_USE enum err stream_settings_copy(struct stream_settings *set, const struct stream_config *c,
+				       struct fault *reterr_fault);
+void stream_settings_release(struct stream_settings *set);
+/* Of a peer; NULL when the region is none. */
+const char *stream_settings_domain(const struct stream_settings *set, const char *region);
+/* The first line of a file, terminated. */
+MUST_USE enum err stream_secret_read(const char *path, char out[STREAM_SECRET_MAX], struct fault *reterr_fault);

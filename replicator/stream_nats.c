@@ -4,14 +4,13 @@
  *
  * Threads
  *   keeper      one per stream: connects, replaces a connection that libnats gave up, measures the round trip
- *   consumer    one per stream that is read: attaches, asks, delivers to the owner, acknowledges
+ *   reader      one per stream that is read (reader.h): attaches, asks, delivers to the owner, acknowledges
  *   libnats'    deliver messages, acknowledgements and news of the connection; they only copy, push and signal,
  *               or call the owner's struct stream_events
- * A libnats callback may hold stream_lock or a consumer's lock, never both, and none while it calls the owner.
+ * Nobody holds stream_lock while calling the owner, the reader, or libnats where that may wait.
  *
  * Why not natsSubscription_Fetch: in 3.4.1 late answers overflow its heap, and it cannot tell holes (see pull.h).
- * Why a new inbox after each attach: an acknowledgement to the reply subject of a durable that was made anew since
- * would move the new one's floor beyond what it delivered.
+ * Why a new inbox after each attach: what a former durable still sends must not be taken for the new one's.
  * Why the connection may be replaced: after two equal refusals of its credentials libnats closes it for good.
  */
 #include "replicator/stream.h"
@@ -24,10 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
-#include "replicator/pull.h"
+#include "replicator/reader.h"
 #include "replicator/server_info.h"
+#include "replicator/stream_api.h"
+#include "replicator/window.h"
 
 #define NS_PER_MS 1000000u
 #define CONNECT_WAIT_MS 2000
@@ -43,21 +45,9 @@
 #define VERSION_WAIT_MS 2000
 #define KEEPER_TURN_MS 500
 #define REBUILD_WAIT_MS 1000
-#define CONSUMER_TURN_MS 500
-#define ATTACH_WAIT_MS_MIN 250
-#define ATTACH_WAIT_MS_MAX 1000
-#define QUEUE_MESSAGES_MAX 4096u  /* more than the credit; beyond, messages are dropped and come again */
-#define QUEUE_BYTES_MAX (64u << 20)
-#define REPLY_MAX 256
 #define SUBJECT_MAX 256
-#define SECRET_MAX 512
-#define URLS_MAX 8
-#define URL_MAX 256
 
-/* JetStream's error codes. */
-#define JERR_NO_CONSUMER 10014
-#define JERR_NO_MESSAGE 10037
-#define JERR_NO_STREAM 10059
+#define JERR_NO_MESSAGE 10037     /* JetStream's error code */
 
 struct nats_stream;
 
@@ -70,34 +60,15 @@ struct link {
 	natsSubscription *beats;
 	/* under stream_lock */
 	unsigned refs;
+	bool up;                  /* connected */
+	bool ready;               /* has all that it needs, whether connected or not */
 	bool closed;              /* for good; the last callback of the connection has run */
 	bool beats_complete;
 };
 
-/* A message published and not yet accepted. */
-struct flight {
-	natsMsg *msg;             /* identifies it; libnats' */
-	uint64_t seq;             /* that the stream has to give it */
-	struct position last;
-	size_t bytes;
-	uint16_t scope;
-	bool accepted;
-};
-
 struct nats_stream {
 	struct stream stream;
-	/* fixed */
-	char fleet[STREAM_NAME_MAX + 1], region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1];
-	struct {
-		char region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1];
-	} peers[STREAM_PEERS_MAX];
-	uint32_t peer_count;
-	char urls[URLS_MAX][URL_MAX];
-	int url_count;
-	char *user, *password_file, *credentials_file;
-	struct stream_events events;
-	struct clock *clock;
-	uint64_t ack_wait_ms;
+	struct stream_settings set; /* fixed */
 	pthread_t keeper;
 
 	pthread_mutex_t stream_lock; /* guards all below, and what struct link says */
@@ -105,64 +76,22 @@ struct nats_stream {
 	bool stopping;
 	unsigned consumers;
 	struct link *link;
+	struct link *failed;      /* never came to be; kept a while for callbacks that may be under way */
 	struct stream_state shown;
 	uint64_t epoch;           /* moves with every connect and disconnect */
-	bool window_open;
-	uint64_t window_seq;      /* the last sequence that the stream has or will have given */
-	size_t window_bytes;
-	uint32_t window_head, window_count;
-	struct flight window[STREAM_WINDOW_MESSAGES_MAX];
+	struct window window;     /* keyed by the natsMsg, which is libnats' */
 };
 
-/* The subscription of one attachment. */
-struct inbox {
-	struct nats_consumer *consumer;
-	natsSubscription *sub;
-	char subject[SUBJECT_MAX]; /* without the last token */
-	bool complete;            /* under consumer_lock: no callback runs or will run */
-};
-
-struct arrival {
-	struct arrival *next;
-	natsMsg *msg;
-};
-
-struct unacked {
-	uint64_t seq;
-	char reply[REPLY_MAX];
-};
-
+/* A stream that is read: what the reader needs of NATS. Its thread uses all of it. */
 struct nats_consumer {
 	struct stream_consumer consumer;
-	/* fixed */
-	char region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1], name[STREAM_NAME_MAX + 8];
-	struct stream_handler handler;
-	pthread_t thread;
-
-	pthread_mutex_t consumer_lock; /* guards all of this paragraph, and struct inbox's complete */
-	pthread_cond_t wake;
-	bool attention;           /* something of this paragraph changed */
-	bool stopping;
-	struct arrival *head, *tail;
-	uint32_t queue_count;
-	size_t queue_bytes;
-	uint64_t generation;
-	uint64_t ack_wanted;      /* sequence in this generation */
-	uint64_t reset_seq;       /* 0: none asked for */
-	uint64_t heard_ns;
-	struct stream_consumer_state shown;
-
-	/* the consumer's thread only */
-	struct pull pull;
-	struct link *link;
-	struct inbox *inbox;
-	uint64_t epoch;           /* of the stream, when attached */
-	uint64_t seen_generation;
-	natsMsg *held;            /* offered and not taken */
-	uint64_t held_until_ns, held_pending;
-	uint64_t acked_sent;      /* sequence */
-	uint32_t unacked_head, unacked_count;
-	struct unacked unacked[STREAM_UNACKED_MAX]; /* a ring, ascending */
+	struct nats_stream *stream;
+	struct reader *reader;
+	char region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1];
+	struct link *link;        /* while it listens */
+	natsSubscription *sub;
+	size_t inbox_len;
+	bool sub_complete;        /* under stream_lock: no callback of sub runs or will run */
 };
 
 static struct nats_stream *stream_of(struct stream *s)
@@ -198,12 +127,10 @@ static const char *nats_words(natsStatus st)
 	return last == st && words && words[0] ? words : natsStatus_GetText(st);
 }
 
-static enum err js_fault(natsStatus st, jsErrCode jerr, const char *what, struct fault *reterr_fault)
+static enum err nats_fault(natsStatus st, const char *what, struct fault *reterr_fault)
 {
-	if ((int)jerr == JERR_NO_STREAM || (int)jerr == JERR_NO_CONSUMER || (int)jerr == JERR_NO_MESSAGE)
-		return fault_set(reterr_fault, ERR_NOT_FOUND, "%s: %s", what, nats_words(st));
 	if (st == NATS_NO_RESPONDERS)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "%s: no JetStream server answers", what);
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "%s: nobody answers", what);
 	return fault_set(reterr_fault, err_from_nats(st), "%s: %s", what, nats_words(st));
 }
 
@@ -226,54 +153,24 @@ static void wait_on(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t ms)
 
 /* ---- the window of publishing ---- */
 
-/* With stream_lock; true when it was open: then on_closed is owed. */
-static bool window_close(struct nats_stream *s)
-{
-	bool was = s->window_open;
-	s->window_open = false;
-	s->window_count = 0;
-	s->window_bytes = 0;
-	return was;
-}
-
-/* Without the lock. What the owner hears of a failed window. */
+/* What the owner hears of a failed window. */
 static void tell_closed(struct nats_stream *s, const struct fault *why)
 {
 	pthread_mutex_lock(&s->stream_lock);
-	bool owed = window_close(s);
+	bool owed = window_close(&s->window);
 	if (owed)
 		s->shown.trouble = *why;
 	pthread_mutex_unlock(&s->stream_lock);
-	if (owed && s->events.on_closed)
-		s->events.on_closed(s->events.ctx, why);
+	if (owed && s->set.events.on_closed)
+		s->set.events.on_closed(s->set.events.ctx, why);
 }
 
-/* With stream_lock. */
-static struct flight *flight_at(struct nats_stream *s, uint32_t i)
-{
-	return &s->window[(s->window_head + i) % STREAM_WINDOW_MESSAGES_MAX];
-}
-
-static struct flight *flight_find(struct nats_stream *s, const natsMsg *msg)
-{
-	for (uint32_t i = 0; i < s->window_count; i++)
-		if (flight_at(s, i)->msg == msg)
-			return flight_at(s, i);
-	return NULL;
-}
-
-/* Takes the oldest off the window if it is accepted. */
-static bool flight_land(struct nats_stream *s, struct flight *ret_flight)
+static bool land(struct nats_stream *s, struct window_flight *ret_flight)
 {
 	pthread_mutex_lock(&s->stream_lock);
-	bool landed = s->window_count > 0 && flight_at(s, 0)->accepted;
-	if (landed) {
-		*ret_flight = *flight_at(s, 0);
-		s->window_head = (s->window_head + 1) % STREAM_WINDOW_MESSAGES_MAX;
-		s->window_count--;
-		s->window_bytes -= ret_flight->bytes;
+	bool landed = window_land(&s->window, ret_flight);
+	if (landed)
 		s->shown.accepted[ret_flight->scope] = ret_flight->last;
-	}
 	pthread_mutex_unlock(&s->stream_lock);
 	return landed;
 }
@@ -284,27 +181,25 @@ static void on_ack(jsCtx *js, natsMsg *msg, jsPubAck *pa, jsPubAckErr *pae, void
 {
 	struct nats_stream *s = ((struct link *)closure)->stream;
 	struct fault why = { 0 };
+	uint64_t due;
 	(void)js;
 
 	pthread_mutex_lock(&s->stream_lock);
-	struct flight *f = flight_find(s, msg);
-	if (f && pa && pa->Sequence == f->seq)
-		f->accepted = true;
-	else if (f && pa)
-		fault_set(&why, ERR_GAP, "the stream gave sequence %" PRIu64 " instead of %" PRIu64, pa->Sequence, f->seq);
-	else if (f)
-		fault_set(&why, pae && pae->Err == NATS_TIMEOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
-			  "a publish was not accepted: %s (%d)", pae && pae->ErrText ? pae->ErrText : "no reason given",
-			  pae ? (int)pae->ErrCode : 0);
+	if (pa && window_accept(&s->window, msg, pa->Sequence, &due) == ERR_GAP)
+		fault_set(&why, ERR_GAP, "the stream gave sequence %" PRIu64 " instead of %" PRIu64, pa->Sequence, due);
+	if (pae && window_has(&s->window, msg))
+		fault_set(&why, pae->Err == NATS_TIMEOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
+			  "a publish was not accepted: %s (%d)", pae->ErrText ? pae->ErrText : "no reason given",
+			  (int)pae->ErrCode);
 	pthread_mutex_unlock(&s->stream_lock);
 	natsMsg_Destroy(msg);
 
 	if (why.err)
 		tell_closed(s, &why);
-	struct flight landed;
-	while (flight_land(s, &landed))
-		if (s->events.on_accepted)
-			s->events.on_accepted(s->events.ctx, landed.scope, landed.last);
+	struct window_flight landed;
+	while (land(s, &landed))
+		if (s->set.events.on_accepted)
+			s->set.events.on_accepted(s->set.events.ctx, landed.scope, landed.last);
 }
 
 /* ---- the connection ---- */
@@ -315,6 +210,8 @@ static void connection_changed(struct link *l, bool connected)
 	struct fault why = { 0 };
 
 	pthread_mutex_lock(&s->stream_lock);
+	l->up = connected;
+	connected = connected && l->ready;
 	if (s->link == l && s->shown.connected != connected) {
 		s->epoch++;
 		s->shown.connected = connected;
@@ -367,7 +264,7 @@ static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus st, v
 
 	if (natsConnection_GetLastError(nc, &words) == NATS_OK || !words || words[0] == '\0')
 		words = natsStatus_GetText(st);
-	log_warn("NATS reports an error; region=%s error=\"%s\"", s->region, words);
+	log_warn("NATS reports an error; region=%s error=\"%s\"", s->set.region, words);
 	pthread_mutex_lock(&s->stream_lock);
 	fault_set(&s->shown.trouble, ERR_UNAVAILABLE, "NATS: %s", words);
 	pthread_mutex_unlock(&s->stream_lock);
@@ -382,11 +279,11 @@ static void on_beat(natsConnection *nc, natsSubscription *sub, natsMsg *msg, voi
 	(void)nc;
 	(void)sub;
 
-	if (len > 0 && len <= STREAM_BEAT_BYTES_MAX && s->events.on_beat &&
-	    stream_subject_parse(natsMsg_GetSubject(msg), "beat", s->fleet, region, &scope) &&
-	    strcmp(region, s->region) != 0) {
+	if (len > 0 && len <= STREAM_BEAT_BYTES_MAX && s->set.events.on_beat &&
+	    stream_subject_parse(natsMsg_GetSubject(msg), "beat", s->set.fleet, region, &scope) &&
+	    strcmp(region, s->set.region) != 0) {
 		struct bytes beat = { .data = (const uint8_t *)natsMsg_GetData(msg), .len = (size_t)len };
-		s->events.on_beat(s->events.ctx, region, scope, beat);
+		s->set.events.on_beat(s->set.events.ctx, region, scope, beat);
 	}
 	natsMsg_Destroy(msg);
 }
@@ -400,45 +297,31 @@ static void on_beats_complete(void *closure)
 	pthread_mutex_unlock(&l->stream->stream_lock);
 }
 
-/* The first line of a file, terminated. */
-static enum err secret_read(const char *path, char out[SECRET_MAX], struct fault *reterr_fault)
-{
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return fault_set(reterr_fault, ERR_CONFIG, "cannot open %s: %s", path, strerror(errno));
-	bool got = fgets(out, SECRET_MAX, f) != NULL;
-	fclose(f);
-	if (!got)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s is empty", path);
-	out[strcspn(out, "\r\n")] = '\0';
-	return ERR_NONE;
-}
-
 static natsStatus options_credentials(struct nats_stream *s, natsOptions *o, struct fault *reterr_fault)
 {
-	char password[SECRET_MAX] = "";
+	char password[STREAM_SECRET_MAX] = "";
 
-	if (s->credentials_file)
-		return natsOptions_SetUserCredentialsFromFiles(o, s->credentials_file, NULL);
-	if (!s->user)
+	if (s->set.credentials_file)
+		return natsOptions_SetUserCredentialsFromFiles(o, s->set.credentials_file, NULL);
+	if (!s->set.user)
 		return NATS_OK;
-	if (s->password_file && secret_read(s->password_file, password, reterr_fault))
+	if (s->set.password_file && stream_secret_read(s->set.password_file, password, reterr_fault))
 		return NATS_INVALID_ARG;
-	natsStatus st = natsOptions_SetUserInfo(o, s->user, password);
+	natsStatus st = natsOptions_SetUserInfo(o, s->set.user, password);
 	explicit_bzero(password, sizeof(password));
 	return st;
 }
 
 static natsStatus options_fill(struct nats_stream *s, struct link *l, natsOptions *o, struct fault *reterr_fault)
 {
-	const char *urls[URLS_MAX];
+	const char *urls[STREAM_URLS_MAX];
 	char name[STREAM_NAME_MAX + 16], inbox[STREAM_NAME_MAX + 16];
-	for (int i = 0; i < s->url_count; i++)
-		urls[i] = s->urls[i];
-	snprintf(name, sizeof(name), "isthmus/%s", s->region);
-	snprintf(inbox, sizeof(inbox), "_INBOX_%s", s->region);
+	for (int i = 0; i < s->set.url_count; i++)
+		urls[i] = s->set.urls[i];
+	snprintf(name, sizeof(name), "isthmus/%s", s->set.region);
+	snprintf(inbox, sizeof(inbox), "_INBOX_%s", s->set.region);
 
-	natsStatus st = natsOptions_SetServers(o, urls, s->url_count);
+	natsStatus st = natsOptions_SetServers(o, urls, s->set.url_count);
 	st = st ? st : natsOptions_SetNoRandomize(o, true);
 	st = st ? st : natsOptions_SetIgnoreDiscoveredServers(o, true);
 	st = st ? st : natsOptions_SetTimeout(o, CONNECT_WAIT_MS);
@@ -466,7 +349,7 @@ static natsStatus link_furnish(struct link *l)
 {
 	jsOptions o;
 	char subject[STREAM_SUBJECT_MAX];
-	snprintf(subject, sizeof(subject), "beat.*.%s.*", l->stream->fleet);
+	snprintf(subject, sizeof(subject), "beat.*.%s.*", l->stream->set.fleet);
 
 	natsStatus st = jsOptions_Init(&o);
 	if (st)
@@ -485,8 +368,8 @@ static natsStatus link_furnish(struct link *l)
 /* With stream_lock: waits until *flag; false after a time that no callback takes. */
 static bool wait_for_flag(struct nats_stream *s, const bool *flag)
 {
-	uint64_t deadline_ns = clock_mono_ns(s->clock) + (uint64_t)END_WAIT_MS * NS_PER_MS;
-	while (!*flag && clock_mono_ns(s->clock) < deadline_ns)
+	uint64_t deadline_ns = clock_mono_ns(s->set.clock) + (uint64_t)END_WAIT_MS * NS_PER_MS;
+	while (!*flag && clock_mono_ns(s->set.clock) < deadline_ns)
 		wait_on(&s->changed, &s->stream_lock, 100);
 	return *flag;
 }
@@ -516,7 +399,7 @@ static void link_free(struct link *l)
 	bool ended = wait_for_flag(s, &l->closed) && (!l->beats || wait_for_flag(s, &l->beats_complete));
 	pthread_mutex_unlock(&s->stream_lock);
 	if (!ended) {
-		log_error("a NATS connection does not end; region=%s, its memory is left to it", s->region);
+		log_error("a NATS connection does not end; region=%s, its memory is left to it", s->set.region);
 		return;
 	}
 	natsSubscription_Destroy(l->beats);
@@ -529,7 +412,7 @@ static void link_free(struct link *l)
 static struct link *link_ref(struct nats_stream *s)
 {
 	pthread_mutex_lock(&s->stream_lock);
-	struct link *l = s->link;
+	struct link *l = s->link && s->link->ready ? s->link : NULL;
 	if (l)
 		l->refs++;
 	pthread_mutex_unlock(&s->stream_lock);
@@ -565,12 +448,16 @@ static enum err link_new(struct nats_stream *s, struct fault *reterr_fault)
 	st = st ? st : natsConnection_Connect(&l->nc, o);
 	natsOptions_Destroy(o);
 	bool later = st == NATS_NOT_YET_CONNECTED;
-	if (st == NATS_OK)
-		connection_changed(l, true);
 	if (st == NATS_OK || later)
 		st = link_furnish(l);
 	if (st == NATS_OK) {
-		if (later)
+		pthread_mutex_lock(&s->stream_lock);
+		l->ready = true;
+		bool up = l->up || !later;
+		pthread_mutex_unlock(&s->stream_lock);
+		if (up)
+			connection_changed(l, true);
+		else
 			fault_set(reterr_fault, ERR_UNAVAILABLE, "NATS is not reachable; trying on");
 		return ERR_NONE;
 	}
@@ -580,29 +467,31 @@ static enum err link_new(struct nats_stream *s, struct fault *reterr_fault)
 	s->link = NULL;
 	s->shown.connected = false;
 	pthread_mutex_unlock(&s->stream_lock);
-	if (l->nc)
+	if (l->nc) {
 		link_unref(l);
-	else
-		free(l);
+	} else {
+		free(s->failed);
+		s->failed = l;
+	}
 	return reterr_fault->err;
 }
 
 /* Keeper: who the server is, and how far. */
 static void keeper_measure(struct nats_stream *s, struct link *l)
 {
-	char url[URL_MAX] = "", address[SERVER_ADDRESS_MAX] = "", version[SERVER_VERSION_MAX] = "";
-	uint64_t before = clock_mono_ns(s->clock);
+	char url[STREAM_URL_MAX] = "", address[SERVER_ADDRESS_MAX] = "", version[SERVER_VERSION_MAX] = "";
+	uint64_t before = clock_mono_ns(s->set.clock);
 
 	if (natsConnection_FlushTimeout(l->nc, PING_MS) != NATS_OK)
 		return;
-	uint64_t rtt_us = (clock_mono_ns(s->clock) - before) / 1000;
+	uint64_t rtt_us = (clock_mono_ns(s->set.clock) - before) / 1000;
 	pthread_mutex_lock(&s->stream_lock);
 	bool known = s->shown.version[0] != '\0';
 	uint64_t epoch = s->epoch;
 	pthread_mutex_unlock(&s->stream_lock);
 	if (!known && natsConnection_GetConnectedUrl(l->nc, url, sizeof(url)) == NATS_OK &&
 	    server_address(url, address) == ERR_NONE && server_version(address, VERSION_WAIT_MS, version) == ERR_NONE)
-		log_info("connected to NATS; region=%s server=%s version=%s", s->region, address, version);
+		log_info("connected to NATS; region=%s server=%s version=%s", s->set.region, address, version);
 
 	pthread_mutex_lock(&s->stream_lock);
 	if (s->epoch == epoch && s->shown.connected) {
@@ -636,7 +525,7 @@ static void keeper_connect(struct nats_stream *s)
 		wait_on(&s->changed, &s->stream_lock, REBUILD_WAIT_MS);
 	pthread_mutex_unlock(&s->stream_lock);
 	if (f.err)
-		log_warn("no connection to NATS; region=%s error=\"%s\", trying on", s->region, f.text);
+		log_warn("no connection to NATS; region=%s error=\"%s\", trying on", s->set.region, f.text);
 }
 
 static void *keeper_main(void *arg)
@@ -649,7 +538,7 @@ static void *keeper_main(void *arg)
 		struct link *closed = keeper_retire(s);
 		bool absent = !s->link;
 		bool measure = s->shown.connected &&
-			       (s->epoch != measured_epoch || clock_mono_ns(s->clock) >= measured_ns);
+			       (s->epoch != measured_epoch || clock_mono_ns(s->set.clock) >= measured_ns);
 		uint64_t epoch = s->epoch;
 		pthread_mutex_unlock(&s->stream_lock);
 
@@ -660,7 +549,7 @@ static void *keeper_main(void *arg)
 		} else if (l) {
 			keeper_measure(s, l);
 			measured_epoch = epoch;
-			measured_ns = clock_mono_ns(s->clock) + (uint64_t)RTT_EVERY_MS * NS_PER_MS;
+			measured_ns = clock_mono_ns(s->set.clock) + (uint64_t)RTT_EVERY_MS * NS_PER_MS;
 		}
 		link_unref(l);
 		pthread_mutex_lock(&s->stream_lock);
@@ -670,4 +559,453 @@ static void *keeper_main(void *arg)
 	pthread_mutex_unlock(&s->stream_lock);
 	nats_ReleaseThreadMemory();
 	return NULL;
+}
+
+/* ---- publishing ---- */
+
+static enum err not_connected(struct fault *reterr_fault)
+{
+	return fault_set(reterr_fault, ERR_UNAVAILABLE, "not connected to NATS");
+}
+
+static enum err nats_open(struct stream *stream, struct fault *reterr_fault)
+{
+	struct nats_stream *s = stream_of(stream);
+	struct pull_found found = { 0 };
+
+	pthread_mutex_lock(&s->stream_lock);
+	uint64_t epoch = s->epoch;
+	bool connected = s->shown.connected;
+	window_close(&s->window);
+	pthread_mutex_unlock(&s->stream_lock);
+	if (!connected)
+		return not_connected(reterr_fault);
+	enum err e = stream_api_stream(stream, s->set.domain, s->set.region, &found, reterr_fault);
+	if (e)
+		return e;
+	pthread_mutex_lock(&s->stream_lock);
+	bool same = s->epoch == epoch && s->shown.connected;
+	if (same) {
+		window_open(&s->window, found.last);
+		s->shown.trouble = (struct fault){ 0 };
+	}
+	pthread_mutex_unlock(&s->stream_lock);
+	return same ? ERR_NONE : not_connected(reterr_fault);
+}
+
+static enum err nats_tail(struct stream *stream, uint16_t scope, struct buf *out, struct fault *reterr_fault)
+{
+	struct nats_stream *s = stream_of(stream);
+	char name[STREAM_API_NAME_MAX], subject[STREAM_SUBJECT_MAX];
+	struct link *l = link_ref(s);
+	if (!l)
+		return not_connected(reterr_fault);
+
+	jsOptions o;
+	jsErrCode jerr = 0;
+	natsMsg *msg = NULL;
+	stream_api_name(s->set.region, name);
+	stream_subject("ops", s->set.region, s->set.fleet, scope, subject);
+	natsStatus st = jsOptions_Init(&o);
+	o.Domain = s->set.domain[0] ? s->set.domain : NULL;
+	o.Wait = API_WAIT_MS;
+	st = st ? st : js_GetLastMsg(&msg, l->js, name, subject, &o, &jerr);
+	link_unref(l);
+	if (st)
+		return nats_fault((int)jerr == JERR_NO_MESSAGE ? NATS_NOT_FOUND : st, "reading the last message",
+				  reterr_fault);
+	enum err e = buf_append(out, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
+	natsMsg_Destroy(msg);
+	return e ? fault_set(reterr_fault, e, "no room for the last message of the stream %s", name) : ERR_NONE;
+}
+
+/* Into the window before it is sent, as its acknowledgement may come at once. */
+static enum err send_message(struct nats_stream *s, struct link *l, const struct stream_message *m, natsMsg **msg)
+{
+	jsPubOptions o;
+	uint64_t before = 0;
+	natsMsg *key = *msg;
+
+	pthread_mutex_lock(&s->stream_lock);
+	enum err e = window_add(&s->window, key, m, &before);
+	pthread_mutex_unlock(&s->stream_lock);
+	if (e)
+		return e;
+	natsStatus st = jsPubOptions_Init(&o);
+	o.MaxWait = PUBLISH_WAIT_MS;
+	o.MsgId = m->id;
+	o.ExpectLastSeq = before; /* 0 says nothing: the stream is empty then */
+	st = st ? st : js_PublishMsgAsync(l->js, msg, &o);
+	if (st == NATS_OK)
+		return ERR_NONE;
+	if (st == NATS_TIMEOUT) {
+		/* libnats' own window is full of what was sent through a former one. */
+		pthread_mutex_lock(&s->stream_lock);
+		window_undo(&s->window, key);
+		pthread_mutex_unlock(&s->stream_lock);
+		return ERR_RATE_LIMITED;
+	}
+	struct fault why = { 0 };
+	fault_set(&why, err_from_nats(st), "publishing: %s", nats_words(st));
+	tell_closed(s, &why);
+	return st == NATS_MAX_PAYLOAD ? ERR_TOO_LARGE : ERR_UNAVAILABLE;
+}
+
+static enum err nats_publish(struct stream *stream, const struct stream_message *m)
+{
+	struct nats_stream *s = stream_of(stream);
+	char subject[STREAM_SUBJECT_MAX];
+
+	if (m->payload.len > STREAM_PAYLOAD_BYTES_MAX)
+		return ERR_TOO_LARGE;
+	if (m->payload.len == 0 || m->scope >= SCOPES_MAX || strlen(m->id) >= STREAM_ID_MAX)
+		return ERR_BAD_INPUT;
+	struct link *l = link_ref(s);
+	if (!l)
+		return ERR_UNAVAILABLE;
+	natsMsg *msg = NULL;
+	stream_subject("ops", s->set.region, s->set.fleet, m->scope, subject);
+	natsStatus st = natsMsg_Create(&msg, subject, NULL, (const char *)m->payload.data, (int)m->payload.len);
+	enum err e = st ? err_from_nats(st) : send_message(s, l, m, &msg);
+	natsMsg_Destroy(msg);
+	link_unref(l);
+	return e;
+}
+
+static enum err nats_beat(struct stream *stream, uint16_t scope, struct bytes beat)
+{
+	struct nats_stream *s = stream_of(stream);
+	char subject[STREAM_SUBJECT_MAX];
+
+	if (beat.len == 0 || beat.len > STREAM_BEAT_BYTES_MAX || scope >= SCOPES_MAX)
+		return ERR_BAD_INPUT;
+	struct link *l = link_ref(s);
+	if (!l)
+		return ERR_UNAVAILABLE;
+	stream_subject("beat", s->set.region, s->set.fleet, scope, subject);
+	natsStatus st = natsConnection_Publish(l->nc, subject, beat.data, (int)beat.len);
+	link_unref(l);
+	return err_from_nats(st);
+}
+
+static struct link *link_ref_connected(struct nats_stream *s)
+{
+	uint64_t deadline_ns = clock_mono_ns(s->set.clock) + (uint64_t)REQUEST_CONNECT_MS * NS_PER_MS;
+
+	pthread_mutex_lock(&s->stream_lock);
+	/* For a program that begins with a request; later, no connection is an answer. */
+	while (s->shown.connects == 0 && clock_mono_ns(s->set.clock) < deadline_ns)
+		wait_on(&s->changed, &s->stream_lock, 100);
+	bool connected = s->shown.connected;
+	pthread_mutex_unlock(&s->stream_lock);
+	return connected ? link_ref(s) : NULL;
+}
+
+static enum err nats_request(struct stream *stream, const char *domain, const char *what, struct bytes body,
+			     struct buf *out, struct fault *reterr_fault)
+{
+	struct nats_stream *s = stream_of(stream);
+	char subject[SUBJECT_MAX];
+	int n = snprintf(subject, sizeof(subject), "$JS%s%s.API.%s", domain[0] ? "." : "", domain, what);
+	if (n < 0 || (size_t)n >= sizeof(subject))
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "the subject of the request %s is too long", what);
+	struct link *l = link_ref_connected(s);
+	if (!l) {
+		struct stream_state state;
+		stream_state(stream, &state);
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "not connected to NATS: %s", fault_text(&state.trouble));
+	}
+	natsMsg *reply = NULL;
+	natsStatus st = natsConnection_Request(&reply, l->nc, subject, body.data, (int)body.len, API_WAIT_MS);
+	link_unref(l);
+	if (st)
+		return nats_fault(st, subject, reterr_fault);
+	enum err e = buf_append(out, natsMsg_GetData(reply), (size_t)natsMsg_GetDataLength(reply));
+	natsMsg_Destroy(reply);
+	return e ? fault_set(reterr_fault, e, "the reply to %s is too long", subject) : ERR_NONE;
+}
+
+static void nats_state(struct stream *stream, struct stream_state *ret_state)
+{
+	struct nats_stream *s = stream_of(stream);
+	pthread_mutex_lock(&s->stream_lock);
+	*ret_state = s->shown;
+	ret_state->window_open = s->window.open;
+	ret_state->window_messages = s->window.count;
+	pthread_mutex_unlock(&s->stream_lock);
+}
+
+/* ---- reading: what the reader needs, on its thread ---- */
+
+static uint64_t io_epoch(void *ctx)
+{
+	struct nats_stream *s = ((struct nats_consumer *)ctx)->stream;
+	pthread_mutex_lock(&s->stream_lock);
+	uint64_t epoch = s->shown.connected && s->link && s->link->ready ? s->epoch : 0;
+	pthread_mutex_unlock(&s->stream_lock);
+	return epoch;
+}
+
+static enum err io_find(void *ctx, struct pull_found *ret_found, struct fault *reterr_fault)
+{
+	struct nats_consumer *c = ctx;
+	struct stream *s = &c->stream->stream;
+	enum err e = stream_api_stream(s, c->domain, c->region, ret_found, reterr_fault);
+	return e ? e : stream_api_durable(s, c->domain, c->region, c->stream->set.region, ret_found, reterr_fault);
+}
+
+static enum err io_remove(void *ctx, struct fault *reterr_fault)
+{
+	struct nats_consumer *c = ctx;
+	return stream_api_remove(&c->stream->stream, c->domain, c->region, c->stream->set.region, reterr_fault);
+}
+
+static enum err io_create(void *ctx, uint64_t first, struct fault *reterr_fault)
+{
+	struct nats_consumer *c = ctx;
+	return stream_api_create(&c->stream->stream, c->domain, c->region, c->stream->set.region, first,
+				 c->stream->set.ack_wait_ms, reterr_fault);
+}
+
+/* A message without data and with a status is an answer of the server. */
+static struct arrival *arrival_of(natsMsg *msg, size_t inbox_len)
+{
+	const char *code = NULL, *words = NULL, *left = NULL;
+	int len = natsMsg_GetDataLength(msg);
+
+	if (len == 0 && natsMsgHeader_Get(msg, "Status", &code) == NATS_OK) {
+		if (natsMsgHeader_Get(msg, "Description", &words) != NATS_OK)
+			words = "";
+		struct arrival *a = arrival_new(strlen(words));
+		if (!a)
+			return NULL;
+		memcpy(a->data, words, a->len);
+		a->status = (unsigned)strtoul(code, NULL, 10);
+		a->has_left = natsMsgHeader_Get(msg, "Nats-Pending-Messages", &left) == NATS_OK;
+		a->left = a->has_left ? (uint32_t)strtoul(left, NULL, 10) : 0;
+		const char *subject = natsMsg_GetSubject(msg);
+		if (strlen(subject) > inbox_len)
+			a->token = (uint32_t)strtoul(subject + inbox_len + 1, NULL, 10);
+		return a;
+	}
+	const char *reply = natsMsg_GetReply(msg);
+	if (!reply || strlen(reply) >= READER_REPLY_MAX)
+		return NULL;
+	struct arrival *a = arrival_new((size_t)len);
+	if (a) {
+		snprintf(a->reply, sizeof(a->reply), "%s", reply);
+		memcpy(a->data, natsMsg_GetData(msg), a->len);
+	}
+	return a;
+}
+
+/* libnats' delivery thread of the subscription. */
+static void on_arrival(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
+{
+	struct nats_consumer *c = closure;
+	(void)nc;
+	(void)sub;
+
+	/* What cannot be kept is a hole, and comes again. */
+	struct arrival *a = arrival_of(msg, c->inbox_len);
+	natsMsg_Destroy(msg);
+	if (a)
+		reader_push(c->reader, a);
+}
+
+static void on_arrivals_complete(void *closure)
+{
+	struct nats_consumer *c = closure;
+	pthread_mutex_lock(&c->stream->stream_lock);
+	c->sub_complete = true;
+	pthread_cond_broadcast(&c->stream->changed);
+	pthread_mutex_unlock(&c->stream->stream_lock);
+}
+
+static enum err io_listen(void *ctx, const char *inbox, struct fault *reterr_fault)
+{
+	struct nats_consumer *c = ctx;
+	char subject[READER_INBOX_MAX + 4];
+	struct link *l = link_ref(c->stream);
+	if (!l)
+		return not_connected(reterr_fault);
+
+	c->sub_complete = false;
+	c->inbox_len = strlen(inbox);
+	snprintf(subject, sizeof(subject), "%s.*", inbox);
+	natsStatus st = natsConnection_Subscribe(&c->sub, l->nc, subject, on_arrival, c);
+	if (st) {
+		link_unref(l);
+		return nats_fault(st, "subscribing to the inbox", reterr_fault);
+	}
+	if (natsSubscription_SetOnCompleteCB(c->sub, on_arrivals_complete, c) ||
+	    natsSubscription_SetPendingLimits(c->sub, READER_QUEUE_MESSAGES_MAX, READER_QUEUE_BYTES_MAX))
+		PANIC("a fresh subscription takes no callback or limit");
+	c->link = l;
+	return ERR_NONE;
+}
+
+/* In 3.4.1 a message that is just being read may still hold a subscription that is destroyed: the flush proves that
+ * the reading thread is past it. */
+static void io_unlisten(void *ctx)
+{
+	struct nats_consumer *c = ctx;
+	struct nats_stream *s = c->stream;
+
+	natsSubscription_Unsubscribe(c->sub);
+	natsConnection_FlushTimeout(c->link->nc, FLUSH_WAIT_MS);
+	pthread_mutex_lock(&s->stream_lock);
+	while (!wait_for_flag(s, &c->sub_complete))
+		log_error("a NATS subscription does not end; region=%s, waiting", c->region);
+	pthread_mutex_unlock(&s->stream_lock);
+	natsSubscription_Destroy(TAKE(c->sub));
+	link_unref(TAKE(c->link));
+}
+
+static enum err io_ask(void *ctx, const char *reply, const char *text)
+{
+	struct nats_consumer *c = ctx;
+	char subject[SUBJECT_MAX];
+	snprintf(subject, sizeof(subject), "$JS%s%s.API.CONSUMER.MSG.NEXT.OPS_%s.%s", c->domain[0] ? "." : "", c->domain,
+		 c->region, c->stream->set.region);
+	return err_from_nats(natsConnection_PublishRequestString(c->link->nc, subject, reply, text));
+}
+
+static enum err io_ack(void *ctx, const char *reply)
+{
+	struct nats_consumer *c = ctx;
+	return err_from_nats(natsConnection_PublishString(c->link->nc, reply, "+ACK"));
+}
+
+static enum err nats_consume(struct stream *stream, const char *region, uint64_t from, const struct stream_handler *h,
+			     struct stream_consumer **ret_consumer, struct fault *reterr_fault)
+{
+	struct nats_stream *s = stream_of(stream);
+	const char *domain = stream_settings_domain(&s->set, region);
+	if (!domain)
+		return fault_set(reterr_fault, ERR_CONFIG, "region %s is none of the peers", region);
+	struct nats_consumer *c = calloc(1, sizeof(*c));
+	if (!c)
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory to read the stream of %s", region);
+	c->consumer.stream = stream;
+	c->stream = s;
+	snprintf(c->region, sizeof(c->region), "%s", region);
+	snprintf(c->domain, sizeof(c->domain), "%s", domain);
+
+	struct reader_options o = {
+		.region = c->region, .self = s->set.region, .can_reset = domain[0] != '\0', .ack_wait_ms = s->set.ack_wait_ms, .from = from,
+		.clock = s->set.clock, .handler = *h,
+		.io = { .ctx = c, .epoch = io_epoch, .find = io_find, .remove = io_remove, .create = io_create,
+			.listen = io_listen, .unlisten = io_unlisten, .ask = io_ask, .ack = io_ack },
+	};
+	enum err e = reader_new(&o, &c->reader);
+	if (!e)
+		e = reader_start(c->reader);
+	if (e) {
+		reader_free(c->reader);
+		free(c);
+		return fault_set(reterr_fault, e, "no thread to read the stream of %s", region);
+	}
+	pthread_mutex_lock(&s->stream_lock);
+	s->consumers++;
+	pthread_mutex_unlock(&s->stream_lock);
+	*ret_consumer = &c->consumer;
+	return ERR_NONE;
+}
+
+static void nats_close(struct stream_consumer *consumer)
+{
+	struct nats_consumer *c = consumer_of(consumer);
+	struct nats_stream *s = c->stream;
+
+	reader_free(c->reader);
+	pthread_mutex_lock(&s->stream_lock);
+	s->consumers--;
+	pthread_mutex_unlock(&s->stream_lock);
+	free(c);
+}
+
+static void nats_ack(struct stream_consumer *c, struct stream_token upto)
+{
+	reader_ack(consumer_of(c)->reader, upto);
+}
+
+static uint64_t nats_reset(struct stream_consumer *c, uint64_t seq)
+{
+	return reader_reset(consumer_of(c)->reader, seq);
+}
+
+static void nats_consumer_state(struct stream_consumer *c, struct stream_consumer_state *ret_state)
+{
+	reader_state(consumer_of(c)->reader, ret_state);
+}
+
+/* ---- making and ending ---- */
+
+static void nats_release(struct nats_stream *s)
+{
+	stream_settings_release(&s->set);
+	free(s->failed);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->stream_lock);
+	free(s);
+}
+
+static void nats_free(struct stream *stream)
+{
+	struct nats_stream *s = stream_of(stream);
+
+	pthread_mutex_lock(&s->stream_lock);
+	ASSERT(s->consumers == 0);
+	s->stopping = true;
+	/* Nothing is told of the end itself. */
+	window_close(&s->window);
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->stream_lock);
+	pthread_join(s->keeper, NULL);
+	link_unref(s->link);
+	nats_release(s);
+}
+
+static const struct stream_ops nats_ops = {
+	.free = nats_free,
+	.open = nats_open,
+	.tail = nats_tail,
+	.publish = nats_publish,
+	.beat = nats_beat,
+	.request = nats_request,
+	.state = nats_state,
+	.consume = nats_consume,
+	.close = nats_close,
+	.ack = nats_ack,
+	.reset = nats_reset,
+	.consumer_state = nats_consumer_state,
+};
+
+enum err stream_nats_new(const struct stream_config *config, struct stream **ret_stream, struct fault *reterr_fault)
+{
+	struct nats_stream *s = calloc(1, sizeof(*s));
+	if (!s)
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for the stream");
+	s->stream.ops = &nats_ops;
+	if (pthread_mutex_init(&s->stream_lock, NULL))
+		PANIC("no mutex");
+	condition_init(&s->changed);
+	fault_set(&s->shown.trouble, ERR_UNAVAILABLE, "not connected to NATS yet");
+	enum err e = stream_settings_copy(&s->set, config, reterr_fault);
+	if (!e && s->set.url_count == 0)
+		e = fault_set(reterr_fault, ERR_CONFIG, "no url of a nats-server is given");
+	if (!e && pthread_create(&s->keeper, NULL, keeper_main, s))
+		e = fault_set(reterr_fault, ERR_UNAVAILABLE, "no thread for the connection to NATS");
+	if (e) {
+		nats_release(s);
+		return e;
+	}
+	*ret_stream = &s->stream;
+	return ERR_NONE;
+}
+
+void stream_nats_end(void)
+{
+	nats_CloseAndWait(END_WAIT_MS);
 }

@@ -93,12 +93,14 @@ static size_t check_reading(const char *text)
 
 	double f64 = 0, f64_wanted = strtod(text, NULL);
 	bool fits = decimal_to_f64(&d, &f64);
-	if (fits != (bool)isfinite(f64_wanted) || (fits && bits_of_f64(f64) != bits_of_f64(f64_wanted)))
+	if (fits != (bool)isfinite(f64_wanted) ||
+	    (fits && bits_of_f64(f64) != bits_of_f64(f64_wanted)))
 		ck_abort_msg("%s becomes the double %a", text, f64);
 
 	float f32 = 0, f32_wanted = strtof(text, NULL);
 	fits = decimal_to_f32(&d, &f32);
-	if (fits != (bool)isfinite(f32_wanted) || (fits && bits_of_f32(f32) != bits_of_f32(f32_wanted)))
+	if (fits != (bool)isfinite(f32_wanted) ||
+	    (fits && bits_of_f32(f32) != bits_of_f32(f32_wanted)))
 		ck_abort_msg("%s becomes the float %a", text, (double)f32);
 
 	char padded[TEXT_MAX + 100];
@@ -112,29 +114,15 @@ static size_t check_reading(const char *text)
 	return n;
 }
 
-static const struct { const char *text; size_t len; } scans[] = {
-	{ "", 0 },
-	{ "-", 0 },
-	{ "+1", 0 },
-	{ ".5", 0 },
-	{ "1.", 0 },
-	{ "1.e5", 0 },
-	{ "-.5", 0 },
-	{ "1e", 0 },
-	{ "1e+", 0 },
-	{ "1E-", 0 },
-	{ "e5", 0 },
-	{ "Infinity", 0 },
-	{ "NaN", 0 },
-	{ "0x10", 1 },   /* the zero; what follows is the caller's to refuse */
-	{ "01", 1 },
-	{ "-01.5", 2 },
-	{ "1.5.2", 3 },
-	{ "1e5e", 3 },
-	{ "0", 1 },
-	{ "-0", 2 },
-	{ "10.25e-7]", 8 },
-	{ "1E+05,", 5 },
+static const struct {
+	const char *text;
+	size_t len;
+} scans[] = {
+	{ "", 0 },     { "-", 0 },         { "+1", 0 },     { ".5", 0 },   { "1.", 0 },
+	{ "1.e5", 0 }, { "-.5", 0 },       { "1e", 0 },     { "1e+", 0 },  { "1E-", 0 },
+	{ "e5", 0 },   { "Infinity", 0 },  { "NaN", 0 },    { "0x10", 1 }, /* the zero; what follows is the caller's to refuse */
+	{ "01", 1 },   { "-01.5", 2 },     { "1.5.2", 3 },  { "1e5e", 3 }, { "0", 1 },
+	{ "-0", 2 },   { "10.25e-7]", 8 }, { "1E+05,", 5 },
 };
 
 START_TEST(scan_takes_what_the_grammar_allows)
@@ -151,7 +139,10 @@ START_TEST(scan_takes_what_the_grammar_allows)
 }
 END_TEST
 
-static const struct { const char *text; bool fits; } float_bounds[] = {
+static const struct {
+	const char *text;
+	bool fits;
+} float_bounds[] = {
 	{ "3.4028235e38", true },
 	{ "3.40282356779733661637e38", true },
 	{ "3.40282356779733661638e38", false }, /* half a unit above FLT_MAX */
@@ -162,8 +153,8 @@ static const struct { const char *text; bool fits; } float_bounds[] = {
 	{ "1e-999999999999999999999", true },
 	{ "0e999999999999999999999", true },
 	{ "-0.0e5", true },
-	{ "7.006492321624085e-46", true },      /* half the smallest float: zero */
-	{ "7.0064923216240862e-46", true },     /* a little more: the smallest */
+	{ "7.006492321624085e-46", true },  /* half the smallest float: zero */
+	{ "7.0064923216240862e-46", true }, /* a little more: the smallest */
 	{ "1.17549435e-38", true },
 	{ "1.1754943157898259e-38", true },
 	{ "16777217", true },
@@ -229,7 +220,8 @@ START_TEST(random_exponents_and_integers_round_correctly)
 	for (unsigned i = 0; i < 150000; i++) {
 		snprintf(text, sizeof(text), "%e", random_f64_like_f32(&state));
 		(void)check_reading(text);
-		snprintf(text, sizeof(text), "%" PRId64, (int64_t)next_random(&state) >> next_random(&state) % 64);
+		snprintf(text, sizeof(text), "%" PRId64,
+			 (int64_t)next_random(&state) >> next_random(&state) % 64);
 		(void)check_reading(text);
 	}
 }
@@ -273,7 +265,8 @@ START_TEST(middles_between_floats_round_to_even_and_beside_them_to_the_nearer)
 		char text[TEXT_MAX];
 		float v = fabsf(random_f32(&state));
 		if (i % 8 == 0)
-			v = f32_of_bits((uint32_t)next_random(&state) & 0x7FFFFF); /* below FLT_MIN */
+			v = f32_of_bits((uint32_t)next_random(&state) &
+					0x7FFFFF); /* below FLT_MIN */
 		float above = nextafterf(v, INFINITY);
 		if (!isfinite(above))
 			continue;
@@ -365,9 +358,13 @@ START_TEST(whole_numbers_keep_every_digit)
 }
 END_TEST
 
-static const struct { const char *text; size_t count; size_t passed; } runs[] = {
+static const struct {
+	const char *text;
+	size_t count;
+	size_t passed;
+} runs[] = {
 	{ "0.25,-1.5,3,4]", 3, 12 },
-	{ "0.25, -1.5 ,3]", 1, 6 },                /* white space before a comma is unusual */
+	{ "0.25, -1.5 ,3]", 1, 6 }, /* white space before a comma is unusual */
 	{ "0.25,\n\t -1.5,\r\n3]", 2, 15 },
 	{ "1e5,2,]", 0, 0 },
 	{ "01,2,]", 0, 0 },
@@ -395,7 +392,8 @@ START_TEST(run_of_floats_stops_in_front_of_anything_unusual)
 	const char *p = padded;
 	size_t n = decimal_scan_f32s(&p, padded + sizeof(padded), out, LEN(out));
 	ck_assert_msg(n == runs[_i].count, "%s: %zu", runs[_i].text, n);
-	ck_assert_msg((size_t)(p - padded) == runs[_i].passed, "%s: %td", runs[_i].text, p - padded);
+	ck_assert_msg((size_t)(p - padded) == runs[_i].passed, "%s: %td", runs[_i].text,
+		      p - padded);
 }
 END_TEST
 
@@ -419,7 +417,10 @@ START_TEST(run_of_floats_never_reads_past_the_end)
 }
 END_TEST
 
-static const struct { float v; const char *text; } f32_texts[] = {
+static const struct {
+	float v;
+	const char *text;
+} f32_texts[] = {
 	{ 0.0F, "0.0" },
 	{ -0.0F, "-0.0" },
 	{ 1.0F, "1.0" },
@@ -454,7 +455,10 @@ START_TEST(floats_are_written_as_short_as_they_can_be)
 }
 END_TEST
 
-static const struct { double v; const char *text; } f64_texts[] = {
+static const struct {
+	double v;
+	const char *text;
+} f64_texts[] = {
 	{ 0.0, "0.0" },
 	{ -0.0, "-0.0" },
 	{ 1.0, "1.0" },

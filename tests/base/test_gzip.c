@@ -11,12 +11,12 @@
 
 /* gzip -n9 of "hello hello hello hello\n"; zlib.compress() of the same, level 9. */
 static const uint8_t gzip_hello[] = {
-	0x1F, 0x8B, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xCB, 0x48, 0xCD, 0xC9, 0xC9, 0x57,
-	0xC8, 0x40, 0x27, 0xB9, 0x00, 0x00, 0x88, 0x59, 0x0B, 0x18, 0x00, 0x00, 0x00,
+	0x1F, 0x8B, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xCB, 0x48, 0xCD, 0xC9, 0xC9,
+	0x57, 0xC8, 0x40, 0x27, 0xB9, 0x00, 0x00, 0x88, 0x59, 0x0B, 0x18, 0x00, 0x00, 0x00,
 };
 static const uint8_t zlib_hello[] = {
-	0x78, 0xDA, 0xCB, 0x48, 0xCD, 0xC9, 0xC9, 0x57, 0xC8, 0x40, 0x27, 0xB9, 0x00, 0x70, 0xBE, 0x08,
-	0xBB,
+	0x78, 0xDA, 0xCB, 0x48, 0xCD, 0xC9, 0xC9, 0x57, 0xC8,
+	0x40, 0x27, 0xB9, 0x00, 0x70, 0xBE, 0x08, 0xBB,
 };
 static const char hello[] = "hello hello hello hello\n";
 
@@ -58,7 +58,9 @@ START_TEST(damaged_stream_is_refused_or_unchanged)
 		enum err err = inflate_copy(damaged, sizeof(damaged), &out);
 		bool harmless = bit / 8 >= 3 && bit / 8 <= 9;
 		ck_assert_msg(err || harmless, "bit %zu", bit);
-		ck_assert_msg(err ? out.len == 0 : out.len == 24 && memcmp(out.data, hello, 24) == 0, "bit %zu", bit);
+		ck_assert_msg(err ? out.len == 0
+				  : out.len == 24 && memcmp(out.data, hello, 24) == 0,
+			      "bit %zu", bit);
 	}
 }
 END_TEST
@@ -116,7 +118,8 @@ START_TEST(deflated_output_beyond_the_maximum_is_refused)
 	ck_assert_int_eq(gzip_deflate(in, 9, &exact), ERR_NONE);
 	for (size_t max = 0; max <= exact.len; max++) {
 		CLEANUP(buf_release) struct buf out = BUF_INIT(max);
-		ck_assert_int_eq(gzip_deflate(in, 9, &out), max < exact.len ? ERR_TOO_LARGE : ERR_NONE);
+		ck_assert_int_eq(gzip_deflate(in, 9, &out),
+				 max < exact.len ? ERR_TOO_LARGE : ERR_NONE);
 		ck_assert_uint_eq(out.len, max < exact.len ? 0 : exact.len);
 	}
 }
@@ -145,7 +148,9 @@ END_TEST
 START_TEST(deflated_stream_is_zlib)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT(1000);
-	ck_assert_int_eq(gzip_deflate((struct bytes){ .data = (const uint8_t *)hello, .len = 24 }, 9, &out), ERR_NONE);
+	ck_assert_int_eq(
+		gzip_deflate((struct bytes){ .data = (const uint8_t *)hello, .len = 24 }, 9, &out),
+		ERR_NONE);
 	ck_assert_uint_eq(out.len, sizeof(zlib_hello));
 	ck_assert_mem_eq(out.data, zlib_hello, sizeof(zlib_hello));
 }
@@ -165,7 +170,8 @@ START_TEST(any_length_at_any_level_comes_back)
 		CLEANUP(buf_release) struct buf small = BUF_INIT(400000);
 		CLEANUP(buf_release) struct buf back = BUF_INIT(lengths[i / 3]);
 		struct bytes part = { .data = in.data, .len = lengths[i / 3] };
-		ck_assert_int_eq(gzip_deflate(part, (const int[]){ 1, 6, 9 }[i % 3], &small), ERR_NONE);
+		ck_assert_int_eq(gzip_deflate(part, (const int[]){ 1, 6, 9 }[i % 3], &small),
+				 ERR_NONE);
 		ck_assert_int_eq(inflate_copy(small.data, small.len, &back), ERR_NONE);
 		ck_assert_uint_eq(back.len, part.len);
 		ck_assert(part.len == 0 || memcmp(back.data, part.data, part.len) == 0);

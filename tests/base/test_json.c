@@ -96,7 +96,10 @@ static enum err read_and_skip(struct str text, struct fault *ret_fault)
 	return err;
 }
 
-static const struct { const char *text; const char *words; } refused[] = {
+static const struct {
+	const char *text;
+	const char *words;
+} refused[] = {
 	{ "", "expected a value at line 1 column 1" },
 	{ " \n ", "expected a value at line 2 column 2" },
 	{ "nul", "expected null at line 1 column 1" },
@@ -178,10 +181,31 @@ START_TEST(zero_byte_is_no_white_space)
 END_TEST
 
 static const char *const accepted[] = {
-	"null", " true\r\n", "false", "0", "-0", "-0.0", "1e5", "1E+5", "123456789012345678901234567890", "\"\"",
-	"[]", "[ ]", "{}", "{ }", "[[],{}]", "[1,2]", "\t[ 1 , 2 ]\n", "{\"\":{}}", "{\"a\":1,\"a\":2}",
-	"{ \"a\" : [ { \"b\" : null } ] , \"c\" : \"d\" }", "\"\\u0000\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
-	"\"\\uD83D\\uDE00\"", "\"\x7F\"", "\"\xF0\x9F\x98\x80 and much more text after it\"",
+	"null",
+	" true\r\n",
+	"false",
+	"0",
+	"-0",
+	"-0.0",
+	"1e5",
+	"1E+5",
+	"123456789012345678901234567890",
+	"\"\"",
+	"[]",
+	"[ ]",
+	"{}",
+	"{ }",
+	"[[],{}]",
+	"[1,2]",
+	"\t[ 1 , 2 ]\n",
+	"{\"\":{}}",
+	"{\"a\":1,\"a\":2}",
+	"{ \"a\" : [ { \"b\" : null } ] , \"c\" : \"d\" }",
+	"\"\\u0000\"",
+	"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+	"\"\\uD83D\\uDE00\"",
+	"\"\x7F\"",
+	"\"\xF0\x9F\x98\x80 and much more text after it\"",
 };
 
 START_TEST(well_formed_text_is_accepted)
@@ -192,8 +216,9 @@ START_TEST(well_formed_text_is_accepted)
 }
 END_TEST
 
-static const char sample[] = "{\"ids\":[1,-2.5e3,true,null],\"name\":\"\\u00e9t\\ud83d\\ude00\xC3\xA9\","
-			     "\"nested\":{\"deep\":[[[{}]]],\"empty\":\"\"}}";
+static const char sample[] =
+	"{\"ids\":[1,-2.5e3,true,null],\"name\":\"\\u00e9t\\ud83d\\ude00\xC3\xA9\","
+	"\"nested\":{\"deep\":[[[{}]]],\"empty\":\"\"}}";
 
 START_TEST(text_cut_anywhere_is_refused)
 {
@@ -227,7 +252,8 @@ static void check_nesting(unsigned depth, char open, enum err wanted)
 	char text[1000];
 	size_t n = 0;
 	for (unsigned i = 0; i < depth; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", open == '[' ? "[" : "{\"a\":");
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s",
+				      open == '[' ? "[" : "{\"a\":");
 	text[n++] = '1';
 	for (unsigned i = 0; i < depth; i++)
 		text[n++] = open == '[' ? ']' : '}';
@@ -263,8 +289,9 @@ START_TEST(first_error_stays)
 	ck_assert_ptr_null(json_raw(&d.r).data);
 	json_fail(&d.r, "something else");
 	ck_assert_int_eq(json_end(&d.r, &d.fault), ERR_BAD_REQUEST);
-	ck_assert_str_eq(d.fault.text,
-			 "expected a whole number from 0 to 18446744073709551615 at line 1 column 11");
+	ck_assert_str_eq(
+		d.fault.text,
+		"expected a whole number from 0 to 18446744073709551615 at line 1 column 11");
 	ck_assert_int_eq(json_end(&d.r, NULL), ERR_BAD_REQUEST);
 }
 END_TEST
@@ -316,9 +343,12 @@ static const struct {
 } other_kinds[] = {
 	{ " 1", read_bool, "expected true or false at line 1 column 2" },
 	{ "\"1\"", read_u64, "expected a number at line 1 column 1" },
-	{ "-1", read_u64, "expected a whole number from 0 to 18446744073709551615 at line 1 column 1" },
-	{ "-0", read_u64, "expected a whole number from 0 to 18446744073709551615 at line 1 column 1" },
-	{ "1e3", read_u64, "expected a whole number from 0 to 18446744073709551615 at line 1 column 1" },
+	{ "-1", read_u64,
+	  "expected a whole number from 0 to 18446744073709551615 at line 1 column 1" },
+	{ "-0", read_u64,
+	  "expected a whole number from 0 to 18446744073709551615 at line 1 column 1" },
+	{ "1e3", read_u64,
+	  "expected a whole number from 0 to 18446744073709551615 at line 1 column 1" },
 	{ " 1.5", read_i64,
 	  "expected a whole number from -9223372036854775808 to 9223372036854775807 at line 1 column 2" },
 	{ "9223372036854775808", read_i64,
@@ -385,9 +415,11 @@ START_TEST(object_is_read_key_by_key)
 {
 	CLEANUP(doc_release) struct doc d;
 	struct str key;
-	doc_open(&d, STR(" { \"u\" : 18446744073709551615 , \"i\":-9223372036854775808,\"d\":2.5,"
-			 "\"t\":true,\"f\":false,\"n\":null,\"s\\u0031\":\"x\\ty\",\"skip\":[{\"a\":[1]}],"
-			 "\"raw\": [1, {\"b\" : 2}] ,\"list\":[ 1 , 2 ]} "));
+	doc_open(
+		&d,
+		STR(" { \"u\" : 18446744073709551615 , \"i\":-9223372036854775808,\"d\":2.5,"
+		    "\"t\":true,\"f\":false,\"n\":null,\"s\\u0031\":\"x\\ty\",\"skip\":[{\"a\":[1]}],"
+		    "\"raw\": [1, {\"b\" : 2}] ,\"list\":[ 1 , 2 ]} "));
 	ck_assert_int_eq(json_peek(&d.r), JSON_OBJECT);
 	ck_assert(json_enter_object(&d.r));
 	ck_assert(json_next_key(&d.r, &key) && str_is(key, "u"));
@@ -419,11 +451,16 @@ START_TEST(object_is_read_key_by_key)
 }
 END_TEST
 
-static const struct { const char *text; const char *wanted; size_t len; } strings[] = {
+static const struct {
+	const char *text;
+	const char *wanted;
+	size_t len;
+} strings[] = {
 	{ "\"plain text, rather long\"", "plain text, rather long", 23 },
 	{ "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t", 8 },
 	{ "\"\\u0000\"", "", 1 },
-	{ "\"\\u0041\\u007f\\u0080\\u07ff\\u0800\\uFFFF\"", "A\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF", 12 },
+	{ "\"\\u0041\\u007f\\u0080\\u07ff\\u0800\\uFFFF\"",
+	  "A\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF", 12 },
 	{ "\"\\uD800\\uDC00\\uDBFF\\uDFFF\"", "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF", 8 },
 	{ "\"a\xC3\xA9\\n\xE2\x82\xAC\"", "a\xC3\xA9\n\xE2\x82\xAC", 7 },
 };
@@ -450,7 +487,13 @@ END_TEST
 
 START_TEST(number_keeps_its_kind)
 {
-	static const struct { const char *text; int kind; int64_t i; uint64_t u; double d; } cases[] = {
+	static const struct {
+		const char *text;
+		int kind;
+		int64_t i;
+		uint64_t u;
+		double d;
+	} cases[] = {
 		{ "0", JSON_INT, 0, 0, 0 },
 		{ "-7", JSON_INT, -7, 0, -7 },
 		{ "9223372036854775807", JSON_INT, INT64_MAX, 0, 0x1p63 },
@@ -477,7 +520,10 @@ START_TEST(number_keeps_its_kind)
 }
 END_TEST
 
-static const struct { const char *text; const char *words; } bad_floats[] = {
+static const struct {
+	const char *text;
+	const char *words;
+} bad_floats[] = {
 	{ "[1,2", "expected `,` or `]` at line 1 column 5" },
 	{ "[1,2,]", "expected a value at line 1 column 6" },
 	{ "[1,\"2\"]", "expected a number at line 1 column 4" },
@@ -506,8 +552,32 @@ START_TEST(bad_vector_is_refused_with_its_place)
 END_TEST
 
 static const char *const bad_elements[] = {
-	"", " ", "\"2\"", "null", "[2]", "NaN", "1e39", "-3.5e38", "01", "-01", "1.", ".5", "-", "1 2", "1.5.5", "1e", "+1",
-	"0x1", "1f", "--1", "1-", "0.5]", "0.5}", "0.1234567.", "0.12345678e", "0.123456789012345678901234x",
+	"",
+	" ",
+	"\"2\"",
+	"null",
+	"[2]",
+	"NaN",
+	"1e39",
+	"-3.5e38",
+	"01",
+	"-01",
+	"1.",
+	".5",
+	"-",
+	"1 2",
+	"1.5.5",
+	"1e",
+	"+1",
+	"0x1",
+	"1f",
+	"--1",
+	"1-",
+	"0.5]",
+	"0.5}",
+	"0.1234567.",
+	"0.12345678e",
+	"0.123456789012345678901234x",
 };
 
 /* Good numbers around it take the fast path. */
@@ -534,14 +604,16 @@ END_TEST
 /* Around the sizes at which memory grows, in the styles of several clients. */
 START_TEST(vectors_of_any_length_are_read_in_order)
 {
-	static const uint32_t counts[] = { 0, 1, 2, 3, 4, 5, 100, 2047, 2048, 2049, 4095, 4096, 4097, 10000 };
+	static const uint32_t counts[] = { 0,    1,    2,    3,    4,    5,    100,
+					   2047, 2048, 2049, 4095, 4096, 4097, 10000 };
 	static const char *const separators[] = { ",", ", ", " , ", ",\n    " };
 	for (size_t i = 0; i < LEN(counts) * LEN(separators); i++) {
 		CLEANUP(buf_release) struct buf b = BUF_INIT(1 << 20);
 		uint32_t wanted = counts[i / LEN(separators)], count = 77;
 		buf_append_byte(&b, '[');
 		for (uint32_t k = 0; k < wanted; k++)
-			buf_printf(&b, "%s%s%u.25", k ? separators[i % LEN(separators)] : "", k % 3 ? "" : "-", k);
+			buf_printf(&b, "%s%s%u.25", k ? separators[i % LEN(separators)] : "",
+				   k % 3 ? "" : "-", k);
 		buf_append_byte(&b, ']');
 		CLEANUP(doc_release) struct doc d;
 		doc_open(&d, buf_str(&b));
@@ -563,9 +635,12 @@ START_TEST(vector_inside_a_request_is_read_to_the_bit)
 	CLEANUP(doc_release) struct doc d;
 	struct str key;
 	uint32_t count;
-	doc_open(&d, STR("{\"vector\": [0.1, -0.0, 1e-3, 16777217, 3.4028235e38, 1E2, -7, 1e-60, 0.33333334],"
-			 "\"limit\":5}"));
-	static const float wanted[] = { 0.1F, -0.0F, 1e-3F, 16777216, 3.4028235e38F, 100, -7, 0, 0.33333334F };
+	doc_open(
+		&d,
+		STR("{\"vector\": [0.1, -0.0, 1e-3, 16777217, 3.4028235e38, 1E2, -7, 1e-60, 0.33333334],"
+		    "\"limit\":5}"));
+	static const float wanted[] = { 0.1F, -0.0F, 1e-3F, 16777216,   3.4028235e38F,
+					100,  -7,    0,     0.33333334F };
 	ck_assert(json_enter_object(&d.r));
 	ck_assert(json_next_key(&d.r, &key));
 	float *v = json_floats(&d.r, &count);
@@ -603,13 +678,14 @@ START_TEST(writer_puts_commas_and_colons)
 	json_put_key(&w, STR("f"));
 	json_put_floats(&w, (const float[]){ 0.5F, -2, NAN, INFINITY }, 4);
 	json_put_key(&w, STR("g"));
-	json_put_f64(&w, -INFINITY);
+	json_put_f64(&w, -(double)INFINITY);
 	json_put_object_end(&w);
 	buf_append_byte(&b, 0);
 	ck_assert_int_eq(buf_err(&b), ERR_NONE);
-	ck_assert_str_eq((const char *)b.data,
-			 "{\"a\\\"b\":[[],18446744073709551615,-9223372036854775808,1.0,0.1],\"\":{},"
-			 "\"c\":true,\"d\":null,\"e\":[1, 2],\"f\":[0.5,-2.0,null,null],\"g\":null}");
+	ck_assert_str_eq(
+		(const char *)b.data,
+		"{\"a\\\"b\":[[],18446744073709551615,-9223372036854775808,1.0,0.1],\"\":{},"
+		"\"c\":true,\"d\":null,\"e\":[1, 2],\"f\":[0.5,-2.0,null,null],\"g\":null}");
 }
 END_TEST
 

@@ -26,7 +26,10 @@ static enum err skip_all(const void *data, size_t len)
 	return r.err;
 }
 
-#define S(literal) { ("" literal), sizeof(literal) - 1 }
+#define S(literal)                                                                                 \
+	{                                                                                          \
+		("" literal), sizeof(literal) - 1                                                  \
+	}
 
 static const struct str refused[] = {
 	S("\x08"),                                             /* no value */
@@ -39,12 +42,14 @@ static const struct str refused[] = {
 	S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x01"),     /* field far beyond */
 	S("\x0B\x0C"),                                         /* groups */
 	S("\x0C"),
-	S("\x0E\x01"),                                         /* types that do not exist */
+	S("\x0E\x01"), /* types that do not exist */
 	S("\x0F\x01"),
-	S("\x09\x01\x02\x03\x04\x05\x06\x07"),                 /* seven of eight bytes */
+	S("\x09\x01\x02\x03\x04\x05\x06\x07"), /* seven of eight bytes */
 	S("\x0D\x01\x02\x03"),
-	S("\x0A\x02" "a"),                                     /* one of two bytes */
-	S("\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01" "a"), /* a length of 2^64 - 1 */
+	S("\x0A\x02"
+	  "a"), /* one of two bytes */
+	S("\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"
+	  "a"), /* a length of 2^64 - 1 */
 	S("\x0A"),
 };
 
@@ -60,10 +65,8 @@ END_TEST
 
 /* Field 1 varint 150, 2 "testing", 3 double 1.5, 4 float -0.5, 15 nested { 1: -1 }. */
 static const uint8_t sample[] = {
-	0x08, 0x96, 0x01,
-	0x12, 0x07, 't', 'e', 's', 't', 'i', 'n', 'g',
-	0x19, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xF8, 0x3F,
-	0x25, 0x00, 0x00, 0x00, 0xBF,
+	0x08, 0x96, 0x01, 0x12, 0x07, 't',  'e',  's',  't',  'i',  'n',  'g',  0x19,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xF8, 0x3F, 0x25, 0x00, 0x00, 0x00, 0xBF,
 	0x7A, 0x0B, 0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01,
 };
 
@@ -80,20 +83,36 @@ END_TEST
 
 START_TEST(field_of_another_type_is_refused)
 {
-	static const enum proto_type types[] = { PROTO_VARINT, PROTO_FIXED64, PROTO_LENGTH, PROTO_FIXED32 };
+	static const enum proto_type types[] = { PROTO_VARINT, PROTO_FIXED64, PROTO_LENGTH,
+						 PROTO_FIXED32 };
 	for (size_t i = 0; i < LEN(types) * 6; i++) {
-		struct proto_reader r = proto_reader_of((struct bytes){ .data = sample, .len = sizeof(sample) });
+		struct proto_reader r =
+			proto_reader_of((struct bytes){ .data = sample, .len = sizeof(sample) });
 		enum proto_type type = types[i % LEN(types)];
 		switch (i / LEN(types)) {
-		case 0: ck_assert(proto_varint(&r, type) == 0 || type == PROTO_VARINT); break;
-		case 1: ck_assert(proto_int64(&r, type) == 0 || type == PROTO_VARINT); break;
-		case 2: (void)proto_double(&r, type); break;
-		case 3: (void)proto_float(&r, type); break;
-		case 4: (void)proto_bytes(&r, type); break;
-		default: (void)proto_string(&r, type); break;
+		case 0:
+			ck_assert(proto_varint(&r, type) == 0 || type == PROTO_VARINT);
+			break;
+		case 1:
+			ck_assert(proto_int64(&r, type) == 0 || type == PROTO_VARINT);
+			break;
+		case 2:
+			(void)proto_double(&r, type);
+			break;
+		case 3:
+			(void)proto_float(&r, type);
+			break;
+		case 4:
+			(void)proto_bytes(&r, type);
+			break;
+		default:
+			(void)proto_string(&r, type);
+			break;
 		}
-		static const enum proto_type right[] = { PROTO_VARINT, PROTO_VARINT, PROTO_FIXED64,
-							 PROTO_FIXED32, PROTO_LENGTH, PROTO_LENGTH };
+		static const enum proto_type right[] = {
+			PROTO_VARINT,  PROTO_VARINT, PROTO_FIXED64,
+			PROTO_FIXED32, PROTO_LENGTH, PROTO_LENGTH
+		};
 		bool good = right[i / LEN(types)] == type;
 		ck_assert_msg(good || r.err == ERR_BAD_REQUEST, "case %zu", i);
 		ck_assert_msg(good || r.p == r.end, "case %zu", i);
@@ -103,7 +122,8 @@ END_TEST
 
 START_TEST(string_that_is_not_utf8_is_refused)
 {
-	struct proto_reader r = proto_reader_of((struct bytes){ .data = (const uint8_t *)"\x02\xC3(", .len = 3 });
+	struct proto_reader r =
+		proto_reader_of((struct bytes){ .data = (const uint8_t *)"\x02\xC3(", .len = 3 });
 	ck_assert_ptr_null(proto_string(&r, PROTO_LENGTH).data);
 	ck_assert_int_eq(r.err, ERR_BAD_REQUEST);
 	r = proto_reader_of((struct bytes){ .data = (const uint8_t *)"\x02\xC3(", .len = 3 });
@@ -114,7 +134,8 @@ END_TEST
 
 START_TEST(fields_are_read_in_order)
 {
-	struct proto_reader r = proto_reader_of((struct bytes){ .data = sample, .len = sizeof(sample) });
+	struct proto_reader r =
+		proto_reader_of((struct bytes){ .data = sample, .len = sizeof(sample) });
 	uint32_t field;
 	enum proto_type type;
 	ck_assert(proto_next(&r, &field, &type) && field == 1 && type == PROTO_VARINT);
@@ -149,7 +170,8 @@ END_TEST
 
 START_TEST(long_form_of_a_varint_is_accepted)
 {
-	struct proto_reader r = proto_reader_of((struct bytes){ .data = (const uint8_t *)"\x96\x81\x80\x00", .len = 4 });
+	struct proto_reader r = proto_reader_of(
+		(struct bytes){ .data = (const uint8_t *)"\x96\x81\x80\x00", .len = 4 });
 	ck_assert_uint_eq(proto_varint(&r, PROTO_VARINT), 150);
 	ck_assert_int_eq(r.err, ERR_NONE);
 	ck_assert_ptr_eq(r.p, r.end);
@@ -173,22 +195,25 @@ START_TEST(written_fields_are_these_bytes)
 	proto_put_floats(&b, 1, (const float[]){ 1, -2 }, 2);
 	proto_put_floats(&b, 536870911, NULL, 0);
 	ck_assert_uint_eq(b.len, 16);
-	ck_assert_mem_eq(b.data, "\x0A\x08\x00\x00\x80\x3F\x00\x00\x00\xC0\xFA\xFF\xFF\xFF\x0F\x00", 16);
+	ck_assert_mem_eq(b.data, "\x0A\x08\x00\x00\x80\x3F\x00\x00\x00\xC0\xFA\xFF\xFF\xFF\x0F\x00",
+			 16);
 }
 END_TEST
 
 /* Lengths around those at which the length itself grows by a byte, three levels deep. */
 START_TEST(nested_messages_get_lengths_of_any_size)
 {
-	static const size_t sizes[] = { 0, 1, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16370, 16378, 16380,
-					16381, 16382, 16383, 16384, 2097150, 2097152 };
+	static const size_t sizes[] = { 0,     1,     120,   121,   122,   123,     124,
+					125,   126,   127,   128,   129,   16370,   16378,
+					16380, 16381, 16382, 16383, 16384, 2097150, 2097152 };
 	for (size_t i = 0; i < LEN(sizes); i++) {
 		CLEANUP(buf_release) struct buf b = BUF_INIT(sizes[i] + 100);
 		uint8_t *filler = malloc(sizes[i] + 1);
 		ck_assert_ptr_nonnull(filler);
 		memset(filler, 'x', sizes[i] + 1);
 		buf_append_cstr(&b, "before");
-		size_t outer = proto_begin(&b, 1), middle = proto_begin(&b, 2), inner = proto_begin(&b, 3);
+		size_t outer = proto_begin(&b, 1), middle = proto_begin(&b, 2),
+		       inner = proto_begin(&b, 3);
 		proto_put_bytes(&b, 4, filler, sizes[i]);
 		proto_end(&b, inner);
 		proto_end(&b, middle);

@@ -8,27 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define S(literal) { ("" literal), sizeof(literal) - 1 }
+#define S(literal)                                                                                 \
+	{                                                                                          \
+		("" literal), sizeof(literal) - 1                                                  \
+	}
 
 static const struct str refused[] = {
-	S("\x80"),             /* a tail alone */
+	S("\x80"), /* a tail alone */
 	S("\xBF"),
-	S("\xC0\x80"),         /* overlong */
+	S("\xC0\x80"), /* overlong */
 	S("\xC1\xBF"),
 	S("\xE0\x80\x80"),
 	S("\xE0\x9F\xBF"),
 	S("\xF0\x80\x80\x80"),
 	S("\xF0\x8F\xBF\xBF"),
-	S("\xED\xA0\x80"),     /* surrogates */
+	S("\xED\xA0\x80"), /* surrogates */
 	S("\xED\xBF\xBF"),
 	S("\xF4\x90\x80\x80"), /* above U+10FFFF */
 	S("\xF5\x80\x80\x80"),
 	S("\xFE"),
 	S("\xFF"),
-	S("\xC3"),             /* cut short */
+	S("\xC3"), /* cut short */
 	S("\xE2\x82"),
 	S("\xF0\x9F\x98"),
-	S("\xC3("),            /* no tail */
+	S("\xC3("), /* no tail */
 	S("\xE2\x82("),
 	S("\xE2(\xAC"),
 	S("\xF0\x9F\x98("),
@@ -36,15 +39,9 @@ static const struct str refused[] = {
 };
 
 static const struct str accepted[] = {
-	S("\x7F"),
-	S("\xC2\x80"),
-	S("\xDF\xBF"),
-	S("\xE0\xA0\x80"),
-	S("\xED\x9F\xBF"),
-	S("\xEE\x80\x80"),
-	S("\xEF\xBF\xBF"),
-	S("\xF0\x90\x80\x80"),
-	S("\xF4\x8F\xBF\xBF"),
+	S("\x7F"),         S("\xC2\x80"),         S("\xDF\xBF"),
+	S("\xE0\xA0\x80"), S("\xED\x9F\xBF"),     S("\xEE\x80\x80"),
+	S("\xEF\xBF\xBF"), S("\xF0\x90\x80\x80"), S("\xF4\x8F\xBF\xBF"),
 };
 
 /* The character alone, and with up to twenty letters before and behind it, in memory of the exact size. */
@@ -59,7 +56,8 @@ static void check_everywhere(struct str character, bool valid, int row)
 			memcpy(text + before, character.data, character.len);
 			bool got = utf8_valid((struct str){ .data = text, .len = len });
 			free(text);
-			ck_assert_msg(got == valid, "row %d, %zu before, %zu behind", row, before, behind);
+			ck_assert_msg(got == valid, "row %d, %zu before, %zu behind", row, before,
+				      behind);
 		}
 	}
 }
@@ -91,7 +89,8 @@ int main(void)
 	Suite *s = suite_create("utf8");
 	TCase *t = tcase_create("utf8");
 	tcase_add_loop_test(t, malformed_text_is_refused_wherever_it_stands, 0, LEN(refused));
-	tcase_add_loop_test(t, first_and_last_character_of_each_length_is_accepted, 0, LEN(accepted));
+	tcase_add_loop_test(t, first_and_last_character_of_each_length_is_accepted, 0,
+			    LEN(accepted));
 	tcase_add_test(t, empty_text_is_valid);
 	suite_add_tcase(s, t);
 

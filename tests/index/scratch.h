@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of index/ share: a folder of their own, and numbers that a seed decides.
+ * A folder of a test's own.
  */
 #pragma once
 
@@ -42,13 +42,4 @@ static inline int scratch_remove_one(const char *path, const struct stat *st, in
 static inline void scratch_remove(struct scratch *s)
 {
 	ck_assert_int_eq(nftw(s->dir, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-/* xorshift64*; *state is the seed, not zero. */
-static inline uint64_t scratch_random(uint64_t *state)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * 0x2545F4914F6CDD1Du;
 }

@@ -4,6 +4,7 @@
  */
 #include "index/id_map.h"
 
+#include "tests/index/random.h"
 #include "tests/index/scratch.h"
 
 #include <string.h>
@@ -228,9 +229,9 @@ static void assert_same_from(const struct id_map *map, const struct model *m, st
 		ck_assert(!id_map_next(&c, &id, &row));
 }
 
-static struct point_id random_id(uint64_t *seed)
+static struct point_id random_id(struct random *seed)
 {
-	uint64_t r = scratch_random(seed);
+	uint64_t r = random_u64(seed);
 
 	switch (r % 4) {
 	case 0:
@@ -248,14 +249,14 @@ START_TEST(random_steps_agree_with_a_sorted_array)
 {
 	static struct model m;
 	struct id_map *map = map_new();
-	uint64_t seed = 99;
+	struct random seed = { 99 };
 
 	for (uint32_t step = 0; step < 100000; step++) {
 		struct point_id id = random_id(&seed);
 		uint32_t at = model_find(&m, id), row;
 		bool has = model_has(&m, at, id);
 		/* Grows in one half of the steps and shrinks in the other. */
-		bool remove = scratch_random(&seed) % 10 < (step / 25000 % 2 ? 8 : 2);
+		bool remove = random_u64(&seed) % 10 < (step / 25000 % 2 ? 8 : 2);
 		if (remove) {
 			ck_assert_int_eq(id_map_remove(map, id), has);
 			if (has) {

@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define S(literal) { ("" literal), sizeof(literal) - 1 }
+#define S(literal)                                                                                 \
+	{                                                                                          \
+		("" literal), sizeof(literal) - 1                                                  \
+	}
 
-static const struct point_id sample_uuid = {
-	.kind = POINT_ID_UUID, .hi = 0x550e8400e29b41d4, .lo = 0xa716446655440000
-};
+static const struct point_id sample_uuid = { .kind = POINT_ID_UUID,
+					     .hi = 0x550e8400e29b41d4,
+					     .lo = 0xa716446655440000 };
 
 static const struct str bad_uuids[] = {
 	S(""),
@@ -104,7 +107,8 @@ START_TEST(ids_sort_numbers_first_and_their_bytes_sort_alike)
 		ck_assert_int_eq((by_id > 0) - (by_id < 0), (left > right) - (left < right));
 		ck_assert_int_eq((by_bytes > 0) - (by_bytes < 0), (left > right) - (left < right));
 		ck_assert(point_id_equal(ordered[left], ordered[right]) == (left == right));
-		ck_assert((point_id_hash(ordered[left]) == point_id_hash(ordered[right])) == (left == right));
+		ck_assert((point_id_hash(ordered[left]) == point_id_hash(ordered[right])) ==
+			  (left == right));
 
 		struct wire_reader r = wire_reader_of(a.data, a.len);
 		ck_assert(point_id_equal(point_id_get(&r), ordered[left]));
@@ -119,8 +123,10 @@ START_TEST(stored_id_is_these_bytes)
 	point_id_put(&b, (struct point_id){ .lo = 0x0102030405060708 });
 	point_id_put(&b, sample_uuid);
 	ck_assert_uint_eq(b.len, 9 + 17);
-	ck_assert_mem_eq(b.data, "\x00\x01\x02\x03\x04\x05\x06\x07\x08"
-				 "\x01\x55\x0e\x84\x00\xe2\x9b\x41\xd4\xa7\x16\x44\x66\x55\x44\x00\x00", b.len);
+	ck_assert_mem_eq(b.data,
+			 "\x00\x01\x02\x03\x04\x05\x06\x07\x08"
+			 "\x01\x55\x0e\x84\x00\xe2\x9b\x41\xd4\xa7\x16\x44\x66\x55\x44\x00\x00",
+			 b.len);
 }
 END_TEST
 
@@ -160,18 +166,18 @@ END_TEST
 
 static const struct str bad_vectors[] = {
 	S(""),
-	S("\x03\x00"),                                               /* no such kind */
+	S("\x03\x00"), /* no such kind */
 	S("\x00"),
 	S("\x00\x01\x00\x00\x80"),
-	S("\x00\x81\x00\x00\x00\x80\x3F"),                           /* count longer than needed */
-	S("\x00\x80\x80\x80\x80\x10\x00\x00\x80\x3F"),               /* 2^32 */
-	S("\x00\xFF\xFF\xFF\xFF\x0F\x00\x00\x80\x3F"),               /* 2^32 - 1 */
-	S("\x01\x01\x01\x00\x00\x00"),                               /* no values */
-	S("\x01\x02\x01\0\0\0\x01\0\0\0\0\0\x80\x3F\0\0\x80\x3F"),   /* an index twice */
-	S("\x01\x02\x02\0\0\0\x01\0\0\0\0\0\x80\x3F\0\0\x80\x3F"),   /* indices descend */
-	S("\x02\x02\x03\0\0\x80\x3F\0\0\x80\x3F\0\0\x80\x3F"),       /* three values in two rows */
-	S("\x02\x00\x01\0\0\x80\x3F"),                               /* a value, no rows */
-	S("\x02\x01\x00"),                                           /* an empty row */
+	S("\x00\x81\x00\x00\x00\x80\x3F"),                         /* count longer than needed */
+	S("\x00\x80\x80\x80\x80\x10\x00\x00\x80\x3F"),             /* 2^32 */
+	S("\x00\xFF\xFF\xFF\xFF\x0F\x00\x00\x80\x3F"),             /* 2^32 - 1 */
+	S("\x01\x01\x01\x00\x00\x00"),                             /* no values */
+	S("\x01\x02\x01\0\0\0\x01\0\0\0\0\0\x80\x3F\0\0\x80\x3F"), /* an index twice */
+	S("\x01\x02\x02\0\0\0\x01\0\0\0\0\0\x80\x3F\0\0\x80\x3F"), /* indices descend */
+	S("\x02\x02\x03\0\0\x80\x3F\0\0\x80\x3F\0\0\x80\x3F"),     /* three values in two rows */
+	S("\x02\x00\x01\0\0\x80\x3F"),                             /* a value, no rows */
+	S("\x02\x01\x00"),                                         /* an empty row */
 };
 
 START_TEST(stored_vector_that_is_cut_or_inconsistent_is_refused)
@@ -199,7 +205,10 @@ END_TEST
 static const float three[] = { 1, -0.0F, 0.5F };
 static const uint32_t three_indices[] = { 0, 258, UINT32_MAX };
 
-static const struct { struct vector v; struct str bytes; } vectors[] = {
+static const struct {
+	struct vector v;
+	struct str bytes;
+} vectors[] = {
 	{ { .kind = VECTOR_DENSE }, S("\x00\x00") },
 	{ { .kind = VECTOR_DENSE, .count = 3, .values = three },
 	  S("\x00\x03\x00\x00\x80\x3F\x00\x00\x00\x80\x00\x00\x00\x3F") },
@@ -247,13 +256,18 @@ START_TEST(vectors_are_equal_when_all_their_bits_are)
 		size_t left = i / LEN(vectors), right = i % LEN(vectors);
 		const struct vector *a = &vectors[left].v, *b = &vectors[right].v;
 		ck_assert_msg(vector_equal(a, b) == (left == right), "%zu and %zu", left, right);
-		ck_assert_msg((vector_hash(a) == vector_hash(b)) == (left == right), "%zu and %zu", left, right);
+		ck_assert_msg((vector_hash(a) == vector_hash(b)) == (left == right), "%zu and %zu",
+			      left, right);
 	}
 	struct vector a = { .count = 2, .values = zeroes }, b = { .count = 2, .values = negative };
 	ck_assert(!vector_equal(&a, &b));
 	ck_assert_uint_ne(vector_hash(&a), vector_hash(&b));
-	struct vector c = { .kind = VECTOR_SPARSE, .count = 2, .values = zeroes, .indices = (uint32_t[]){ 1, 2 } };
-	struct vector d = { .kind = VECTOR_SPARSE, .count = 2, .values = zeroes, .indices = (uint32_t[]){ 1, 3 } };
+	struct vector c = {
+		.kind = VECTOR_SPARSE, .count = 2, .values = zeroes, .indices = (uint32_t[]){ 1, 2 }
+	};
+	struct vector d = {
+		.kind = VECTOR_SPARSE, .count = 2, .values = zeroes, .indices = (uint32_t[]){ 1, 3 }
+	};
 	ck_assert(!vector_equal(&c, &d));
 	ck_assert_uint_ne(vector_hash(&c), vector_hash(&d));
 }
@@ -265,7 +279,8 @@ int main(void)
 	TCase *t = tcase_create("point");
 	tcase_add_loop_test(t, text_that_is_no_uuid_is_refused, 0, LEN(bad_uuids));
 	tcase_add_loop_test(t, stored_id_that_is_cut_or_unknown_is_refused, 0, LEN(bad_ids));
-	tcase_add_loop_test(t, stored_vector_that_is_cut_or_inconsistent_is_refused, 0, LEN(bad_vectors));
+	tcase_add_loop_test(t, stored_vector_that_is_cut_or_inconsistent_is_refused, 0,
+			    LEN(bad_vectors));
 	tcase_add_test(t, vector_beyond_the_arena_is_refused);
 	tcase_add_loop_test(t, every_form_of_a_uuid_is_the_same_id, 0, LEN(good_uuids));
 	tcase_add_test(t, numbers_are_written_in_full);

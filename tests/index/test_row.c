@@ -4,6 +4,7 @@
  */
 #include "index/row.h"
 
+#include "tests/index/random.h"
 #include "tests/index/scratch.h"
 
 #include <string.h>
@@ -290,9 +291,9 @@ START_TEST(empty_row_goes_there_and_back)
 }
 END_TEST
 
-static struct stamp random_stamp(uint64_t *seed)
+static struct stamp random_stamp(struct random *seed)
 {
-	uint64_t r = scratch_random(seed);
+	uint64_t r = random_u64(seed);
 
 	if (r % 4 == 0)
 		return (struct stamp){ 0 };
@@ -305,25 +306,25 @@ static struct str nth_name(struct arena *a, uint32_t n)
 	return n == 0 ? STR("") : arena_printf(a, "n%04u", n);
 }
 
-static struct vector random_inline(uint64_t *seed, struct arena *a)
+static struct vector random_inline(struct random *seed, struct arena *a)
 {
-	uint32_t count = (uint32_t)(scratch_random(seed) % 20);
+	uint32_t count = (uint32_t)(random_u64(seed) % 20);
 	float *values = arena_array(a, count, sizeof(*values));
 	uint32_t *indices = arena_array(a, count, sizeof(*indices));
 
 	for (uint32_t i = 0; i < count; i++) {
-		values[i] = (float)(scratch_random(seed) % 1000) / 7.0f;
-		indices[i] = i * 1000 + (uint32_t)(scratch_random(seed) % 1000);
+		values[i] = (float)(random_u64(seed) % 1000) / 7.0f;
+		indices[i] = i * 1000 + (uint32_t)(random_u64(seed) % 1000);
 	}
-	if (scratch_random(seed) % 3 == 0 && count > 0)
+	if (random_u64(seed) % 3 == 0 && count > 0)
 		return (struct vector){ .kind = VECTOR_MULTI, .count = count, .rows = 1, .values = values };
 	return (struct vector){ .kind = VECTOR_SPARSE, .count = count, .values = values, .indices = indices };
 }
 
-static struct row_vector random_vector(uint64_t *seed, struct arena *a, uint32_t n)
+static struct row_vector random_vector(struct random *seed, struct arena *a, uint32_t n)
 {
 	struct row_vector v = { .name = nth_name(a, n), .stamp = random_stamp(seed), .slot = SLOT_NONE };
-	uint64_t r = scratch_random(seed);
+	uint64_t r = random_u64(seed);
 
 	v.present = r % 4 != 0;
 	if (!v.present)
@@ -334,21 +335,21 @@ static struct row_vector random_vector(uint64_t *seed, struct arena *a, uint32_t
 	} else {
 		v.slot = (uint32_t)(r >> 33);
 		v.vector = (struct vector){ .kind = VECTOR_DENSE, .count = 1 + (r >> 8 & 0xFFFF) };
-		v.hash = scratch_random(seed);
+		v.hash = random_u64(seed);
 	}
 	return v;
 }
 
-static struct row random_row(uint64_t *seed, struct arena *a)
+static struct row random_row(struct random *seed, struct arena *a)
 {
-	uint64_t r = scratch_random(seed);
+	uint64_t r = random_u64(seed);
 	struct row row = {
-		.id = { .kind = r & 1, .hi = r & 1 ? scratch_random(seed) : 0, .lo = scratch_random(seed) },
+		.id = { .kind = r & 1, .hi = r & 1 ? random_u64(seed) : 0, .lo = random_u64(seed) },
 		.created = random_stamp(seed),
 		.reset = random_stamp(seed),
 		.payload_reset = random_stamp(seed),
 		.deleted = random_stamp(seed),
-		.op_number = scratch_random(seed) >> (r >> 8 & 63),
+		.op_number = random_u64(seed) >> (r >> 8 & 63),
 		.vector_count = r >> 16 & 7,
 		/* Some have more parts than fit the encoder's own room for stamps. */
 		.field_count = (uint32_t)(r >> 24) & (r & 2 ? 0x7F : 7),
@@ -361,7 +362,7 @@ static struct row random_row(uint64_t *seed, struct arena *a)
 		row.vectors[i] = random_vector(seed, a, i);
 	for (uint32_t i = 0; i < row.field_count; i++) {
 		row.fields[i] = (struct row_field){ .key = nth_name(a, i), .stamp = random_stamp(seed),
-						    .present = scratch_random(seed) % 3 != 0 };
+						    .present = random_u64(seed) % 3 != 0 };
 		if (row.fields[i].present)
 			row.fields[i].value = (struct value){ .data = forty_two, .len = 2 };
 	}
@@ -371,7 +372,7 @@ static struct row random_row(uint64_t *seed, struct arena *a)
 START_TEST(random_rows_go_there_and_back)
 {
 	struct arena a;
-	uint64_t seed = 4711;
+	struct random seed = { 4711 };
 	CLEANUP(buf_release) struct buf b = BUF_INIT(RECORD_MAX), again = BUF_INIT(RECORD_MAX);
 	arena_init(&a, ARENA_MAX);
 	for (unsigned i = 0; i < 2000; i++) {

@@ -5,6 +5,7 @@
 #include "index/slots.h"
 
 #include "base/hash.h"
+#include "tests/index/random.h"
 #include "tests/index/scratch.h"
 
 #include <fcntl.h>
@@ -116,11 +117,12 @@ START_TEST(freed_slots_are_taken_again_and_no_other)
 {
 	struct bed b = bed_new(_i, RECORD_BYTES);
 	bool used[500] = { false };
-	uint64_t holds[500] = { 0 }, seed = 7;
+	uint64_t holds[500] = { 0 };
+	struct random seed = { 7 };
 	uint32_t count = 0;
 
 	for (uint64_t step = 1; step <= 20000; step++) {
-		uint32_t slot = (uint32_t)(scratch_random(&seed) % LEN(used));
+		uint32_t slot = (uint32_t)(random_u64(&seed) % LEN(used));
 		if (used[slot]) {
 			slots_free(b.slots, slot);
 			used[slot] = false;

@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "index/order.h"
+#include "tests/index/random.h"
 #include "tests/index/scratch.h"
 
 #include <fcntl.h>
@@ -473,7 +474,7 @@ START_TEST(random_transactions_agree_with_an_array)
 {
 	struct bed b = bed_new(_i);
 	struct model committed = { { 0 } }, now;
-	uint64_t seed = 20260101;
+	struct random seed = { 20260101 };
 	char space[16];
 
 	for (unsigned round = 0; round < 150; round++) {
@@ -481,21 +482,21 @@ START_TEST(random_transactions_agree_with_an_array)
 		struct model seen = committed;
 		struct store_txn *t = begin(&b, true);
 		now = committed;
-		for (uint64_t step = scratch_random(&seed) % 120; step > 0; step--) {
-			uint32_t i = (uint32_t)(scratch_random(&seed) % MODEL_KEYS);
+		for (uint64_t step = random_u64(&seed) % 120; step > 0; step--) {
+			uint32_t i = (uint32_t)(random_u64(&seed) % MODEL_KEYS);
 			struct bytes key = model_key(i, space);
-			if (scratch_random(&seed) % 5 < 2) {
+			if (random_u64(&seed) % 5 < 2) {
 				ck_assert_int_eq(b.ops->del(t, STORE_ROWS, key),
 						 now.value[i] ? ERR_NONE : ERR_NOT_FOUND);
 				now.value[i] = 0;
 			} else {
-				now.value[i] = (uint32_t)scratch_random(&seed) | 1;
+				now.value[i] = (uint32_t)random_u64(&seed) | 1;
 				struct bytes v = { (const uint8_t *)&now.value[i], sizeof(uint32_t) };
 				ck_assert_int_eq(b.ops->put(t, STORE_ROWS, key, v), ERR_NONE);
 			}
 		}
 		assert_model(&b, t, &now);
-		if (scratch_random(&seed) % 4 == 0) {
+		if (random_u64(&seed) % 4 == 0) {
 			b.ops->abort(t);
 		} else {
 			commit(&b, t);

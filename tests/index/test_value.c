@@ -79,38 +79,49 @@ static const char *json_of(struct buf *out, struct value v)
 	return (const char *)out->data;
 }
 
-#define S(literal) { ("" literal), sizeof(literal) - 1 }
+#define S(literal)                                                                                 \
+	{                                                                                          \
+		("" literal), sizeof(literal) - 1                                                  \
+	}
 
 static const struct str not_canonical[] = {
 	S(""),
-	S("\x09"),                                            /* no such tag */
+	S("\x09"), /* no such tag */
 	S("\xFF"),
-	S("\x00\x00"),                                        /* more than one value */
-	S("\x03"),                                            /* no number */
-	S("\x03\x80\x00"),                                    /* longer than needed */
+	S("\x00\x00"),     /* more than one value */
+	S("\x03"),         /* no number */
+	S("\x03\x80\x00"), /* longer than needed */
 	S("\x03\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02"),
-	S("\x08\x01"),                                        /* would be an int */
+	S("\x08\x01"), /* would be an int */
 	S("\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"),
-	S("\x04\x00\x00\x00\x00\x00\x00\xF0"),                /* seven bytes */
-	S("\x04\x00\x00\x00\x00\x00\x00\xF0\x7F"),            /* infinity */
-	S("\x04\x01\x00\x00\x00\x00\x00\xF0\x7F"),            /* not a number */
-	S("\x05\x02" "a"),
-	S("\x05\x81\x00" "a"),
-	S("\x05\x01\xFF"),                                    /* not UTF-8 */
+	S("\x04\x00\x00\x00\x00\x00\x00\xF0"),     /* seven bytes */
+	S("\x04\x00\x00\x00\x00\x00\x00\xF0\x7F"), /* infinity */
+	S("\x04\x01\x00\x00\x00\x00\x00\xF0\x7F"), /* not a number */
+	S("\x05\x02"
+	  "a"),
+	S("\x05\x81\x00"
+	  "a"),
+	S("\x05\x01\xFF"), /* not UTF-8 */
 	S("\x06\x01\x00\x00"),
-	S("\x06\x00\x00\x00\x00"),                            /* no count */
-	S("\x06\x01\x00\x00\x00\x01"),                        /* no item */
-	S("\x06\x02\x00\x00\x00\x00\x00"),                    /* more than the count says */
-	S("\x06\x02\x00\x00\x00\x01\x00\x00"),                /* more than the length says */
-	S("\x06\x03\x00\x00\x00\x01\x00"),                    /* less than the length says */
+	S("\x06\x00\x00\x00\x00"),             /* no count */
+	S("\x06\x01\x00\x00\x00\x01"),         /* no item */
+	S("\x06\x02\x00\x00\x00\x00\x00"),     /* more than the count says */
+	S("\x06\x02\x00\x00\x00\x01\x00\x00"), /* more than the length says */
+	S("\x06\x03\x00\x00\x00\x01\x00"),     /* less than the length says */
 	S("\x06\x03\x00\x00\x00\x81\x00\x00"),
 	S("\x06\xFF\xFF\xFF\xFF\x01\x00"),
 	S("\x06\x0B\x00\x00\x00\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x00"),
-	S("\x07\x02\x00\x00\x00\x01\x00"),                    /* key without value */
-	S("\x07\x04\x00\x00\x00\x01\x01\xFF\x00"),            /* key not UTF-8 */
-	S("\x07\x07\x00\x00\x00\x02\x01" "b\x00\x01" "a\x00"),    /* not sorted */
-	S("\x07\x07\x00\x00\x00\x02\x01" "a\x00\x01" "a\x00"),    /* twice */
-	S("\x07\x08\x00\x00\x00\x02\x02" "ab\x00\x01" "a\x00"),
+	S("\x07\x02\x00\x00\x00\x01\x00"),         /* key without value */
+	S("\x07\x04\x00\x00\x00\x01\x01\xFF\x00"), /* key not UTF-8 */
+	S("\x07\x07\x00\x00\x00\x02\x01"
+	  "b\x00\x01"
+	  "a\x00"), /* not sorted */
+	S("\x07\x07\x00\x00\x00\x02\x01"
+	  "a\x00\x01"
+	  "a\x00"), /* twice */
+	S("\x07\x08\x00\x00\x00\x02\x02"
+	  "ab\x00\x01"
+	  "a\x00"),
 };
 
 START_TEST(bytes_that_are_no_canonical_value_are_refused)
@@ -124,7 +135,10 @@ START_TEST(bytes_that_are_no_canonical_value_are_refused)
 }
 END_TEST
 
-static const struct { const char *json; struct str bytes; } encodings[] = {
+static const struct {
+	const char *json;
+	struct str bytes;
+} encodings[] = {
 	{ "null", S("\x00") },
 	{ "false", S("\x01") },
 	{ "true", S("\x02") },
@@ -144,12 +158,21 @@ static const struct { const char *json; struct str bytes; } encodings[] = {
 	{ "[]", S("\x06\x01\x00\x00\x00\x00") },
 	{ "[1,[]]", S("\x06\x09\x00\x00\x00\x02\x03\x02\x06\x01\x00\x00\x00\x00") },
 	{ "{}", S("\x07\x01\x00\x00\x00\x00") },
-	{ "{\"a\":1,\"b\":true}", S("\x07\x08\x00\x00\x00\x02\x01" "a\x03\x02\x01" "b\x02") },
-	{ "{\"b\":true,\"a\":1}", S("\x07\x08\x00\x00\x00\x02\x01" "a\x03\x02\x01" "b\x02") },
-	{ "{\"b\":0,\"a\":9,\"b\":true,\"a\":1}", S("\x07\x08\x00\x00\x00\x02\x01" "a\x03\x02\x01" "b\x02") },
-	{ "{\"a\":0,\"a\":{\"c\":1},\"a\":null}", S("\x07\x04\x00\x00\x00\x01\x01" "a\x00") },
-	{ "{\"ab\":null,\"b\":null,\"a\":null,\"\":null}",
-	  S("\x07\x0D\x00\x00\x00\x04\x00\x00\x01" "a\x00\x02" "ab\x00\x01" "b\x00") },
+	{ "{\"a\":1,\"b\":true}", S("\x07\x08\x00\x00\x00\x02\x01"
+				    "a\x03\x02\x01"
+				    "b\x02") },
+	{ "{\"b\":true,\"a\":1}", S("\x07\x08\x00\x00\x00\x02\x01"
+				    "a\x03\x02\x01"
+				    "b\x02") },
+	{ "{\"b\":0,\"a\":9,\"b\":true,\"a\":1}", S("\x07\x08\x00\x00\x00\x02\x01"
+						    "a\x03\x02\x01"
+						    "b\x02") },
+	{ "{\"a\":0,\"a\":{\"c\":1},\"a\":null}", S("\x07\x04\x00\x00\x00\x01\x01"
+						    "a\x00") },
+	{ "{\"ab\":null,\"b\":null,\"a\":null,\"\":null}", S("\x07\x0D\x00\x00\x00\x04\x00\x00\x01"
+							     "a\x00\x02"
+							     "ab\x00\x01"
+							     "b\x00") },
 	{ "{\"\\u00e9\":null,\"z\":null}", S("\x07\x08\x00\x00\x00\x02\x01z\x00\x02\xC3\xA9\x00") },
 	{ "{\"z\":{\"y\":1,\"x\":2}}",
 	  S("\x07\x11\x00\x00\x00\x01\x01z\x07\x09\x00\x00\x00\x02\x01x\x03\x04\x01y\x03\x02") },
@@ -159,18 +182,23 @@ START_TEST(json_becomes_exactly_these_bytes)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
 	ck_assert_int_eq(encode(str_of(encodings[_i].json), &b), ERR_NONE);
-	ck_assert_msg(b.len == encodings[_i].bytes.len && memcmp(b.data, encodings[_i].bytes.data, b.len) == 0, "%s",
-		      encodings[_i].json);
+	ck_assert_msg(b.len == encodings[_i].bytes.len &&
+			      memcmp(b.data, encodings[_i].bytes.data, b.len) == 0,
+		      "%s", encodings[_i].json);
 	ck_assert_int_eq(check_copy(b.data, b.len), ERR_NONE);
 	for (size_t len = 0; len < b.len; len++)
-		ck_assert_msg(check_copy(b.data, len) == ERR_CORRUPT, "%s: %zu bytes", encodings[_i].json, len);
+		ck_assert_msg(check_copy(b.data, len) == ERR_CORRUPT, "%s: %zu bytes",
+			      encodings[_i].json, len);
 }
 END_TEST
 
 START_TEST(bad_json_leaves_nothing_behind)
 {
-	static const char *const cases[] = { "", "[1,2", "{\"b\":1,\"a\":2", "{\"b\":1,\"a\":}", "[1e999]", "nul",
-					     "{\"a\":{\"b\":[tru]}}", "[\"\\x\"]", "{\"a\" 1}" };
+	static const char *const cases[] = {
+		"",         "[1,2", "{\"b\":1,\"a\":2",      "{\"b\":1,\"a\":}",
+		"[1e999]",  "nul",  "{\"a\":{\"b\":[tru]}}", "[\"\\x\"]",
+		"{\"a\" 1}"
+	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
 		buf_append_cstr(&b, "before");
@@ -188,7 +216,8 @@ START_TEST(value_beyond_the_maximum_of_its_buf_is_too_large)
 	ck_assert_int_eq(encode(str_of(json), &exact), ERR_NONE);
 	for (size_t max = 0; max <= exact.len; max++) {
 		CLEANUP(buf_release) struct buf b = BUF_INIT(max);
-		ck_assert_int_eq(encode(str_of(json), &b), max < exact.len ? ERR_TOO_LARGE : ERR_NONE);
+		ck_assert_int_eq(encode(str_of(json), &b),
+				 max < exact.len ? ERR_TOO_LARGE : ERR_NONE);
 	}
 }
 END_TEST
@@ -213,7 +242,9 @@ static void put_nested(struct buf *out, unsigned depth)
 	value_put_int(&inner, 1);
 	for (unsigned i = 0; i < depth; i++) {
 		CLEANUP(buf_release) struct buf outer = BUF_INIT(1000);
-		uint8_t head[] = { 6, (uint8_t)(inner.len + 1), (uint8_t)((inner.len + 1) >> 8), 0, 0, 1 };
+		uint8_t head[] = {
+			6, (uint8_t)(inner.len + 1), (uint8_t)((inner.len + 1) >> 8), 0, 0, 1
+		};
 		buf_append(&outer, head, sizeof(head));
 		buf_append(&outer, inner.data, inner.len);
 		buf_reset(&inner);
@@ -279,19 +310,21 @@ END_TEST
 START_TEST(numbers_that_json_lacks_become_null_and_small_uints_ints)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
-	value_put_double(&b, NAN);
-	value_put_double(&b, -INFINITY);
+	value_put_double(&b, (double)NAN);
+	value_put_double(&b, -(double)INFINITY);
 	value_put_uint(&b, 5);
 	value_put_uint(&b, (uint64_t)INT64_MAX + 1);
 	ck_assert_uint_eq(b.len, 2 + 2 + 11);
-	ck_assert_mem_eq(b.data, "\x00\x00\x03\x0A\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", b.len);
+	ck_assert_mem_eq(b.data, "\x00\x00\x03\x0A\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+			 b.len);
 }
 END_TEST
 
 START_TEST(items_are_walked_in_order_and_found_by_key)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
-	struct value v = value_of(&b, "{\"list\":[1,\"two\",[3]],\"a\":{\"x\":1},\"\":0,\"long key\":2.5}");
+	struct value v =
+		value_of(&b, "{\"list\":[1,\"two\",[3]],\"a\":{\"x\":1},\"\":0,\"long key\":2.5}");
 	struct value item;
 	struct str key;
 	static const char *const keys[] = { "", "a", "list", "long key" };
@@ -334,8 +367,8 @@ START_TEST(object_built_by_hand_equals_that_of_json)
 	struct value text = { .data = parts.data + 1, .len = 6 };
 	struct value null = { .data = parts.data + 7, .len = 1 };
 	struct value_member members[] = {
-		{ STR("z"), null }, { STR("a"), yes }, { STR("m"), text }, { STR("a"), null }, { STR("z"), text },
-		{ STR(""), yes },
+		{ STR("z"), null }, { STR("a"), yes },  { STR("m"), text },
+		{ STR("a"), null }, { STR("z"), text }, { STR(""), yes },
 	};
 	ck_assert_int_eq(value_put_object(&built, members, LEN(members)), ERR_NONE);
 	struct value v = value_of(&read, "{\"a\":null,\"m\":\"text\",\"z\":\"text\",\"\":true}");
@@ -343,7 +376,8 @@ START_TEST(object_built_by_hand_equals_that_of_json)
 	ck_assert_mem_eq(built.data, v.data, v.len);
 
 	buf_reset(&built);
-	ck_assert_int_eq(value_put_list(&built, (const struct value[]){ yes, text, null }, 3), ERR_NONE);
+	ck_assert_int_eq(value_put_list(&built, (const struct value[]){ yes, text, null }, 3),
+			 ERR_NONE);
 	v = value_of(&read, "[true,\"text\",null]");
 	ck_assert_uint_eq(built.len, v.len);
 	ck_assert_mem_eq(built.data, v.data, v.len);
@@ -368,7 +402,8 @@ START_TEST(large_objects_and_lists_are_encoded_like_small_ones)
 		uint32_t n = counts[i];
 		buf_append_cstr(&json, "[{");
 		for (uint32_t k = 0; k < 2 * n; k++)
-			buf_printf(&json, "%s\"%06u\":%u", k ? "," : "", (uint32_t)((uint64_t)k * 7919 % n), k);
+			buf_printf(&json, "%s\"%06u\":%u", k ? "," : "",
+				   (uint32_t)((uint64_t)k * 7919 % n), k);
 		buf_append_cstr(&json, "},[");
 		for (uint32_t k = 0; k < n; k++)
 			buf_printf(&json, "%s%u", k ? "," : "", k);
@@ -398,8 +433,17 @@ END_TEST
 
 static void put_random_string(struct json_writer *w, bool key)
 {
-	static const char *const texts[] = { "", "a", "b", "ab", "key", "\xC3\xA9", "\xF0\x9F\x98\x80", "\"\\\n\t\x01",
-					     "a rather long text, longer than a word", "A", "z" };
+	static const char *const texts[] = { "",
+					     "a",
+					     "b",
+					     "ab",
+					     "key",
+					     "\xC3\xA9",
+					     "\xF0\x9F\x98\x80",
+					     "\"\\\n\t\x01",
+					     "a rather long text, longer than a word",
+					     "A",
+					     "z" };
 	struct str s = str_of(texts[next_random() % LEN(texts)]);
 	if (key)
 		json_put_key(w, s);
@@ -487,7 +531,8 @@ START_TEST(random_json_reaches_a_fixpoint_after_one_round)
 		if (encode(buf_str(&json), &again))
 			ck_abort_msg("round %u: %.*s", round, STR_FMT(buf_str(&json)));
 		if (again.len != first.len || memcmp(again.data, first.data, first.len) != 0)
-			ck_abort_msg("round %u: %.*s is not %.*s", round, STR_FMT(buf_str(&json)), STR_FMT(buf_str(&text)));
+			ck_abort_msg("round %u: %.*s is not %.*s", round, STR_FMT(buf_str(&json)),
+				     STR_FMT(buf_str(&text)));
 	}
 }
 END_TEST
@@ -531,22 +576,49 @@ START_TEST(every_truncation_is_refused_and_no_damage_breaks_anything)
 		ck_assert_int_eq(check_copy(b.data, b.len), ERR_CORRUPT);
 		b.len--;
 		for (unsigned i = 0; i < 200; i++)
-			use_changed(b.data, b.len, next_random() % b.len, (uint8_t)(1 + next_random() % 255));
+			use_changed(b.data, b.len, next_random() % b.len,
+				    (uint8_t)(1 + next_random() % 255));
 	}
 }
 END_TEST
 
 static const char *const bad_paths[] = {
-	"", ".", "a.", ".a", "a..b", "a[", "a]", "a[1", "a[x]", "a[-1]", "a[4294967296]", "a[99999999999999999999999]",
-	"[]", "[0].a", "a[]b", "a b", "a.b c", "\"a", "a\"", "\"a\"b", "\"a\\\"b\"", "\"a\"\"b\"", "a.[0]", "a.\"", "$.a", "a/b",
-	"a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q", "a[][][][][][][][][][][][][][][][]",
+	"",
+	".",
+	"a.",
+	".a",
+	"a..b",
+	"a[",
+	"a]",
+	"a[1",
+	"a[x]",
+	"a[-1]",
+	"a[4294967296]",
+	"a[99999999999999999999999]",
+	"[]",
+	"[0].a",
+	"a[]b",
+	"a b",
+	"a.b c",
+	"\"a",
+	"a\"",
+	"\"a\"b",
+	"\"a\\\"b\"",
+	"\"a\"\"b\"",
+	"a.[0]",
+	"a.\"",
+	"$.a",
+	"a/b",
+	"a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q",
+	"a[][][][][][][][][][][][][][][][]",
 };
 
 START_TEST(malformed_path_is_refused_by_name)
 {
 	struct path p = { .count = 77 };
 	struct fault fault;
-	ck_assert_msg(path_parse(str_of(bad_paths[_i]), &p, &fault) == ERR_BAD_INPUT, "%s", bad_paths[_i]);
+	ck_assert_msg(path_parse(str_of(bad_paths[_i]), &p, &fault) == ERR_BAD_INPUT, "%s",
+		      bad_paths[_i]);
 	ck_assert(strstr(fault.text, bad_paths[_i]));
 	ck_assert_uint_eq(p.count, 77);
 	ck_assert_int_eq(path_parse(str_of(bad_paths[_i]), &p, NULL), ERR_BAD_INPUT);
@@ -558,10 +630,20 @@ START_TEST(path_becomes_its_steps)
 	struct path p;
 	struct str text = STR("foo[1][50].bar-baz[].\"qux[.]quux\".\"\".\xC3\xA9_9[4294967295]");
 	ck_assert_int_eq(path_parse(text, &p, NULL), ERR_NONE);
-	static const struct { int kind; const char *key; uint32_t index; } steps[] = {
-		{ PATH_KEY, "foo", 0 }, { PATH_INDEX, "", 1 },         { PATH_INDEX, "", 50 },
-		{ PATH_KEY, "bar-baz", 0 }, { PATH_ALL, "", 0 },       { PATH_KEY, "qux[.]quux", 0 },
-		{ PATH_KEY, "", 0 },    { PATH_KEY, "\xC3\xA9_9", 0 }, { PATH_INDEX, "", UINT32_MAX },
+	static const struct {
+		int kind;
+		const char *key;
+		uint32_t index;
+	} steps[] = {
+		{ PATH_KEY, "foo", 0 },
+		{ PATH_INDEX, "", 1 },
+		{ PATH_INDEX, "", 50 },
+		{ PATH_KEY, "bar-baz", 0 },
+		{ PATH_ALL, "", 0 },
+		{ PATH_KEY, "qux[.]quux", 0 },
+		{ PATH_KEY, "", 0 },
+		{ PATH_KEY, "\xC3\xA9_9", 0 },
+		{ PATH_INDEX, "", UINT32_MAX },
 	};
 	ck_assert_uint_eq(p.count, LEN(steps));
 	ck_assert_ptr_eq(p.text.data, text.data);
@@ -591,7 +673,10 @@ static bool collect(void *ctx, struct value found)
 	return ++c->count == c->stop_after;
 }
 
-static const struct { const char *path; const char *found; } walks[] = {
+static const struct {
+	const char *path;
+	const char *found;
+} walks[] = {
 	{ "n", "1 " },
 	{ "missing", "" },
 	{ "n.x", "" },
@@ -629,7 +714,8 @@ START_TEST(path_finds_what_qdrant_finds)
 	struct collector c = { .found = BUF_INIT(1000) };
 	ck_assert_int_eq(path_parse(str_of(walks[_i].path), &p, NULL), ERR_NONE);
 	ck_assert(!path_walk(&p, root, collect, &c));
-	ck_assert_msg(str_is(buf_str(&c.found), walks[_i].found), "%s: %.*s", walks[_i].path, STR_FMT(buf_str(&c.found)));
+	ck_assert_msg(str_is(buf_str(&c.found), walks[_i].found), "%s: %.*s", walks[_i].path,
+		      STR_FMT(buf_str(&c.found)));
 
 	unsigned all = c.count;
 	c.count = 0;
@@ -643,7 +729,8 @@ END_TEST
 
 static void add_tests(TCase *t)
 {
-	tcase_add_loop_test(t, bytes_that_are_no_canonical_value_are_refused, 0, LEN(not_canonical));
+	tcase_add_loop_test(t, bytes_that_are_no_canonical_value_are_refused, 0,
+			    LEN(not_canonical));
 	tcase_add_test(t, bad_json_leaves_nothing_behind);
 	tcase_add_test(t, value_beyond_the_maximum_of_its_buf_is_too_large);
 	tcase_add_test(t, unsorted_object_beyond_the_scratch_is_too_large);

@@ -45,14 +45,57 @@ START_TEST(configurations_with_clashes_are_refused_in_words)
 		struct stream_config c = { .fleet = rows[i].fleet, .region = rows[i].region,
 					   .domain = rows[i].domain, .peers = rows[i].peers, .peer_count = 2 };
 		struct fault f = { 0 };
-		enum err e = stream_config_check(&c, &f);
+		struct stream_settings set;
+		enum err e = stream_settings_copy(&set, &c, &f);
 		ck_assert_msg(e == (rows[i].words ? ERR_CONFIG : ERR_NONE), "row %zu: %s", i, f.text);
 		if (rows[i].words)
 			ck_assert_msg(strstr(f.text, rows[i].words) != NULL, "row %zu: %s", i, f.text);
 	}
 	struct stream_config many = { .fleet = "f", .region = "a", .domain = "",
 				      .peer_count = STREAM_PEERS_MAX + 1 };
-	ck_assert_int_eq(stream_config_check(&many, NULL), ERR_CONFIG);
+	struct stream_settings set;
+	ck_assert_int_eq(stream_settings_copy(&set, &many, NULL), ERR_CONFIG);
+}
+END_TEST
+
+START_TEST(settings_are_copies)
+{
+	char fleet[] = "shop", url[] = "nats://h:1,nats://h:2", user[] = "edge";
+	struct stream_peer peer = { .region = "b", .domain = "db" };
+	struct stream_config c = { .fleet = fleet, .region = "a", .domain = "da", .peers = &peer, .peer_count = 1,
+				   .urls = url, .user = user };
+	struct stream_settings set;
+	ck_assert_int_eq(stream_settings_copy(&set, &c, NULL), ERR_NONE);
+	fleet[0] = url[0] = user[0] = 'x';
+	peer.domain = "other";
+	ck_assert_str_eq(set.fleet, "shop");
+	ck_assert_str_eq(set.user, "edge");
+	ck_assert_ptr_null(set.password_file);
+	ck_assert_int_eq(set.url_count, 2);
+	ck_assert_str_eq(set.urls[0], "nats://h:1");
+	ck_assert_str_eq(set.urls[1], "nats://h:2");
+	ck_assert_str_eq(stream_settings_domain(&set, "b"), "db");
+	ck_assert_ptr_null(stream_settings_domain(&set, "a"));
+	ck_assert_uint_eq(set.ack_wait_ms, STREAM_ACK_WAIT_MS_DEFAULT);
+	stream_settings_release(&set);
+}
+END_TEST
+
+START_TEST(wrong_urls_and_secrets_are_refused)
+{
+	static const char *const urls[] = { ",", "nats://a,,nats://b", "1,2,3,4,5,6,7,8,9" };
+	struct stream_settings set;
+	for (size_t i = 0; i < LEN(urls); i++) {
+		struct stream_config c = { .fleet = "f", .region = "a", .domain = "", .urls = urls[i] };
+		struct fault f = { 0 };
+		ck_assert_msg(stream_settings_copy(&set, &c, &f) == ERR_CONFIG, "%s", urls[i]);
+		ck_assert_ptr_nonnull(strstr(f.text, urls[i]));
+	}
+	char secret[STREAM_SECRET_MAX];
+	struct fault f = { 0 };
+	ck_assert_int_eq(stream_secret_read("/nonexistent/secret", secret, &f), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(f.text, "/nonexistent/secret"));
+	ck_assert_int_eq(stream_secret_read("/dev/null", secret, &f), ERR_CONFIG);
 }
 END_TEST
 
@@ -95,6 +138,8 @@ int main(void)
 	TCase *t = tcase_create("names");
 	tcase_add_test(t, names_that_would_break_a_subject_are_refused);
 	tcase_add_test(t, configurations_with_clashes_are_refused_in_words);
+	tcase_add_test(t, wrong_urls_and_secrets_are_refused);
+	tcase_add_test(t, settings_are_copies);
 	tcase_add_test(t, foreign_subjects_are_told_apart);
 	tcase_add_test(t, subject_comes_back_as_it_was_made);
 	suite_add_tcase(s, t);
