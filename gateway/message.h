@@ -25,9 +25,10 @@ size_t message_size(const struct message *m);
 /* out is zeroed; writes the defaults that are not zero. The readers do it themselves. */
 void message_set_defaults(const struct message *m, void *out);
 
-/* What the reply consists of: the message in an envelope, the message alone, or text that the handler made. */
-enum message_form { FORM_RESULT, FORM_DOCUMENT, FORM_JSON_RESULT, FORM_JSON_DOCUMENT, FORM_TEXT };
-enum message_form message_form(const struct message *m);
+/* What a reply consists of: OBJECT and UNION go into an envelope as its result, DOCUMENT stands alone. In the other three
+ * the handler made the text: JSON_RESULT goes into an envelope, JSON_DOCUMENT and TEXT stand alone. */
+enum message_shape { SHAPE_OBJECT, SHAPE_UNION, SHAPE_DOCUMENT, SHAPE_JSON_RESULT, SHAPE_JSON_DOCUMENT, SHAPE_TEXT };
+enum message_shape message_shape(const struct message *m);
 /* Does REST carry any of it in a body? */
 bool message_has_body(const struct message *m);
 

@@ -105,9 +105,7 @@ struct message_row {
 	};
 };
 
-enum message_shape { SHAPE_OBJECT, SHAPE_UNION, SHAPE_DOCUMENT, SHAPE_JSON_RESULT, SHAPE_JSON_DOCUMENT, SHAPE_TEXT };
-
-#define MESSAGE_ROWS_MAX 64
+#define MESSAGE_ROWS_MAX 64   /* as many as a uint64_t has bits */
 
 struct message {
 	const char *name;

@@ -28,6 +28,20 @@ struct header {
 
 enum http_verb { VERB_GET, VERB_POST, VERB_PUT, VERB_PATCH, VERB_DELETE, VERB_OPTIONS, VERB_HEAD, VERB_OTHER };
 
+/* What the protocols refuse by themselves. */
+enum refusal {
+#define REFUSAL(name, http, grpc, reason, sentence) REFUSAL_##name,
+#include "gateway/refusal.def"
+#undef REFUSAL
+	REFUSAL_COUNT
+};
+
+/* Bytes of bodies that requests hold, all connections of the daemon together. Zeroed but for max. */
+struct request_budget {
+	_Atomic uint64_t used;   /* bytes */
+	uint64_t max;
+};
+
 struct request;
 
 /* Where the reply goes; h1 and h2 have one each. */
@@ -68,6 +82,9 @@ struct request {
 	struct loop_task task;       /* to come back to the loop */
 	struct request_sink *sink;   /* NULL once the client has gone */
 	struct reply reply;
+	struct request_budget *budget;   /* NULL: none. Outlives the request */
+	size_t charged;              /* bytes taken from it */
+	bool in_flight;              /* counted as such */
 };
 
 /* Takes the request; must sooner or later call request_reply() on r->loop's thread. */
@@ -78,8 +95,23 @@ MUST_USE enum err request_new(struct loop *l, size_t body_bytes_max, struct requ
 struct str request_header(const struct request *r, const char *name);
 /* Appends to the reply's headers; both strings must live in the arena or be static. */
 MUST_USE enum err request_add_header(struct request *r, struct str name, struct str value);
+/* Hands a complete request to serve, which may reply at once: r is gone then. */
+void request_submit(struct request *r, request_fn serve, void *ctx);
 /* Sends r->reply (or drops it) and frees r. */
 void request_reply(struct request *r);
-/* For h1 and h2: the client has gone. The request lives on until its handler replies. */
+/* For h1 and h2: the connection has gone. The request lives on until its handler replies. */
 void request_detach(struct request *r);
+/* Splits a target in origin form into path and query; false when it is in another form, or has other bytes than
+ * printable ASCII. */
+bool request_set_target(struct request *r, struct str target);
+enum http_verb request_verb(struct str name);
+/* Adds bytes to the body: ERR_TOO_LARGE beyond the body's maximum, ERR_RATE_LIMITED beyond the budget. */
+MUST_USE enum err request_append_body(struct request *r, struct bytes bytes);
+/* Undoes the body's content-encoding: gzip, or nothing. ERR_NOT_IMPLEMENTED for another, else as gzip_inflate()
+ * and request_append_body(). */
+MUST_USE enum err request_decode_body(struct request *r);
+/* Which refusal an error of the two above is. */
+enum refusal request_refusal(enum err e);
+/* Makes the reply a refusal and counts it. */
+void request_refuse(struct request *r, enum refusal why);
 void request_free(struct request *r);

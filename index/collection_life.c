@@ -2,6 +2,7 @@
 #include "index/collection_life.h"
 
 #include "base/panic.h"
+#include "index/order.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -272,13 +273,22 @@ enum err collection_load(struct collection *c, struct store_txn *t, const struct
 
 enum err collection_start(struct collection *c, struct fault *reterr_fault)
 {
-	for (uint32_t i = 0; i < c->shard_count; i++) {
+	/* One that an op made before the others were started needs no second start. */
+	for (uint32_t i = 0; !c->started && i < c->shard_count; i++) {
 		enum err e = shard_start(c->shards[i], reterr_fault);
 
 		if (e)
 			return e;
 	}
+	c->started = true;
 	return ERR_NONE;
+}
+
+void collection_end(struct collection *c)
+{
+	atomic_store(&c->cancel, true);
+	for (uint32_t i = 0; i < c->shard_count; i++)
+		metric_series_set(c->shards[i]->points_series, 0);
 }
 
 /* --- changes --- */
@@ -300,13 +310,12 @@ void collection_set_config(struct collection *c, const struct collection_config 
 static const struct field_index_config *find_field(const struct field_list *l, struct str key)
 {
 	for (uint32_t i = 0; i < l->count; i++)
-		if (l->items[i].key.len == key.len && memcmp(l->items[i].key.data, key.data, key.len) == 0)
+		if (str_compare(l->items[i].key, key) == 0)
 			return &l->items[i];
 	return NULL;
 }
 
-static void change_shard_fields(struct collection *c, struct shard *s, const struct field_list *before,
-				const struct field_list *after)
+static void change_shard_fields(struct shard *s, const struct field_list *before, const struct field_list *after)
 {
 	for (uint32_t i = 0; i < before->count; i++)
 		if (!find_field(after, before->items[i].key))
@@ -335,7 +344,7 @@ void collection_set_fields(struct collection *c, const struct field_list *fields
 	if (field_list_copy(fields, &a, &copy))
 		PANIC("what was committed cannot be shown: out of memory");
 	for (uint32_t i = 0; i < c->shard_count; i++)
-		change_shard_fields(c, c->shards[i], &c->fields, &copy);
+		change_shard_fields(c->shards[i], &c->fields, &copy);
 	pthread_mutex_lock(&c->lock);
 	struct arena old = c->field_arena;
 

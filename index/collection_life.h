@@ -28,6 +28,7 @@ struct collection {
 	unsigned build_threads;
 	uint32_t tail_vectors_max;
 	atomic_bool cancel;          /* ends builds */
+	bool started;
 	struct shard **shards;
 	uint32_t shard_count;
 
@@ -60,6 +61,9 @@ MUST_USE enum err collection_load(struct collection *c, struct store_txn *t, con
 				  struct fault *reterr_fault);
 /* At start after all marks, or at once when it was made by an op. */
 MUST_USE enum err collection_start(struct collection *c, struct fault *reterr_fault);
+
+/* It was dropped: ends builds, and its figures. */
+void collection_end(struct collection *c);
 
 /* Publishing what the catalog changed. They end the process when memory runs out. */
 void collection_set_config(struct collection *c, const struct collection_config *config);

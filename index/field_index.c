@@ -2,6 +2,7 @@
 #include "index/field_index.h"
 
 #include "base/map.h"
+#include "index/order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -446,8 +447,7 @@ static bool same_path(const struct path *a, const struct path *b)
 			return false;
 		if (x->kind == PATH_INDEX && x->index != y->index)
 			return false;
-		if (x->kind == PATH_KEY &&
-		    (x->key.len != y->key.len || memcmp(x->key.data, y->key.data, x->key.len) != 0))
+		if (x->kind == PATH_KEY && str_compare(x->key, y->key) != 0)
 			return false;
 	}
 	return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Evaluation of filters. A field condition looks at every value that its path finds, and one that matches
- * is enough. A list there is looked into one level deep: each element is tried, lists in lists are not. The
- * two forms of is_empty and is_null look at the found value as a whole.
+ * Evaluation of filters. A field condition looks at every value that its path finds, and one that
+ * matches is enough. A list there is looked into one level deep: each element is tried, lists in
+ * lists are not. The two forms of is_empty and is_null look at the found value as a whole.
  * Recursion goes as deep as filters nest, which filter_prepare() bounds.
  */
 #include "index/filter.h"
@@ -92,8 +92,8 @@ static bool is_in_range(const struct condition *c, struct value v)
 
 	if (!value_number(v, &n))
 		return false;
-	return (!r->has_lt || n < r->lt) && (!r->has_gt || n > r->gt) && (!r->has_lte || n <= r->lte) &&
-	       (!r->has_gte || n >= r->gte);
+	return (!r->has_lt || n < r->lt) && (!r->has_gt || n > r->gt) &&
+	       (!r->has_lte || n <= r->lte) && (!r->has_gte || n >= r->gte);
 }
 
 /* --- values that a path finds --- */
@@ -119,7 +119,7 @@ static bool is_null_or_has_null(struct value v)
 struct walk {
 	const struct condition *condition;
 	scalar_fn scalar;
-	bool found;  /* the path found anything */
+	bool found; /* the path found anything */
 };
 
 static bool try_value(void *ctx, struct value v)
@@ -270,7 +270,8 @@ static bool holds(const struct condition *c, const struct filter_subject *s)
 }
 
 /* Are there `wanted` that hold? Looks no further than it must. */
-static bool at_least(const struct condition_list *list, uint32_t wanted, const struct filter_subject *s)
+static bool at_least(const struct condition_list *list, uint32_t wanted,
+		     const struct filter_subject *s)
 {
 	for (uint32_t i = 0; i < list->count && wanted > 0; i++)
 		if (holds(&list->items[i], s))
@@ -326,12 +327,15 @@ static enum err prepare_condition(struct condition *c, unsigned depth, struct bu
 	switch (c->kind) {
 	case CONDITION_MATCH_ANY_TEXT:
 	case CONDITION_MATCH_EXCEPT_TEXT:
-		return prepare_set(c->texts.items, c->texts.count, sizeof(*c->texts.items), text_order, left);
+		return prepare_set(c->texts.items, c->texts.count, sizeof(*c->texts.items),
+				   text_order, left);
 	case CONDITION_MATCH_ANY_INT:
 	case CONDITION_MATCH_EXCEPT_INT:
-		return prepare_set(c->ints.items, c->ints.count, sizeof(*c->ints.items), int_order, left);
+		return prepare_set(c->ints.items, c->ints.count, sizeof(*c->ints.items), int_order,
+				   left);
 	case CONDITION_HAS_ID:
-		return prepare_set(c->ids.items, c->ids.count, sizeof(*c->ids.items), id_order, left);
+		return prepare_set(c->ids.items, c->ids.count, sizeof(*c->ids.items), id_order,
+				   left);
 	case CONDITION_FILTER:
 		return c->filter ? prepare_filter(c->filter, depth + 1, left) : ERR_NONE;
 	case CONDITION_MATCH_TEXT_VALUE:
@@ -347,7 +351,8 @@ static enum err prepare_condition(struct condition *c, unsigned depth, struct bu
 	case CONDITION_COUNT:
 		break;
 	}
-	return fault_set(left->reterr_fault, ERR_BAD_INPUT, "the filter has a condition of unknown kind");
+	return fault_set(left->reterr_fault, ERR_BAD_INPUT,
+			 "the filter has a condition of unknown kind");
 }
 
 static enum err prepare_list(struct condition_list *list, unsigned depth, struct budget *left)
@@ -369,8 +374,8 @@ static enum err prepare_filter(struct filter *f, unsigned depth, struct budget *
 	struct condition_list *lists[] = { &f->must, &f->should, &f->must_not, &f->min_should };
 
 	if (depth > FILTER_DEPTH_MAX)
-		return fault_set(left->reterr_fault, ERR_BAD_INPUT, "the filter is nested deeper than %d",
-				 FILTER_DEPTH_MAX);
+		return fault_set(left->reterr_fault, ERR_BAD_INPUT,
+				 "the filter is nested deeper than %d", FILTER_DEPTH_MAX);
 	for (size_t i = 0; i < LEN(lists); i++) {
 		enum err e = prepare_list(lists[i], depth, left);
 		if (e)

@@ -80,15 +80,17 @@ static uint32_t links_max(const struct hnsw *g, uint32_t level)
 }
 
 /* A candidate that is nearer to one already taken than to the node itself is reached through that one; so
- * the links spread in all directions. A duplicate of a taken one is dropped too, or a crowd of equal points would
- * link among themselves only. */
+ * the links spread in all directions. A duplicate of a taken one is covered too, or the links of a point in a crowd
+ * of equal ones would not lead out of it. */
 static bool is_covered(const struct codes *c, struct hnsw_found candidate, const uint32_t *taken, uint32_t count)
 {
 	struct code_query q = code_query_of_node(c, candidate.node);
 	for (uint32_t i = 0; i < count; i++) {
 		float score;
 		codes_score(&q, &taken[i], 1, &score);
-		if (score >= candidate.score)
+		if (score > candidate.score)
+			return true;
+		if (score == candidate.score && codes_equal(c, candidate.node, taken[i]))
 			return true;
 	}
 	return false;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A B+tree. Leaves are chained, hold 64 entries of 20 bytes and say how many of them are numbers (which come
- * before all UUIDs), so that no entry carries its kind. Ids that come in ascending order fill leaves to the
- * last entry, as a split at the right edge moves none.
+ * A B+tree. Leaves are chained, hold 64 entries of 20 bytes and say how many of them are numbers
+ * (which come before all UUIDs), so that no entry carries its kind. Ids that come in ascending
+ * order fill leaves to the last entry, as a split at the right edge moves none.
  *
- * Full nodes are split on the way down, so an insertion that runs out of memory leaves a sound tree. Inner
- * nodes but the root have at least INNER_MIN children; leaves may be emptier, but two neighbours under one parent
- * that fit into one leaf are joined when an entry is removed.
+ * Full nodes are split on the way down, so an insertion that runs out of memory leaves a sound
+ * tree. Inner nodes but the root have at least INNER_MIN children; leaves may be emptier, but two
+ * neighbours under one parent that fit into one leaf are joined when an entry is removed.
  */
 #include "index/id_map.h"
 
@@ -39,8 +39,8 @@ struct inner {
 };
 
 struct id_map {
-	void *root;      /* a leaf when depth is 0 */
-	unsigned depth;  /* inner levels */
+	void *root;     /* a leaf when depth is 0 */
+	unsigned depth; /* inner levels */
 	size_t count;
 };
 
@@ -77,7 +77,8 @@ static bool leaf_has(const struct leaf *l, uint32_t at, struct point_id id)
 }
 
 /* Moves entries [from, from + n) to another place, of this leaf or another. */
-static void leaf_move(struct leaf *to, uint32_t to_at, const struct leaf *l, uint32_t from, uint32_t n)
+static void leaf_move(struct leaf *to, uint32_t to_at, const struct leaf *l, uint32_t from,
+		      uint32_t n)
 {
 	memmove(to->rows + to_at, l->rows + from, n * sizeof(l->rows[0]));
 	memmove(to->hi + to_at, l->hi + from, n * sizeof(l->hi[0]));
@@ -192,7 +193,8 @@ static void inner_join(struct inner *n, struct point_id key, struct inner *right
 	free(right);
 }
 
-/* Moves children between two neighbours until both have about as many; the key between them follows. */
+/* Moves children between two neighbours until both have about as many; the key between them
+ * follows. */
 static void inner_level(struct inner *left, struct point_id *key, struct inner *right)
 {
 	while (left->count + 1 < right->count) {
@@ -200,11 +202,13 @@ static void inner_level(struct inner *left, struct point_id *key, struct inner *
 		left->children[left->count++] = right->children[0];
 		*key = right->keys[0];
 		right->count--;
-		memmove(right->children, right->children + 1, right->count * sizeof(right->children[0]));
+		memmove(right->children, right->children + 1,
+			right->count * sizeof(right->children[0]));
 		memmove(right->keys, right->keys + 1, (right->count - 1u) * sizeof(right->keys[0]));
 	}
 	while (right->count + 1 < left->count) {
-		memmove(right->children + 1, right->children, right->count * sizeof(right->children[0]));
+		memmove(right->children + 1, right->children,
+			right->count * sizeof(right->children[0]));
 		memmove(right->keys + 1, right->keys, (right->count - 1u) * sizeof(right->keys[0]));
 		right->children[0] = left->children[--left->count];
 		right->keys[0] = *key;
@@ -232,7 +236,8 @@ static bool split_inner(struct inner *parent, uint32_t at, struct point_id id)
 	struct inner *n = parent->children[at];
 	bool right_edge = inner_find(n, id) == INNER_MAX - 1;
 	struct point_id key;
-	struct inner *right = inner_split(n, right_edge ? INNER_MAX - INNER_MIN : INNER_MAX / 2, &key);
+	struct inner *right =
+		inner_split(n, right_edge ? INNER_MAX - INNER_MIN : INNER_MAX / 2, &key);
 	if (!right)
 		return false;
 	inner_insert(parent, at + 1, key, right);

@@ -2,18 +2,19 @@
 /*
  * The Merkle tree: leaves in blocks of 256, and which blocks differ from what is stored.
  *
- * Leaf of an id: the top bits of point_id_hash() * LEAF_MULTIPLIER modulo 2^64. The factor makes the leaf
- * independent of the shard, which is chosen by the same hash.
+ * Leaf of an id: the top bits of point_id_hash() * LEAF_MULTIPLIER modulo 2^64. The factor makes
+ * the leaf independent of the shard, which is chosen by the same hash.
  *
  * Hashes, part of the protocol between regions
  *   block     hash128 of its 256 leaves, u64 lo, u64 hi, u64 count each, with the seed 0
- *   root      from 16 zero bytes on, for each run of at most 256 blocks: hash128 of the hash so far and the
- *             blocks' hashes, u64 lo, u64 hi each, with the tree's bits as the seed
+ *   root      from 16 zero bytes on, for each run of at most 256 blocks: hash128 of the hash so
+ *             far and the blocks' hashes, u64 lo, u64 hi each, with the tree's bits as the seed
  *
  * STORE_MERKLE
- *   prefix                   u8 format version, 1; u8 bits; u64 lo, u64 hi of the root that the blocks give
- *   prefix, u16 big-endian   block of that number: 32 bytes, bit i % 8 of byte i / 8 set when leaf i has anything
- *                            in it, then these leaves as above. A missing block is empty.
+ *   prefix                   u8 format version, 1; u8 bits; u64 lo, u64 hi of the root of the tree
+ *   prefix, u16 big-endian   block of that number: 32 bytes, of which bit i % 8 of byte i / 8 is
+ *                            set when leaf i has anything in it, then these leaves as above.
+ *                            A missing block is empty.
  */
 #include "index/merkle.h"
 
@@ -35,7 +36,7 @@
 struct merkle {
 	unsigned bits;
 	uint32_t blocks;
-	bool *dirty;  /* by block */
+	bool *dirty; /* by block */
 	struct merkle_leaf leaves[];
 };
 

@@ -439,6 +439,13 @@ struct code_query code_query_of_node(const struct codes *c, uint32_t node)
 	return q;
 }
 
+bool codes_equal(const struct codes *c, uint32_t a, uint32_t b)
+{
+	if (c->kind == CODE_F32)
+		return memcmp(vector_of(c, a), vector_of(c, b), c->dim * sizeof(float)) == 0;
+	return memcmp(c->rows + (size_t)a * c->stride, c->rows + (size_t)b * c->stride, c->stride) == 0;
+}
+
 /*
  * Scoring
  */

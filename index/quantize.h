@@ -70,6 +70,7 @@ struct code_query {
 struct code_query code_query_of_vector(const struct codes *c, const float *vector, uint8_t *buffer);
 /* Builds only. Scores of queries of nodes are symmetric up to rounding and can be compared with each other. */
 struct code_query code_query_of_node(const struct codes *c, uint32_t node);
+bool codes_equal(const struct codes *c, uint32_t a, uint32_t b);
 
 /* Scores of some nodes, larger is nearer: only the order has a meaning. Fetches ahead. */
 void codes_score(const struct code_query *q, const uint32_t *nodes, uint32_t count, float *ret_scores);

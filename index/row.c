@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A row's record, in STORE_ROWS under the row number (u32, big-endian)
+ * A row's record, in STORE_ROWS under the key that the shard gives it (shard.h)
  *   u8       format version, 1
  *   u8       flags: 1 visible
  *   id       as point_id_put() writes it
  *   varint   op number
- *   varint   count of stamps, then each: varint epoch, u64 hlc, u8 region; ascending, unique, none zero
- *   4 varint stamps of created, reset, payload reset, deleted: 0 never, n the n-th stamp of the table
+ *   varint   count of stamps, then each: varint epoch, u64 hlc, u8 region; ascending, unique,
+ *            none zero
+ *   4 varint stamps of created, reset, payload reset, deleted: 0 never, n the n-th of the table
  *   varint   count of vectors, then each, ascending by name:
  *              name (varint length, bytes), varint stamp, u8 form, and
  *              form 0, absent:  nothing
@@ -19,8 +20,8 @@
  * A point that one op wrote has one stamp, however many parts it has.
  *
  * The digest runs through the parts, each hashed together with the digest of those before:
- *   head     u64 incarnation hlc, u8 its region; u8 kind, u64 hi, u64 lo of the id; the four stamps;
- *            u32 vectors, u32 fields
+ *   head     u64 incarnation hlc, u8 its region; u8 kind, u64 hi, u64 lo of the id; the four
+ *            stamps; u32 vectors, u32 fields
  *   vector   digest so far, 'v', hash64 of the name, stamp, u8 present, vector hash
  *   field    digest so far, 'f', hash64 of the key, stamp, u8 present, hash128 of the value
  * with stamps as u64 epoch, u64 hlc, u8 region. It is part of the protocol between regions.
@@ -212,7 +213,8 @@ struct row_reader {
 	uint32_t stamp_count;
 };
 
-/* A count of things of at least bytes_min each: more than could follow are refused before memory is taken. */
+/* A count of things of at least bytes_min each: more than could follow are refused before memory is
+ * taken. */
 static uint32_t get_count(struct wire_reader *w, size_t bytes_min)
 {
 	uint64_t n = wire_varint(w);

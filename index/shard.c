@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/wire.h"
+#include "index/order.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,8 +147,6 @@ void shard_free(struct shard *s, bool remove)
 		field_index_free(s->fields[i].index);
 	if (remove && s->dir)
 		(void)rmdir(s->dir); /* litter at worst */
-	if (s->points_series)
-		metric_series_set(s->points_series, 0);
 	id_map_free(s->ids);
 	merkle_free(s->merkle);
 	free(s->vectors);
@@ -200,8 +199,7 @@ static enum err restore_slots(struct shard *s, struct store_cursor *c)
 int shard_find_vector(const struct collection_config *config, struct str name)
 {
 	for (uint32_t i = 0; i < config->vector_count; i++)
-		if (config->vectors[i].name.len == name.len &&
-		    memcmp(config->vectors[i].name.data, name.data, name.len) == 0)
+		if (str_compare(config->vectors[i].name, name) == 0)
 			return (int)i;
 	return -1;
 }
@@ -377,12 +375,9 @@ enum err shard_start(struct shard *s, struct fault *reterr_fault)
 
 static int find_field(const struct shard *s, struct str key)
 {
-	for (uint32_t i = 0; i < s->field_count; i++) {
-		struct str have = field_index_config(s->fields[i].index)->key;
-
-		if (have.len == key.len && memcmp(have.data, key.data, key.len) == 0)
+	for (uint32_t i = 0; i < s->field_count; i++)
+		if (str_compare(field_index_config(s->fields[i].index)->key, key) == 0)
 			return (int)i;
-	}
 	return -1;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/panic.h"
 #include "base/wire.h"
+#include "index/order.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -285,8 +286,7 @@ static bool row_has_vector(const struct filter_subject *subject, struct str name
 	const struct row *row = subject->ctx;
 
 	for (uint32_t i = 0; i < row->vector_count; i++)
-		if (row->vectors[i].present && row->vectors[i].name.len == name.len &&
-		    memcmp(row->vectors[i].name.data, name.data, name.len) == 0)
+		if (row->vectors[i].present && str_compare(row->vectors[i].name, name) == 0)
 			return true;
 	return false;
 }

@@ -4,6 +4,8 @@
  */
 #include "index/shard.h"
 
+#include "index/order.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +21,7 @@ static bool is_wanted(const struct record_want *want, struct str name)
 	if (!want->vector_names)
 		return true;
 	for (uint32_t i = 0; i < want->vector_name_count; i++)
-		if (want->vector_names[i].len == name.len &&
-		    memcmp(want->vector_names[i].data, name.data, name.len) == 0)
+		if (str_compare(want->vector_names[i], name) == 0)
 			return true;
 	return false;
 }

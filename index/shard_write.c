@@ -8,6 +8,7 @@
 
 #include "base/panic.h"
 #include "base/wire.h"
+#include "index/order.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -519,7 +520,7 @@ static const struct row_vector *visible_vector(bool has, const struct row *row, 
 	for (uint32_t i = 0; has && row->visible && i < row->vector_count; i++) {
 		const struct row_vector *v = &row->vectors[i];
 
-		if (v->present && v->name.len == name.len && memcmp(v->name.data, name.data, name.len) == 0)
+		if (v->present && str_compare(v->name, name) == 0)
 			return v;
 	}
 	return NULL;

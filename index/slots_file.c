@@ -9,11 +9,11 @@
  *   u64           hash64 of the 16 bytes before
  * Record n lies at 4096 + n * (record bytes rounded up to 64).
  *
- * Records are written with pwrite and read through a mapping. The file grows in steps and every step is
- * allocated at once, so a full disk shows as an error of the growing write; it cannot show as SIGBUS in
- * a reader, as the mapping ends where the file does. Address space is reserved at open and the file is mapped
- * over it as it grows: records never move. The file is as long as it was allocated; what a crash
- * leaves unreferred to in it is free after slots_mark_done().
+ * Records are written with pwrite and read through a mapping. The file grows in steps and every
+ * step is allocated at once, so a full disk shows as an error of the growing write; it cannot show
+ * as SIGBUS in a reader, as the mapping ends where the file does. Address space is reserved at open
+ * and the file is mapped over it as it grows: records never move. The file is as long as it was
+ * allocated; what a crash leaves unreferred to in it is free after slots_mark_done().
  */
 #include "index/slots.h"
 
@@ -48,17 +48,18 @@ struct slots_file {
 	struct slots slots;
 	char *path;
 	int fd;
-	uint64_t stride;    /* bytes from one record to the next */
-	uint64_t size;      /* of the file */
-	uint64_t mapped;    /* bytes, whole pages */
-	uint64_t reserved;  /* bytes of address space */
-	uint64_t page;      /* bytes */
+	uint64_t stride;   /* bytes from one record to the next */
+	uint64_t size;     /* of the file */
+	uint64_t mapped;   /* bytes, whole pages */
+	uint64_t reserved; /* bytes of address space */
+	uint64_t page;     /* bytes */
 	uint8_t *base;
-	bool dirty;         /* written since the last sync */
-	bool sync_failed;   /* a later sync would not tell what was lost */
+	bool dirty;       /* written since the last sync */
+	bool sync_failed; /* a later sync would not tell what was lost */
 };
 
-/* By the address as a number, as CONTAINER_OF would cast const away. at() keeps the result const. */
+/* By the address as a number, as CONTAINER_OF would cast const away. at() keeps the result const.
+ * */
 static struct slots_file *file_of(const struct slots *s)
 {
 	return CONTAINER_OF((uintptr_t)s, struct slots_file, slots);
@@ -115,8 +116,8 @@ static enum err map_up_to(struct slots_file *f, uint64_t size)
 		return ERR_NONE;
 	if (end > f->reserved)
 		return ERR_NO_SPACE;
-	void *p = mmap(f->base + f->mapped, end - f->mapped, PROT_READ, MAP_SHARED | MAP_FIXED, f->fd,
-		       (off_t)f->mapped);
+	void *p = mmap(f->base + f->mapped, end - f->mapped, PROT_READ, MAP_SHARED | MAP_FIXED,
+		       f->fd, (off_t)f->mapped);
 	if (p == MAP_FAILED)
 		return err_from_errno(errno);
 	f->mapped = end;
@@ -136,7 +137,8 @@ static enum err grow(struct slots_file *f, uint64_t needed)
 	while (rc == EINTR);
 	enum err e = rc ? err_from_write(rc) : map_up_to(f, size);
 	if (e) {
-		/* Part of the step may have been allocated. Failing to give it back only wastes it. */
+		/* Part of the step may have been allocated. Failing to give it back only wastes it.
+		 * */
 		(void)!ftruncate(f->fd, (off_t)f->size);
 		return e;
 	}
@@ -144,8 +146,8 @@ static enum err grow(struct slots_file *f, uint64_t needed)
 	return ERR_NONE;
 }
 
-/* What the records can ever need, and no more than the disk could hold: address space is finite too, and
- * there is a file for each vector of each shard. */
+/* What the records can ever need, and no more than the disk could hold: address space is finite
+ * too, and there is a file for each vector of each shard. */
 static uint64_t reserve_wanted(const struct slots_file *f)
 {
 	struct statvfs disk;
@@ -161,7 +163,8 @@ static enum err reserve(struct slots_file *f, struct fault *reterr_fault)
 	uint64_t bytes = reserve_wanted(f);
 
 	for (;;) {
-		void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			       -1, 0);
 		if (p != MAP_FAILED) {
 			f->base = p;
 			f->reserved = bytes;
@@ -314,8 +317,8 @@ static enum err check_header(const struct slots_file *f, const uint8_t *header,
 				 "%s has format version %u; this program knows version %d", f->path,
 				 version, FORMAT_VERSION);
 	if (record_bytes != f->slots.record_bytes)
-		return fault_set(reterr_fault, ERR_CORRUPT, "%s has records of %u bytes, not of %u", f->path,
-				 record_bytes, f->slots.record_bytes);
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s has records of %u bytes, not of %u",
+				 f->path, record_bytes, f->slots.record_bytes);
 	return ERR_NONE;
 }
 
@@ -328,7 +331,8 @@ static enum err open_existing(struct slots_file *f, struct fault *reterr_fault)
 		return fault_errno(reterr_fault, errno, "reading", f->path);
 	f->size = (uint64_t)st.st_size;
 	if (f->size < HEADER_BYTES)
-		return fault_set(reterr_fault, ERR_CORRUPT, "%s is too short for a slot file", f->path);
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s is too short for a slot file",
+				 f->path);
 	ssize_t n = pread(f->fd, header, sizeof(header), 0);
 	if (n != (ssize_t)sizeof(header))
 		return fault_errno(reterr_fault, n < 0 ? errno : EIO, "reading", f->path);
@@ -385,8 +389,9 @@ enum err slots_file_open(const char *path, uint32_t record_bytes, struct slots *
 	f->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	f->fd = -1;
 	f->path = strdup(path);
-	enum err e = f->path ? open_file(f, reterr_fault)
-			     : fault_set(reterr_fault, ERR_NO_MEMORY, "opening %s: out of memory", path);
+	enum err e =
+		f->path ? open_file(f, reterr_fault)
+			: fault_set(reterr_fault, ERR_NO_MEMORY, "opening %s: out of memory", path);
 	if (e) {
 		file_close(&f->slots, false);
 		return e;

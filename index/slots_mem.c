@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Slots in memory, for tests and the simulator. Chunk k has 64 * 2^k records, so that a table of fixed size
- * serves and no record ever moves.
+ * Slots in memory, for tests and the simulator. Chunk k has 64 * 2^k records, so that a table of
+ * fixed size serves and no record ever moves.
  */
 #include "index/slots.h"
 
@@ -20,7 +20,8 @@ struct slots_mem {
 	uint8_t *chunks[CHUNKS_MAX];
 };
 
-/* By the address as a number, as CONTAINER_OF would cast const away. at() keeps the result const. */
+/* By the address as a number, as CONTAINER_OF would cast const away. at() keeps the result const.
+ * */
 static struct slots_mem *mem_of(const struct slots *s)
 {
 	return CONTAINER_OF((uintptr_t)s, struct slots_mem, slots);

@@ -187,7 +187,8 @@ enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *befo
 	for (uint32_t i = 0; before && i < before->count; i++)
 		if (!after || !has_dimension(after, before->indices[i]))
 			posting_remove(s, before->indices[i], row);
-	s->vectors += (after ? 1u : 0u) - (before ? 1u : 0u);
+	s->vectors += (after != NULL);
+	s->vectors -= (before != NULL);
 	return ERR_NONE;
 }
 

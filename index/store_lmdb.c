@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LMDB behind store.h, with its default durability: a commit is two synced writes, data then meta page.
- * MDB_NOSYNC and MDB_NOMETASYNC lose acknowledged commits at a power cut, and MDB_WRITEMAP would turn a full
- * disk into SIGBUS, so none of them is used. MDB_NOTLS lets a thread hold several read transactions.
+ * LMDB behind store.h, with its default durability: a commit is two synced writes, data then meta
+ * page. MDB_NOSYNC and MDB_NOMETASYNC lose acknowledged commits at a power cut, and MDB_WRITEMAP
+ * would turn a full disk into SIGBUS, so none of them is used. MDB_NOTLS lets a thread hold several
+ * read transactions.
  *
  * Files in the folder
  *   data.mdb      LMDB's; one named database for each table of store.h
@@ -54,8 +55,9 @@ struct store_lmdb {
 	char *dir;
 	int dir_fd;
 	int lock_fd;
-	/* A commit failed on the disk. The kernel may have dropped what it could not write, and a later sync
-	 * would say that all is well: nothing is written until the store is opened anew. */
+	/* A commit failed on the disk. The kernel may have dropped what it could not write, and a
+	 * later sync would say that all is well: nothing is written until the store is opened anew.
+	 * */
 	atomic_bool disk_failed;
 };
 
@@ -63,7 +65,7 @@ struct store_txn {
 	struct store_lmdb *store;
 	MDB_txn *txn;
 	bool write;
-	enum err failed;  /* of the first write that failed */
+	enum err failed; /* of the first write that failed */
 	uint64_t writes;
 	unsigned cursors; /* open */
 };
@@ -124,10 +126,12 @@ static enum err fault_lmdb(struct fault *reterr_fault, int rc, const char *dir, 
 	enum err e = err_from_lmdb(rc);
 
 	if (rc == MDB_MAP_FULL)
-		return fault_set(reterr_fault, e, "%s %s/data.mdb: the store has grown to its bound", doing, dir);
+		return fault_set(reterr_fault, e,
+				 "%s %s/data.mdb: the store has grown to its bound", doing, dir);
 	if (e == ERR_CORRUPT)
-		return fault_set(reterr_fault, e, "%s %s/data.mdb: damaged, or not a store of Isthmus (%s)",
-				 doing, dir, mdb_strerror(rc));
+		return fault_set(reterr_fault, e,
+				 "%s %s/data.mdb: damaged, or not a store of Isthmus (%s)", doing,
+				 dir, mdb_strerror(rc));
 	return fault_set(reterr_fault, e, "%s %s/data.mdb: %s", doing, dir, mdb_strerror(rc));
 }
 
@@ -204,7 +208,8 @@ static enum err lmdb_commit(struct store_txn *t, struct fault *reterr_fault)
 	ASSERT(t->cursors == 0);
 	int rc = mdb_txn_commit(t->txn);
 	free(t);
-	/* A write that the disk took only half of is EIO to LMDB; the reason shows at the next one. */
+	/* A write that the disk took only half of is EIO to LMDB; the reason shows at the next one.
+	 * */
 	if (rc == EIO && disk_is_full(m))
 		rc = ENOSPC;
 	enum err e = err_from_lmdb(rc);
@@ -239,7 +244,8 @@ static enum err written(struct store_txn *t, int rc)
 	return e;
 }
 
-static enum err lmdb_put(struct store_txn *t, enum store_table table, struct bytes key, struct bytes value)
+static enum err lmdb_put(struct store_txn *t, enum store_table table, struct bytes key,
+			 struct bytes value)
 {
 	ASSERT(t->write);
 	if (t->failed)
@@ -314,9 +320,9 @@ static enum err cursor_move(struct store_cursor *c, MDB_cursor_op op, MDB_val ke
 	return ERR_NONE;
 }
 
-/* LMDB moves open cursors along with writes, but leaves open where one stands whose key was deleted. So after
- * a write a fresh one is put at the first key >= the remembered one; *ret_same says whether that one is
- * still there. */
+/* LMDB moves open cursors along with writes, but leaves open where one stands whose key was
+ * deleted. So after a write a fresh one is put at the first key >= the remembered one; *ret_same
+ * says whether that one is still there. */
 static enum err cursor_find_again(struct store_cursor *c, bool *ret_same)
 {
 	MDB_cursor *fresh;
@@ -395,8 +401,8 @@ static void lmdb_close(struct store *s)
 
 	if (m->env)
 		mdb_env_close(m->env);
-	/* The lock goes with its descriptor, last. The file stays: to unlink it would let two others hold
-	 * two files of that name. */
+	/* The lock goes with its descriptor, last. The file stays: to unlink it would let two
+	 * others hold two files of that name. */
 	if (m->lock_fd >= 0)
 		close(m->lock_fd);
 	if (m->dir_fd >= 0)
@@ -428,8 +434,9 @@ static enum err refuse_held(struct store_lmdb *m, struct fault *reterr_fault)
 
 	holder[n > 0 ? n : 0] = '\0';
 	holder[strcspn(holder, "\n")] = '\0';
-	return fault_set(reterr_fault, ERR_UNAVAILABLE, "the store in %s is open in another process (%s)",
-			 m->dir, holder[0] ? holder : "unknown");
+	return fault_set(reterr_fault, ERR_UNAVAILABLE,
+			 "the store in %s is open in another process (%s)", m->dir,
+			 holder[0] ? holder : "unknown");
 }
 
 static enum err lock_folder(struct store_lmdb *m, struct fault *reterr_fault)
@@ -440,15 +447,16 @@ static enum err lock_folder(struct store_lmdb *m, struct fault *reterr_fault)
 				 strerror(errno));
 	m->lock_fd = openat(m->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (m->lock_fd < 0)
-		return fault_set(reterr_fault, err_from_errno(errno), "opening %s/%s: %s", m->dir, LOCK_FILE,
-				 strerror(errno));
+		return fault_set(reterr_fault, err_from_errno(errno), "opening %s/%s: %s", m->dir,
+				 LOCK_FILE, strerror(errno));
 	if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			return refuse_held(m, reterr_fault);
-		return fault_set(reterr_fault, err_from_errno(errno), "locking %s/%s: %s", m->dir, LOCK_FILE,
-				 strerror(errno));
+		return fault_set(reterr_fault, err_from_errno(errno), "locking %s/%s: %s", m->dir,
+				 LOCK_FILE, strerror(errno));
 	}
-	/* For the words of refuse_held only: the lock holds whether they could be written or not. */
+	/* For the words of refuse_held only: the lock holds whether they could be written or not.
+	 * */
 	if (ftruncate(m->lock_fd, 0) == 0)
 		(void)!dprintf(m->lock_fd, "%ld\n", (long)getpid());
 	return ERR_NONE;
@@ -458,8 +466,8 @@ static enum err open_env(struct store_lmdb *m, uint64_t map_bytes, struct fault 
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	if (map_bytes > SIZE_MAX - page)
-		return fault_set(reterr_fault, ERR_CONFIG, "the bound of the store in %s is too large",
-				 m->dir);
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "the bound of the store in %s is too large", m->dir);
 	size_t map_size = (size_t)((map_bytes + page - 1) / page * page);
 	int rc = mdb_env_create(&m->env);
 
@@ -473,7 +481,8 @@ static enum err open_env(struct store_lmdb *m, uint64_t map_bytes, struct fault 
 static enum err refuse_foreign(struct store_lmdb *m, struct fault *reterr_fault)
 {
 	return fault_set(reterr_fault, ERR_CORRUPT,
-			 "%s/data.mdb is not a store of Isthmus; it belongs to another program", m->dir);
+			 "%s/data.mdb is not a store of Isthmus; it belongs to another program",
+			 m->dir);
 }
 
 static enum err check_format(struct store_lmdb *m, struct bytes record, struct fault *reterr_fault)
@@ -486,8 +495,8 @@ static enum err check_format(struct store_lmdb *m, struct bytes record, struct f
 		return refuse_foreign(m, reterr_fault);
 	if (version != FORMAT_VERSION)
 		return fault_set(reterr_fault, ERR_VERSION,
-				 "%s/data.mdb has format version %u; this program knows version %d", m->dir,
-				 version, FORMAT_VERSION);
+				 "%s/data.mdb has format version %u; this program knows version %d",
+				 m->dir, version, FORMAT_VERSION);
 	return ERR_NONE;
 }
 
@@ -566,8 +575,8 @@ static enum err prepare(struct store_lmdb *m, struct fault *reterr_fault)
 		return fault_lmdb(reterr_fault, rc, m->dir, "making the tables of");
 	/* LMDB syncs the file, not its name. */
 	if (fsync(m->dir_fd) < 0)
-		return fault_set(reterr_fault, err_from_errno(errno), "syncing the folder %s: %s", m->dir,
-				 strerror(errno));
+		return fault_set(reterr_fault, err_from_errno(errno), "syncing the folder %s: %s",
+				 m->dir, strerror(errno));
 	return ERR_NONE;
 }
 
@@ -576,13 +585,15 @@ enum err store_lmdb_open(const char *dir, uint64_t map_bytes, struct store **ret
 {
 	struct store_lmdb *m = calloc(1, sizeof(*m));
 	if (!m)
-		return fault_set(reterr_fault, ERR_NO_MEMORY, "opening the store in %s: out of memory", dir);
+		return fault_set(reterr_fault, ERR_NO_MEMORY,
+				 "opening the store in %s: out of memory", dir);
 	m->store.ops = &lmdb_ops;
 	m->dir_fd = m->lock_fd = -1;
 	m->dir = strdup(dir);
 
 	enum err e = m->dir ? lock_folder(m, reterr_fault)
-			    : fault_set(reterr_fault, ERR_NO_MEMORY, "opening the store in %s: out of memory", dir);
+			    : fault_set(reterr_fault, ERR_NO_MEMORY,
+					"opening the store in %s: out of memory", dir);
 	if (!e)
 		e = open_env(m, map_bytes, reterr_fault);
 	if (!e)

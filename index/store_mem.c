@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A store in memory behind store.h, for tests and the simulator. Every table is a persistent treap: a node that
- * more than one root or parent refers to is copied before it changes, so a reader keeps the tree it began
- * with, and beginning or abandoning a transaction costs one reference per table. Priorities are hashes of the
- * keys: the same content has the same shape, whatever led to it.
+ * A store in memory behind store.h, for tests and the simulator. Every table is a persistent treap:
+ * a node that more than one root or parent refers to is copied before it changes, so a reader keeps
+ * the tree it began with, and beginning or abandoning a transaction costs one reference per table.
+ * Priorities are hashes of the keys: the same content has the same shape, whatever led to it.
  *
- * Depth is about twice the logarithm of the number of keys, so the functions here that recurse along a
- * path need no limit of their own.
+ * Depth is about twice the logarithm of the number of keys, so the functions here that recurse
+ * along a path need no limit of their own.
  */
 #include "index/store.h"
 
@@ -35,11 +35,11 @@ struct node {
 
 struct store_mem {
 	struct store store;
-	pthread_mutex_t lock;         /* guards what follows */
+	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t writer_left;
 	bool writing;
 	struct node *roots[STORE_TABLE_COUNT]; /* as committed */
-	struct store_txn *txns;       /* open ones */
+	struct store_txn *txns;                /* open ones */
 };
 
 struct store_txn {
@@ -48,7 +48,7 @@ struct store_txn {
 	struct node *roots[STORE_TABLE_COUNT];
 	struct store_cursor *cursors; /* open ones */
 	bool write;
-	enum err failed;              /* of the first write that failed */
+	enum err failed; /* of the first write that failed */
 };
 
 enum cursor_where { CURSOR_START, CURSOR_AT, CURSOR_END };
@@ -58,7 +58,7 @@ struct store_cursor {
 	struct store_cursor *next, *prev;
 	enum store_table table;
 	enum cursor_where where;
-	struct item *item;            /* counted; NULL unless CURSOR_AT */
+	struct item *item; /* counted; NULL unless CURSOR_AT */
 };
 
 static struct store_mem *mem_of(struct store *s)
@@ -137,8 +137,8 @@ static struct node *node_new(struct item *item)
 }
 
 /*
- * Makes *link a node that only this tree refers to. The path from the root to *link has to be owned already: a
- * count of one says nothing about a node below a shared one.
+ * Makes *link a node that only this tree refers to. The path from the root to *link has to be owned
+ * already: a count of one says nothing about a node below a shared one.
  */
 static bool node_own(struct node **link)
 {
@@ -360,8 +360,8 @@ static enum err mem_next(struct store_cursor *c, struct bytes *ret_key, struct b
 	if (c->where == CURSOR_END)
 		return ERR_NOT_FOUND;
 	struct bytes from = c->where == CURSOR_AT ? item_key(c->item) : (struct bytes){ 0 };
-	return cursor_stand(c, tree_above(c->txn->roots[c->table], from, false), CURSOR_END, ret_key,
-			    ret_value);
+	return cursor_stand(c, tree_above(c->txn->roots[c->table], from, false), CURSOR_END,
+			    ret_key, ret_value);
 }
 
 static enum err mem_last(struct store_cursor *c, struct bytes *ret_key, struct bytes *ret_value)
@@ -375,7 +375,8 @@ static enum err mem_prev(struct store_cursor *c, struct bytes *ret_key, struct b
 
 	if (c->where == CURSOR_START)
 		return ERR_NOT_FOUND;
-	struct item *item = c->where == CURSOR_END ? tree_last(root) : tree_below(root, item_key(c->item));
+	struct item *item =
+		c->where == CURSOR_END ? tree_last(root) : tree_below(root, item_key(c->item));
 	return cursor_stand(c, item, CURSOR_START, ret_key, ret_value);
 }
 
@@ -470,7 +471,8 @@ static enum err mem_get(struct store_txn *t, enum store_table table, struct byte
 	return ERR_NONE;
 }
 
-static enum err mem_put(struct store_txn *t, enum store_table table, struct bytes key, struct bytes value)
+static enum err mem_put(struct store_txn *t, enum store_table table, struct bytes key,
+			struct bytes value)
 {
 	ASSERT(t->write);
 	if (t->failed)

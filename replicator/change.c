@@ -68,8 +68,8 @@ enum op_class { CLASS_CONTROL, CLASS_SCHEMA, CLASS_DATA, CLASS_UNKNOWN };
 const char *op_kind_name(enum op_kind k)
 {
 	switch (k) {
-#define OP(name, number, word, class) \
-	case OP_##name:               \
+#define OP(name, number, word, class)                                                              \
+	case OP_##name:                                                                            \
 		return word;
 #include "replicator/op.def"
 #undef OP
@@ -80,8 +80,8 @@ const char *op_kind_name(enum op_kind k)
 static enum op_class class_of(unsigned kind)
 {
 	switch (kind) {
-#define OP(name, number, word, class) \
-	case number:                  \
+#define OP(name, number, word, class)                                                              \
+	case number:                                                                               \
 		return CLASS_##class;
 #include "replicator/op.def"
 #undef OP
@@ -180,7 +180,8 @@ static struct vector_config vector_config_get(struct wire_reader *r)
 	return v;
 }
 
-enum err collection_config_get(struct wire_reader *r, struct arena *a, struct collection_config *ret_config)
+enum err collection_config_get(struct wire_reader *r, struct arena *a,
+			       struct collection_config *ret_config)
 {
 	struct collection_config c = { 0 };
 
@@ -313,7 +314,8 @@ enum err op_encode(const struct op *op, enum op_form form, struct buf *out)
 	case OP_FIELD_INDEX_PUT:
 		wire_put_str(out, op->field_index.key);
 		wire_put_u8(out, (uint8_t)op->field_index.schema);
-		wire_put_bytes(out, op->field_index.client_params.data, op->field_index.client_params.len);
+		wire_put_bytes(out, op->field_index.client_params.data,
+			       op->field_index.client_params.len);
 		break;
 	case OP_FIELD_INDEX_DROP:
 		wire_put_str(out, op->field_index.key);
@@ -547,9 +549,10 @@ enum err op_decode(struct bytes b, enum op_form form, struct arena *a, struct op
 	if (o.r.err || b.len > (form == OP_FORM_LOG ? OP_LOG_BYTES_MAX : OP_BYTES_MAX))
 		return fault_set(reterr_fault, ERR_CORRUPT, "an op of %zu bytes", b.len);
 	if (version != OP_VERSION || class_of(kind) == CLASS_UNKNOWN)
-		return fault_set(reterr_fault, ERR_VERSION,
-				 "an op of version %u and kind %u is unknown to this version of Isthmus",
-				 version, kind);
+		return fault_set(
+			reterr_fault, ERR_VERSION,
+			"an op of version %u and kind %u is unknown to this version of Isthmus",
+			version, kind);
 	struct op op = { .kind = (enum op_kind)kind };
 	get_header(&o, &op);
 	get_body(&o, &op);

@@ -35,7 +35,7 @@ struct call {
 	uint8_t target;
 	const struct remote_batch *batch;
 	struct position end;
-	bool finished;           /* under state_lock */
+	bool finished; /* under state_lock */
 };
 
 /* --- answers --- */
@@ -54,9 +54,10 @@ static bool is_set(struct position p)
 
 static void fail_open(struct committer *c, struct write *w, struct position p)
 {
-	w->err = fault_set(&w->fault, ERR_TIMEOUT,
-			   "written in region %u at (%llu,%llu); open whether it survives region %u",
-			   c->o.region, (unsigned long long)p.epoch, (unsigned long long)p.seq, c->o.region);
+	w->err = fault_set(
+		&w->fault, ERR_TIMEOUT,
+		"written in region %u at (%llu,%llu); open whether it survives region %u",
+		c->o.region, (unsigned long long)p.epoch, (unsigned long long)p.seq, c->o.region);
 }
 
 static bool wait_for_level(struct committer *c, struct write *w, struct position p)
@@ -117,8 +118,9 @@ static void finish_waiting(struct committer *c, bool all)
 static void take(struct committer *c, struct write *w)
 {
 	ASSERT(c->taking_count < COMMIT_OPS_MAX);
-	c->takings[c->taking_count++] =
-		(struct taking){ .write = w, .intents_done = w->intents_done, .position = w->position };
+	c->takings[c->taking_count++] = (struct taking){ .write = w,
+							 .intents_done = w->intents_done,
+							 .position = w->position };
 }
 
 static void process(struct committer *c, struct write *w);
@@ -265,7 +267,8 @@ static enum err begin_epoch(struct committer *c, struct fault *f)
 	struct op op = { .kind = OP_EPOCH_START };
 
 	arena_init(&a, OP_ARENA_BYTES_MAX);
-	enum err err = history_next_chain(&c->history, c->place.position, &a, &op.chain, &op.chain_count);
+	enum err err =
+		history_next_chain(&c->history, c->place.position, &a, &op.chain, &op.chain_count);
 	if (err)
 		return fault_set(f, err, "beginning an epoch: %s", err_sentence(err));
 	err = own_op(c, &op, epoch, f);
@@ -274,7 +277,8 @@ static enum err begin_epoch(struct committer *c, struct fault *f)
 	return err;
 }
 
-static enum err release(struct committer *c, uint8_t target, struct position *ret_end, struct fault *f)
+static enum err release(struct committer *c, uint8_t target, struct position *ret_end,
+			struct fault *f)
 {
 	struct op op = { .kind = OP_RELEASE, .target = target };
 
@@ -441,7 +445,8 @@ void committer_wake(struct committer *c)
 		atomic_store(&c->waking, false);
 }
 
-static enum err call_and_wait(struct committer *c, struct call *call, size_t bytes, struct fault *reterr_fault)
+static enum err call_and_wait(struct committer *c, struct call *call, size_t bytes,
+			      struct fault *reterr_fault)
 {
 	call->c = c;
 	call->write.done = call_done;
@@ -461,7 +466,8 @@ static enum err call_and_wait(struct committer *c, struct call *call, size_t byt
 	}
 	pthread_mutex_unlock(&c->state_lock);
 	if (call->write.err)
-		return fault_set(reterr_fault, call->write.err, "%s", fault_text(&call->write.fault));
+		return fault_set(reterr_fault, call->write.err, "%s",
+				 fault_text(&call->write.fault));
 	return ERR_NONE;
 }
 
@@ -483,7 +489,8 @@ enum err committer_release(struct committer *c, uint8_t target, struct position 
 	return err;
 }
 
-enum err committer_apply(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault)
+enum err committer_apply(struct committer *c, const struct remote_batch *b,
+			 struct fault *reterr_fault)
 {
 	struct call call = { .kind = CALL_APPLY, .batch = b };
 	size_t bytes = 0;
@@ -533,7 +540,8 @@ static enum err read_log(struct committer *c, struct fault *reterr_fault)
 	struct position oldest;
 	struct position newest;
 	struct store_txn *t;
-	enum err err = oplog_mark_slots(s, c->o.catalog, &c->place.log_ops, &c->place.log_bytes, reterr_fault);
+	enum err err = oplog_mark_slots(s, c->o.catalog, &c->place.log_ops, &c->place.log_bytes,
+					reterr_fault);
 
 	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (err || c->place.log_ops == 0)
@@ -547,7 +555,8 @@ static enum err read_log(struct committer *c, struct fault *reterr_fault)
 	else
 		err = oplog_get(s, t, SCOPE_FLEET, oldest, &a, &first, reterr_fault);
 	if (!err && position_compare(newest, c->place.position) != 0)
-		err = fault_set(reterr_fault, ERR_CORRUPT, "the op log ends at (%llu, %llu), not at (%llu, %llu)",
+		err = fault_set(reterr_fault, ERR_CORRUPT,
+				"the op log ends at (%llu, %llu), not at (%llu, %llu)",
 				(unsigned long long)newest.epoch, (unsigned long long)newest.seq,
 				(unsigned long long)c->place.position.epoch,
 				(unsigned long long)c->place.position.seq);
@@ -648,6 +657,7 @@ enum err committer_open(const struct committer_options *o, struct committer **re
 		if (!err) {
 			hlc_init(&c->hlc, c->o.clock, c->place.hlc, c->o.hlc_offset_ms_max);
 			state_init(c);
+			c->checkpoint_ns = clock_mono_ns(c->o.clock);
 			*ret_committer = c;
 			return ERR_NONE;
 		}

@@ -21,6 +21,10 @@
 #define LOSSES_MAX 32
 /* Ops that one commit trims at most: twice what it may add, so that the log shrinks under full load. */
 #define TRIM_OPS_MAX (2 * COMMIT_OPS_MAX)
+/* Checkpoints: the catalogue stores its trees and clears away a part of what dropped collections left. Trees are
+ * rebuilt from the rows at start, so no position is kept with them. */
+#define CHECKPOINT_NS UINT64_C(5000000000)
+#define CHECKPOINT_OPS 50000
 
 /* --- the transaction --- */
 
@@ -38,7 +42,8 @@ enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault)
 	struct store_txn *store;
 	enum err err = c->o.store->ops->begin(c->o.store, true, &store);
 	if (err)
-		return fault_set(reterr_fault, err, "beginning a transaction: %s", err_sentence(err));
+		return fault_set(reterr_fault, err, "beginning a transaction: %s",
+				 err_sentence(err));
 	t->store = store;
 	t->place = c->place;
 	t->has_history = t->local = false;
@@ -75,7 +80,8 @@ static bool is_passing(enum err err)
 
 void commit_fail(struct committer *c, const struct fault *f)
 {
-	log_error("committer: %s; this region takes no more writes until it is restarted", fault_text(f));
+	log_error("committer: %s; this region takes no more writes until it is restarted",
+		  fault_text(f));
 	pthread_mutex_lock(&c->state_lock);
 	c->state.failed = true;
 	(void)snprintf(c->state.failure, sizeof(c->state.failure), "%.255s", fault_text(f));
@@ -107,7 +113,8 @@ static void free_slots(struct committer *c)
 {
 	for (uint32_t i = 0; i < c->txn.freed_count; i++) {
 		const struct oplog_slot *s = &c->txn.freed[i];
-		struct collection *collection = catalog_get_incarnation(c->o.catalog, s->collection);
+		struct collection *collection =
+			catalog_get_incarnation(c->o.catalog, s->collection);
 		if (!collection)
 			continue;
 		collection_slot_free(collection, s->shard, s->vector_name, s->slot);
@@ -126,8 +133,8 @@ static const struct row_vector *row_vector(const struct row *row, struct str nam
 }
 
 /* Slots that only the stored row referred to, and the new one has not. */
-static enum err give_up_slots(struct committer *c, struct collection *collection, const struct row *stored,
-			      const struct row *row)
+static enum err give_up_slots(struct committer *c, struct collection *collection,
+			      const struct row *stored, const struct row *row)
 {
 	for (uint32_t i = 0; i < stored->vector_count; i++) {
 		const struct row_vector *old = &stored->vectors[i];
@@ -135,7 +142,7 @@ static enum err give_up_slots(struct committer *c, struct collection *collection
 		    stamp_compare(old->stamp, c->txn.place.oldest) >= 0)
 			continue;
 		const struct row_vector *new = row_vector(row, old->name);
-		if (new && new->present && new->slot == old->slot)
+		if (new &&new->present &&new->slot == old->slot)
 			continue;
 		struct oplog_slot slot = { .collection = collection_incarnation(collection),
 					   .shard = collection_shard_of(collection, row->id),
@@ -158,7 +165,8 @@ static void take_slots(const struct op *op, struct op_point *p, const struct row
 		const struct row_vector *stored = row_vector(row, v->name);
 		v->slot = SLOT_NONE;
 		if (stored && stored->present && v->vector.kind == VECTOR_DENSE &&
-		    stamp_compare(stored->stamp, stamp) == 0 && stored->hash == vector_hash(&v->vector))
+		    stamp_compare(stored->stamp, stamp) == 0 &&
+		    stored->hash == vector_hash(&v->vector))
 			v->slot = stored->slot;
 	}
 }
@@ -169,21 +177,23 @@ static enum err add_losses(struct committer *c, struct collection *collection, s
 	uint64_t now_ms = losses->count > 0 ? clock_wall_ms(c->o.clock) : 0;
 
 	for (uint32_t i = 0; i < losses->count; i++) {
-		enum err err = conflict_add(c->o.store, c->txn.store, collection_incarnation(collection), id,
-					    &losses->items[i], now_ms);
+		enum err err =
+			conflict_add(c->o.store, c->txn.store, collection_incarnation(collection),
+				     id, &losses->items[i], now_ms);
 		if (err)
 			return err;
 	}
 	return ERR_NONE;
 }
 
-static enum err apply_row(struct committer *c, struct collection *collection, struct op *op, uint32_t at,
-			  uint64_t number, struct fault *reterr_fault)
+static enum err apply_row(struct committer *c, struct collection *collection, struct op *op,
+			  uint32_t at, uint64_t number, struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct point_id id = op->points ? op->points[at].id : op->ids[at];
 	struct merge_loss loss[LOSSES_MAX];
-	struct merge_losses losses = { .items = collection_config(collection)->multi_writer ? loss : NULL,
+	struct merge_losses losses = { .items = collection_config(collection)->multi_writer ? loss
+											    : NULL,
 				       .cap = LOSSES_MAX };
 	struct row stored;
 	struct row row;
@@ -209,16 +219,19 @@ static enum err apply_row(struct committer *c, struct collection *collection, st
 	if (op->points)
 		take_slots(op, &op->points[at], &row);
 	err = exists ? give_up_slots(c, collection, &stored, &row) : ERR_NONE;
-	return err ? fault_set(reterr_fault, err, "noting the slots of a row: %s", err_sentence(err)) : err;
+	return err ? fault_set(reterr_fault, err, "noting the slots of a row: %s",
+			       err_sentence(err))
+		   : err;
 }
 
 static enum err apply_rows(struct committer *c, struct op *op, struct fault *reterr_fault)
 {
 	struct collection *collection = catalog_get_incarnation(c->o.catalog, op->incarnation);
 	if (!collection)
-		return fault_set(reterr_fault, ERR_CORRUPT,
-				 "op (%llu, %llu) is for a collection that this region does not have",
-				 (unsigned long long)op->epoch, (unsigned long long)op->seq);
+		return fault_set(
+			reterr_fault, ERR_CORRUPT,
+			"op (%llu, %llu) is for a collection that this region does not have",
+			(unsigned long long)op->epoch, (unsigned long long)op->seq);
 	struct position p = { .epoch = op->epoch, .seq = op->seq };
 	uint64_t number = history_number(commit_history(c), p);
 	uint32_t count = op->points ? op->point_count : op->id_count;
@@ -232,7 +245,8 @@ static enum err apply_rows(struct committer *c, struct op *op, struct fault *ret
 
 /* --- catalogue and log --- */
 
-static enum err drop_collection(struct committer *c, const struct op *op, struct fault *reterr_fault)
+static enum err drop_collection(struct committer *c, const struct op *op,
+				struct fault *reterr_fault)
 {
 	enum err err = conflict_drop(c->o.store, c->txn.store, op->incarnation);
 	if (err)
@@ -272,16 +286,20 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 	case OP_MARK:
 		return ERR_NONE;
 	case OP_CREATE_COLLECTION:
-		return catalog_create(catalog, t, op->name, op->incarnation, &op->config, reterr_fault);
+		return catalog_create(catalog, t, op->name, op->incarnation, &op->config,
+				      reterr_fault);
 	case OP_UPDATE_COLLECTION:
 		return catalog_update(catalog, t, op->incarnation, &op->config, reterr_fault);
 	case OP_DROP_COLLECTION:
 		return drop_collection(c, op, reterr_fault);
 	case OP_FIELD_INDEX_PUT:
-		return catalog_field_index_put(catalog, t, op->incarnation, &op->field_index, reterr_fault);
+		return catalog_field_index_put(catalog, t, op->incarnation, &op->field_index,
+					       reterr_fault);
 	case OP_FIELD_INDEX_DROP: {
-		enum err err = catalog_field_index_drop(catalog, t, op->incarnation, op->field_index.key);
-		return err ? fault_set(reterr_fault, err, "dropping a payload index: %s", err_sentence(err))
+		enum err err =
+			catalog_field_index_drop(catalog, t, op->incarnation, op->field_index.key);
+		return err ? fault_set(reterr_fault, err, "dropping a payload index: %s",
+				       err_sentence(err))
 			   : err;
 	}
 	case OP_UPSERT:
@@ -299,7 +317,8 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 	case OP_GC:
 		break;
 	}
-	return fault_set(reterr_fault, ERR_NOT_IMPLEMENTED, "op %s is not implemented", op_kind_name(op->kind));
+	return fault_set(reterr_fault, ERR_NOT_IMPLEMENTED, "op %s is not implemented",
+			 op_kind_name(op->kind));
 }
 
 bool commit_is_alone(enum op_kind kind)
@@ -317,7 +336,8 @@ static enum err encode_wire(struct committer *c, const struct op *op, struct byt
 	return ERR_NONE;
 }
 
-enum err commit_txn_apply(struct committer *c, struct op *op, struct bytes wire, struct fault *reterr_fault)
+enum err commit_txn_apply(struct committer *c, struct op *op, struct bytes wire,
+			  struct fault *reterr_fault)
 {
 	struct place *p = &c->txn.place;
 	uint64_t record_bytes;
@@ -347,9 +367,10 @@ enum err commit_stamp(struct committer *c, struct op *op, struct fault *reterr_f
 {
 	enum err err = hlc_now(&c->hlc, &op->hlc);
 	if (err)
-		return fault_set(reterr_fault, err,
-				 "the clock of this region runs more than %llu ms behind the last stamp",
-				 (unsigned long long)c->hlc.offset_ms_max);
+		return fault_set(
+			reterr_fault, err,
+			"the clock of this region runs more than %llu ms behind the last stamp",
+			(unsigned long long)c->hlc.offset_ms_max);
 	op->scope = SCOPE_FLEET;
 	op->region = c->o.region;
 	op->epoch = c->txn.place.position.epoch;
@@ -367,8 +388,8 @@ static enum err oldest_stamp(struct committer *c, struct fault *reterr_fault)
 	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (c->txn.place.log_ops == 0)
 		return ERR_NONE;
-	enum err err = oplog_next(c->o.store, c->txn.store, SCOPE_FLEET, (struct position){ 0 }, &a, &entry,
-				  reterr_fault);
+	enum err err = oplog_next(c->o.store, c->txn.store, SCOPE_FLEET, (struct position){ 0 }, &a,
+				  &entry, reterr_fault);
 	if (!err)
 		c->txn.place.oldest = op_stamp(&entry.op);
 	return err;
@@ -391,13 +412,15 @@ static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 				    .upto = floor,
 				    .ops_max = TRIM_OPS_MAX,
 				    .bytes_enough = p->log_bytes - c->o.log_bytes_max };
-	enum err err = oplog_trim(c->o.store, c->txn.store, c->o.catalog, &c->txn.arena, &t, reterr_fault);
+	enum err err =
+		oplog_trim(c->o.store, c->txn.store, c->o.catalog, &c->txn.arena, &t, reterr_fault);
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < t.slot_count; i++) {
 		err = free_later(c, &t.slots[i]);
 		if (err)
-			return fault_set(reterr_fault, err, "trimming the log: %s", err_sentence(err));
+			return fault_set(reterr_fault, err, "trimming the log: %s",
+					 err_sentence(err));
 	}
 	p->log_ops -= t.ops;
 	p->log_bytes -= t.bytes;
@@ -447,9 +470,24 @@ static void tell_metrics(struct committer *c, uint64_t began_ns)
 	metric_set(METRIC_isthmus_seq, (double)c->place.position.seq);
 }
 
-static enum err make_durable(struct committer *c, struct fault *reterr_fault)
+static enum err checkpoint(struct committer *c, uint64_t now_ns, struct fault *reterr_fault)
+{
+	c->checkpoint_ops += c->txn.ops;
+	if (c->checkpoint_ops < CHECKPOINT_OPS && now_ns - c->checkpoint_ns < CHECKPOINT_NS)
+		return ERR_NONE;
+	enum err err = catalog_merkle_save(c->o.catalog, c->txn.store);
+	if (err)
+		return fault_set(reterr_fault, err, "storing a checkpoint: %s", err_sentence(err));
+	c->checkpoint_ops = 0;
+	c->checkpoint_ns = now_ns;
+	return ERR_NONE;
+}
+
+static enum err make_durable(struct committer *c, uint64_t now_ns, struct fault *reterr_fault)
 {
 	enum err err = trim_log(c, reterr_fault);
+	if (!err)
+		err = checkpoint(c, now_ns, reterr_fault);
 	if (err)
 		return err;
 	c->txn.place.hlc = c->hlc.last;
@@ -474,7 +512,7 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 		return ERR_NONE;
 	}
 	uint64_t began_ns = clock_mono_ns(c->o.clock);
-	enum err err = make_durable(c, &fault);
+	enum err err = make_durable(c, began_ns, &fault);
 	if (err) {
 		/* The store's part is gone already when its own commit failed; abort accepts NULL. */
 		c->o.store->ops->abort(c->txn.store);
@@ -532,7 +570,8 @@ static enum err remote_refused(enum err err, const struct op *op, struct positio
 {
 	return fault_set(reterr_fault, err, "op (%llu, %llu) does not follow (%llu, %llu): %s",
 			 (unsigned long long)op->epoch, (unsigned long long)op->seq,
-			 (unsigned long long)here.epoch, (unsigned long long)here.seq, err_sentence(err));
+			 (unsigned long long)here.epoch, (unsigned long long)here.seq,
+			 err_sentence(err));
 }
 
 static enum err admit_remote(struct committer *c, const struct op *op, struct fault *reterr_fault)
@@ -544,7 +583,8 @@ static enum err admit_remote(struct committer *c, const struct op *op, struct fa
 		return err;
 	if (!err && op->region != (uint8_t)op->epoch)
 		return fault_set(reterr_fault, ERR_FORK, "op (%llu, %llu) was written by region %u",
-				 (unsigned long long)op->epoch, (unsigned long long)op->seq, op->region);
+				 (unsigned long long)op->epoch, (unsigned long long)op->seq,
+				 op->region);
 	bool released = c->txn.store ? c->txn.place.released : c->place.released;
 	if (op->epoch == here.epoch && (c->writing || released))
 		return remote_refused(ERR_FORK, op, here, reterr_fault);
@@ -580,14 +620,16 @@ static enum err check_batch(struct committer *c, const struct remote_batch *b, u
 	if (known == b->count)
 		hash = b->chain_hash;
 	if (hash != b->chain_hash)
-		return fault_set(reterr_fault, ERR_FORK,
-				 "the running hash after op (%llu, %llu) differs from this region's",
-				 (unsigned long long)last.epoch, (unsigned long long)last.seq);
+		return fault_set(
+			reterr_fault, ERR_FORK,
+			"the running hash after op (%llu, %llu) differs from this region's",
+			(unsigned long long)last.epoch, (unsigned long long)last.seq);
 	return ERR_NONE;
 }
 
 /* All of the batch is known: does the log agree, as far as it reaches? */
-static enum err check_known(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault)
+static enum err check_known(struct committer *c, const struct remote_batch *b,
+			    struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct store *s = c->o.store;
@@ -608,13 +650,15 @@ static enum err check_known(struct committer *c, const struct remote_batch *b, s
 	if (err)
 		return err == ERR_NOT_FOUND ? ERR_NONE : err;
 	if (entry.chain_hash != b->chain_hash)
-		return fault_set(reterr_fault, ERR_FORK,
-				 "the running hash after op (%llu, %llu) differs from this region's",
-				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+		return fault_set(
+			reterr_fault, ERR_FORK,
+			"the running hash after op (%llu, %llu) differs from this region's",
+			(unsigned long long)p.epoch, (unsigned long long)p.seq);
 	return ERR_NONE;
 }
 
-static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *warned, struct fault *reterr_fault)
+static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *warned,
+				struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct op op;
@@ -639,8 +683,9 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *wa
 	/* In a scope of one writer the order is epoch and seq: a wild stamp is applied, and moves no clock. */
 	if (!hlc_observe(&c->hlc, op.hlc) && !*warned) {
 		*warned = true;
-		log_warn("committer: op (%llu, %llu) of region %u is stamped far ahead of this clock, applied",
-			 (unsigned long long)op.epoch, (unsigned long long)op.seq, op.region);
+		log_warn(
+			"committer: op (%llu, %llu) of region %u is stamped far ahead of this clock, applied",
+			(unsigned long long)op.epoch, (unsigned long long)op.seq, op.region);
 	}
 	err = commit_txn_apply(c, &op, wire, reterr_fault);
 	if (!err && alone)
@@ -650,14 +695,16 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *wa
 	return err;
 }
 
-enum err commit_remote(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault)
+enum err commit_remote(struct committer *c, const struct remote_batch *b,
+		       struct fault *reterr_fault)
 {
 	uint32_t known;
 	bool warned = false;
 
 	ASSERT(!c->txn.store);
 	if (b->scope != SCOPE_FLEET)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "scope %u is not one of this region's", b->scope);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "scope %u is not one of this region's", b->scope);
 	if (b->count == 0)
 		return ERR_NONE;
 	enum err err = check_batch(c, b, &known, reterr_fault);

@@ -25,20 +25,20 @@ struct place {
 	uint64_t chain_hash;
 	bool released;
 	uint8_t released_to;
-	uint64_t hlc;             /* greatest stamp of this clock, as stored */
+	uint64_t hlc; /* greatest stamp of this clock, as stored */
 	/* the log that is held; not stored, it follows from the log */
 	uint64_t log_ops;
 	uint64_t log_bytes;
-	struct stamp oldest;      /* of its first op */
+	struct stamp oldest; /* of its first op */
 };
 
 /* The open transaction, if any, and what it makes of the place. */
 struct commit_txn {
-	struct store_txn *store;  /* NULL: none is open */
+	struct store_txn *store; /* NULL: none is open */
 	struct place place;
-	struct history history;   /* when it has a new one */
+	struct history history; /* when it has a new one */
 	bool has_history;
-	bool local;               /* has ops of this region's clients */
+	bool local; /* has ops of this region's clients */
 	uint32_t ops;
 	size_t bytes;
 	struct arena arena;       /* the names below */
@@ -62,32 +62,34 @@ struct committer {
 	struct committer_options o;
 	struct queue queue;
 	pthread_t thread;
-	atomic_bool running;      /* the thread was started */
+	atomic_bool running; /* the thread was started */
 	bool stopped;
 
 	/* the committer's alone */
 	struct hlc hlc;
-	struct place place;       /* as committed */
+	struct place place; /* as committed */
 	struct commit_txn txn;
-	bool writing;             /* this object began the open epoch and has not released it */
-	struct taking *takings;   /* COMMIT_OPS_MAX */
+	bool writing;            /* this object began the open epoch and has not released it */
+	uint64_t checkpoint_ns;  /* when the last one was, on the mono clock */
+	uint64_t checkpoint_ops; /* ops since */
+	struct taking *takings;  /* COMMIT_OPS_MAX */
 	uint32_t taking_count;
-	struct taking *again;     /* COMMIT_OPS_MAX; while a failed batch is tried one by one */
+	struct taking *again; /* COMMIT_OPS_MAX; while a failed batch is tried one by one */
 	struct waiting *waiting;
 	uint32_t waiting_count, waiting_cap;
-	struct buf wire;          /* one op */
+	struct buf wire; /* one op */
 	uint8_t store_id[META_STORE_ID_BYTES];
 	uint64_t boots;
 	struct metric_series *ops_metric; /* of the region ops_region */
 	int ops_region;
 
-	struct write *wake;       /* the queue's wake-up call */
-	atomic_bool waking;       /* it is in the queue */
+	struct write *wake; /* the queue's wake-up call */
+	atomic_bool waking; /* it is in the queue */
 
-	pthread_mutex_t state_lock;   /* guards the following, written by the committer only */
-	pthread_cond_t changed;       /* position moved, a job was finished */
+	pthread_mutex_t state_lock; /* guards the following, written by the committer only */
+	pthread_cond_t changed;     /* position moved, a job was finished */
 	struct committer_state state;
-	struct history history;       /* read by the committer without the lock */
+	struct history history; /* read by the committer without the lock */
 };
 
 /* --- commit_meta.c --- */
@@ -109,7 +111,8 @@ void commit_txn_abandon(struct committer *c);
 /* Fills in an op's place in the log and its stamp. */
 MUST_USE enum err commit_stamp(struct committer *c, struct op *op, struct fault *reterr_fault);
 /* What is pending must have been committed. */
-MUST_USE enum err commit_remote(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault);
+MUST_USE enum err commit_remote(struct committer *c, const struct remote_batch *b,
+				struct fault *reterr_fault);
 /* The history as the open transaction has it. */
 const struct history *commit_history(const struct committer *c);
 /* An I/O error: nothing more is written. */
@@ -121,5 +124,5 @@ bool commit_is_alone(enum op_kind kind);
 /* Has everything before it to be committed first? */
 bool commit_intent_is_alone(const struct intent *in);
 /* Adds the intent to the open transaction. *ret_dirty: the transaction has to be abandoned. */
-MUST_USE enum err commit_intent(struct committer *c, struct write *w, struct intent *in, bool *ret_dirty,
-				struct fault *reterr_fault);
+MUST_USE enum err commit_intent(struct committer *c, struct write *w, struct intent *in,
+				bool *ret_dirty, struct fault *reterr_fault);

@@ -26,11 +26,11 @@ struct local {
 	struct committer *c;
 	struct write *w;
 	struct intent *in;
-	struct collection *collection;   /* a reference */
+	struct collection *collection; /* a reference */
 	struct arena arena;
-	struct point_id *ids;            /* given, or found by the filter */
+	struct point_id *ids; /* given, or found by the filter */
 	uint32_t id_count;
-	uint32_t first_op;               /* ops of the transaction before this intent's */
+	uint32_t first_op; /* ops of the transaction before this intent's */
 	struct fault *fault;
 };
 
@@ -54,7 +54,8 @@ static enum err refuse_writer(const struct committer *c, struct fault *reterr_fa
 		return fault_set(reterr_fault, ERR_NOT_PRIMARY,
 				 "this region is not the primary: region %u writes in epoch %llu",
 				 (uint8_t)epoch, (unsigned long long)epoch);
-	return fault_set(reterr_fault, ERR_NO_PRIMARY, "this region has not begun an epoch; retry later");
+	return fault_set(reterr_fault, ERR_NO_PRIMARY,
+			 "this region has not begun an epoch; retry later");
 }
 
 static enum err begin(struct local *l)
@@ -85,7 +86,8 @@ static enum err resolve(struct local *l)
 
 	l->collection = catalog_get(l->c->o.catalog, name);
 	if (!l->collection)
-		return fault_set(l->fault, ERR_NOT_FOUND, "Collection `%.*s` doesn't exist!", STR_FMT(name));
+		return fault_set(l->fault, ERR_NOT_FOUND, "Collection `%.*s` doesn't exist!",
+				 STR_FMT(name));
 	return ERR_NONE;
 }
 
@@ -132,7 +134,8 @@ static enum err check_point(struct local *l, const struct op_point *p)
 			return err;
 		for (uint32_t k = 0; k < i; k++)
 			if (str_compare(p->vectors[i].name, p->vectors[k].name) == 0)
-				return fault_set(l->fault, ERR_BAD_INPUT, "Vector name `%.*s` is given twice",
+				return fault_set(l->fault, ERR_BAD_INPUT,
+						 "Vector name `%.*s` is given twice",
 						 STR_FMT(p->vectors[i].name));
 	}
 	if (p->payload.data && value_kind(p->payload) != VALUE_OBJECT)
@@ -140,8 +143,9 @@ static enum err check_point(struct local *l, const struct op_point *p)
 	if (point_bytes(p) <= OP_BYTES_MAX - OP_HEAD_BYTES)
 		return ERR_NONE;
 	(void)point_id_format(p->id, id);
-	return fault_set(l->fault, ERR_TOO_LARGE, "Point %s takes %zu bytes; at most %u are possible", id,
-			 point_bytes(p), OP_BYTES_MAX - OP_HEAD_BYTES);
+	return fault_set(l->fault, ERR_TOO_LARGE,
+			 "Point %s takes %zu bytes; at most %u are possible", id, point_bytes(p),
+			 OP_BYTES_MAX - OP_HEAD_BYTES);
 }
 
 /* In the state that the open transaction has made. */
@@ -216,7 +220,9 @@ static enum err find_ids(struct local *l)
 	if (l->in->filter) {
 		enum err err = collection_matching(l->collection, l->in->filter, &l->arena, &l->ids,
 						   &l->id_count);
-		return err ? fault_set(l->fault, err, "evaluating the filter: %s", err_sentence(err)) : err;
+		return err ? fault_set(l->fault, err, "evaluating the filter: %s",
+				       err_sentence(err))
+			   : err;
 	}
 	if (l->in->kind == OP_DELETE)
 		return collection_config(l->collection)->multi_writer ? ERR_NONE : keep_visible(l);
@@ -247,11 +253,13 @@ static enum err check_common(struct local *l, size_t *ret_bytes)
 		return fault_set(l->fault, ERR_BAD_INPUT, "payload: an object is expected");
 	for (uint32_t i = 0; l->in->kind == OP_DELETE_VECTORS && i < body->key_count; i++)
 		if (!collection_vector(l->collection, body->keys[i]))
-			return fault_set(l->fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
+			return fault_set(l->fault, ERR_BAD_INPUT,
+					 "Not existing vector name error: %.*s",
 					 STR_FMT(body->keys[i]));
 	if (bytes > OP_BYTES_MAX - IDS_PER_OP_MIN * ID_BYTES_MAX)
-		return fault_set(l->fault, ERR_TOO_LARGE, "The payload takes %zu bytes; at most %u are possible",
-				 bytes, OP_BYTES_MAX - IDS_PER_OP_MIN * ID_BYTES_MAX);
+		return fault_set(l->fault, ERR_TOO_LARGE,
+				 "The payload takes %zu bytes; at most %u are possible", bytes,
+				 OP_BYTES_MAX - IDS_PER_OP_MIN * ID_BYTES_MAX);
 	*ret_bytes = bytes;
 	return ERR_NONE;
 }
@@ -339,7 +347,8 @@ static int id_order(const void *a, const void *b)
 }
 
 /* ret[i]: point i has an id that an earlier one has. */
-static enum err find_repeated(struct local *l, const struct op_point *points, uint32_t count, bool **ret)
+static enum err find_repeated(struct local *l, const struct op_point *points, uint32_t count,
+			      bool **ret)
 {
 	struct id_at *ids = arena_array(&l->arena, count, sizeof(*ids));
 	bool *repeated = arena_array(&l->arena, count, sizeof(*repeated));
@@ -374,7 +383,8 @@ static enum err add_points(struct local *l, bool *ret_dirty)
 		do {
 			bytes += point_bytes(&points[i++]);
 			op.point_count++;
-		} while (i < count && !repeated[i] && bytes + point_bytes(&points[i]) <= OP_BYTES_TARGET);
+		} while (i < count && !repeated[i] &&
+			 bytes + point_bytes(&points[i]) <= OP_BYTES_TARGET);
 		*ret_dirty = true;
 		err = add_op(l, &op);
 		if (err)
@@ -432,8 +442,8 @@ static enum err create_intent(struct local *l, bool *ret_dirty)
 	op.name = l->in->body.name.len > 0 ? l->in->body.name : l->in->collection;
 	op.config = l->in->body.config;
 	if (op.name.len == 0 || op.name.len > COLLECTION_NAME_MAX)
-		return fault_set(l->fault, ERR_BAD_INPUT, "the name of a collection has 1 to %d bytes",
-				 COLLECTION_NAME_MAX);
+		return fault_set(l->fault, ERR_BAD_INPUT,
+				 "the name of a collection has 1 to %d bytes", COLLECTION_NAME_MAX);
 	enum err err = begin(l);
 	if (err)
 		return err;
@@ -492,14 +502,16 @@ static enum err run_intent(struct local *l, bool *ret_dirty)
 		return mark_intent(l, ret_dirty);
 	case OP_ALIAS_PUT:
 	case OP_ALIAS_DROP:
-		return fault_set(l->fault, ERR_NOT_IMPLEMENTED, "collection aliases are not implemented");
+		return fault_set(l->fault, ERR_NOT_IMPLEMENTED,
+				 "collection aliases are not implemented");
 	case OP_EPOCH_START:
 	case OP_RELEASE:
 	case OP_ORPHAN:
 	case OP_GC:
 		break;
 	}
-	return fault_set(l->fault, ERR_BAD_INPUT, "%s is no operation of a client", op_kind_name(l->in->kind));
+	return fault_set(l->fault, ERR_BAD_INPUT, "%s is no operation of a client",
+			 op_kind_name(l->in->kind));
 }
 
 enum err commit_intent(struct committer *c, struct write *w, struct intent *in, bool *ret_dirty,

@@ -62,7 +62,8 @@ static enum err record_get(struct committer *c, const char *key, struct wire_rea
 	if (b.len < 1 + sizeof(uint64_t))
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s: the record is cut off", key);
 	if (b.data[0] != META_VERSION)
-		return fault_set(reterr_fault, ERR_VERSION, "%s has the unknown version %u", key, b.data[0]);
+		return fault_set(reterr_fault, ERR_VERSION, "%s has the unknown version %u", key,
+				 b.data[0]);
 	size_t len = b.len - sizeof(uint64_t);
 	struct wire_reader sum = wire_reader_of(b.data + len, sizeof(uint64_t));
 	if (wire_u64(&sum) != hash64(b.data, len, 0))
@@ -156,7 +157,8 @@ enum err commit_meta_open(struct committer *c, struct fault *reterr_fault)
 		c->boots++;
 		err = store_save(c);
 		if (err)
-			err = fault_set(reterr_fault, err, "counting the boot: %s", err_sentence(err));
+			err = fault_set(reterr_fault, err, "counting the boot: %s",
+					err_sentence(err));
 	}
 	if (err)
 		s->ops->abort(c->txn.store);

@@ -127,8 +127,8 @@ static uint8_t reason_code(const char *reason)
 	return 1;
 }
 
-enum err conflict_add(struct store *s, struct store_txn *t, struct incarnation collection, struct point_id id,
-		      const struct merge_loss *loss, uint64_t now_ms)
+enum err conflict_add(struct store *s, struct store_txn *t, struct incarnation collection,
+		      struct point_id id, const struct merge_loss *loss, uint64_t now_ms)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(CONFLICT_BYTES_MAX);
 	uint64_t oldest;
@@ -184,8 +184,9 @@ static enum err conflict_read(struct bytes record, struct arena *a, struct confl
 	return ERR_NONE;
 }
 
-enum err conflict_list(struct store *s, struct store_txn *t, struct incarnation collection, uint32_t limit,
-		       struct arena *a, struct conflict **ret_items, uint32_t *ret_count)
+enum err conflict_list(struct store *s, struct store_txn *t, struct incarnation collection,
+		       uint32_t limit, struct arena *a, struct conflict **ret_items,
+		       uint32_t *ret_count)
 {
 	struct store_cursor *c;
 	struct bytes key;

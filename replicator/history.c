@@ -41,7 +41,8 @@ static bool chain_is_sound(const struct epoch_end *chain, uint32_t count, uint64
 	return count == 0 || chain[count - 1].epoch < epoch;
 }
 
-enum err history_set(struct history *h, const struct epoch_end *chain, uint32_t count, uint64_t epoch)
+enum err history_set(struct history *h, const struct epoch_end *chain, uint32_t count,
+		     uint64_t epoch)
 {
 	if (count > HISTORY_EPOCHS_MAX)
 		return ERR_TOO_LARGE;
@@ -58,7 +59,8 @@ enum err history_set(struct history *h, const struct epoch_end *chain, uint32_t 
 	return ERR_NONE;
 }
 
-static const struct epoch_end *chain_link(const struct epoch_end *chain, uint32_t count, uint64_t epoch)
+static const struct epoch_end *chain_link(const struct epoch_end *chain, uint32_t count,
+					  uint64_t epoch)
 {
 	uint32_t low = 0;
 	uint32_t high = count;
@@ -119,7 +121,8 @@ static enum err admits_epoch(const struct history *h, struct position here, cons
 
 	const struct epoch_end *link = chain_link(op->chain, op->chain_count, here.epoch);
 	if (!link)
-		return is_folded(op->chain, op->chain_count, op->epoch, here.epoch) ? ERR_GAP : ERR_FORK;
+		return is_folded(op->chain, op->chain_count, op->epoch, here.epoch) ? ERR_GAP
+										    : ERR_FORK;
 	if (here.seq != link->end)
 		return here.seq < link->end ? ERR_GAP : ERR_FORK;
 	return link == &op->chain[op->chain_count - 1] ? ERR_NONE : ERR_GAP;
@@ -212,7 +215,8 @@ enum err history_decode(struct bytes b, struct history *ret_history)
 		return ERR_CORRUPT;
 	if (b.data[0] != HISTORY_VERSION)
 		return ERR_VERSION;
-	struct wire_reader sum = wire_reader_of(b.data + b.len - sizeof(uint64_t), sizeof(uint64_t));
+	struct wire_reader sum =
+		wire_reader_of(b.data + b.len - sizeof(uint64_t), sizeof(uint64_t));
 	if (wire_u64(&sum) != hash64(b.data, b.len - sizeof(uint64_t), 0))
 		return ERR_CORRUPT;
 

@@ -97,12 +97,12 @@ struct merging {
 	const struct op *op;
 	struct arena *arena;
 	struct row row;
-	struct stamp stamp;              /* the op's */
+	struct stamp stamp; /* the op's */
 	bool changed;
 	struct merge_losses *losses;
-	struct row_vector *vectors;      /* that the op writes, sorted by name */
+	struct row_vector *vectors; /* that the op writes, sorted by name */
 	uint32_t vector_count;
-	struct row_field *fields;        /* that the op writes, sorted by key */
+	struct row_field *fields; /* that the op writes, sorted by key */
 	uint32_t field_count;
 };
 
@@ -242,9 +242,9 @@ static enum err remove_vectors(struct merging *m)
 	if (!m->vectors)
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < m->op->key_count; i++)
-		m->vectors[m->vector_count++] = (struct row_vector){
-			.name = m->op->keys[i], .stamp = m->stamp, .slot = SLOT_NONE
-		};
+		m->vectors[m->vector_count++] = (struct row_vector){ .name = m->op->keys[i],
+								     .stamp = m->stamp,
+								     .slot = SLOT_NONE };
 	sort_vectors(m);
 	return ERR_NONE;
 }
@@ -294,7 +294,8 @@ static bool wants_losses(const struct merging *m)
 /* --- the join --- */
 
 /* One name: what is stored, what the op writes, either may be missing. Hidden ones are left out. */
-static void join_vector(struct merging *m, const struct row_vector *old, const struct row_vector *new)
+static void join_vector(struct merging *m, const struct row_vector *old,
+			const struct row_vector *new)
 {
 	const struct row_vector *best = old;
 
@@ -441,7 +442,8 @@ static struct point_id item_id(const struct op *op, uint32_t at)
 }
 
 enum err merge_apply(const struct row *stored, const struct op *op, uint32_t at, struct arena *a,
-		     struct row *ret_row, enum merge_result *ret_result, struct merge_losses *losses)
+		     struct row *ret_row, enum merge_result *ret_result,
+		     struct merge_losses *losses)
 {
 	struct merging m = {
 		.op = op,

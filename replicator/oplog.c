@@ -70,8 +70,8 @@ static uint64_t slot_bytes(const struct op *op)
 	return bytes;
 }
 
-enum err oplog_append(struct store *s, struct store_txn *t, const struct op *op, uint64_t chain_hash,
-		      uint64_t *ret_bytes)
+enum err oplog_append(struct store *s, struct store_txn *t, const struct op *op,
+		      uint64_t chain_hash, uint64_t *ret_bytes)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(RECORD_BYTES_MAX);
 
@@ -83,7 +83,8 @@ enum err oplog_append(struct store *s, struct store_txn *t, const struct op *op,
 	wire_put_u64(&b, hash64(b.data, b.len, 0));
 	if (buf_err(&b))
 		return buf_err(&b);
-	struct log_key key = key_of(op->scope, (struct position){ .epoch = op->epoch, .seq = op->seq });
+	struct log_key key =
+		key_of(op->scope, (struct position){ .epoch = op->epoch, .seq = op->seq });
 	err = s->ops->put(t, STORE_LOG, key_bytes(&key), buf_bytes(&b));
 	if (err)
 		return err;
@@ -95,16 +96,19 @@ static enum err record_read(struct bytes record, struct position p, struct arena
 			    struct oplog_entry *ret_entry, struct fault *reterr_fault)
 {
 	if (record.len < RECORD_HEAD + RECORD_TAIL)
-		return fault_set(reterr_fault, ERR_CORRUPT, "op log: record (%llu, %llu) is cut off",
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "op log: record (%llu, %llu) is cut off",
 				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
 	if (record.data[0] != RECORD_VERSION)
 		return fault_set(reterr_fault, ERR_VERSION,
 				 "op log: record (%llu, %llu) has the unknown version %u",
-				 (unsigned long long)p.epoch, (unsigned long long)p.seq, record.data[0]);
+				 (unsigned long long)p.epoch, (unsigned long long)p.seq,
+				 record.data[0]);
 	size_t len = record.len - RECORD_TAIL;
 	struct wire_reader tail = wire_reader_of(record.data + len, RECORD_TAIL);
 	if (wire_u64(&tail) != hash64(record.data, len, 0))
-		return fault_set(reterr_fault, ERR_CORRUPT, "op log: record (%llu, %llu) is damaged",
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "op log: record (%llu, %llu) is damaged",
 				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
 
 	struct wire_reader head = wire_reader_of(record.data + 1, RECORD_HEAD - 1);
@@ -135,8 +139,8 @@ static enum err record_read_copy(struct bytes record, struct position p, struct 
 			   reterr_fault);
 }
 
-enum err oplog_get(struct store *s, struct store_txn *t, uint16_t scope, struct position p, struct arena *a,
-		   struct oplog_entry *ret_entry, struct fault *reterr_fault)
+enum err oplog_get(struct store *s, struct store_txn *t, uint16_t scope, struct position p,
+		   struct arena *a, struct oplog_entry *ret_entry, struct fault *reterr_fault)
 {
 	struct log_key key = key_of(scope, p);
 	struct bytes record;
@@ -150,8 +154,8 @@ enum err oplog_get(struct store *s, struct store_txn *t, uint16_t scope, struct 
 }
 
 /* The first record at or after p in the scope. */
-static enum err seek_in_scope(struct store *s, struct store_cursor *c, uint16_t scope, struct position p,
-			      struct position *ret_at, struct bytes *ret_record)
+static enum err seek_in_scope(struct store *s, struct store_cursor *c, uint16_t scope,
+			      struct position p, struct position *ret_at, struct bytes *ret_record)
 {
 	struct log_key key = key_of(scope, p);
 	struct bytes found;
@@ -172,8 +176,8 @@ static struct position after(struct position p)
 	return (struct position){ .epoch = p.epoch, .seq = p.seq + 1 };
 }
 
-enum err oplog_next(struct store *s, struct store_txn *t, uint16_t scope, struct position p, struct arena *a,
-		    struct oplog_entry *ret_entry, struct fault *reterr_fault)
+enum err oplog_next(struct store *s, struct store_txn *t, uint16_t scope, struct position p,
+		    struct arena *a, struct oplog_entry *ret_entry, struct fault *reterr_fault)
 {
 	struct store_cursor *c;
 	enum err err = s->ops->cursor_open(t, STORE_LOG, &c);
@@ -213,8 +217,8 @@ static enum err last_in_scope(struct store *s, struct store_cursor *c, uint16_t 
 	return found_scope == scope ? ERR_NONE : ERR_NOT_FOUND;
 }
 
-enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t scope, struct position *ret_oldest,
-		      struct position *ret_newest)
+enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t scope,
+		      struct position *ret_oldest, struct position *ret_newest)
 {
 	struct store_cursor *c;
 	struct position oldest;
@@ -251,7 +255,8 @@ enum err oplog_fill(struct catalog *c, struct op *op)
 			struct op_vector *v = &p->vectors[k];
 			if (v->slot == SLOT_NONE)
 				continue;
-			v->vector.values = collection_slot_values(collection, shard, v->name, v->slot);
+			v->vector.values =
+				collection_slot_values(collection, shard, v->name, v->slot);
 			if (!v->vector.values)
 				err = ERR_CORRUPT;
 		}
@@ -282,8 +287,8 @@ static enum err mark_slots(struct catalog *c, const struct op *op)
 	return err;
 }
 
-static enum err mark_record(struct catalog *c, struct bytes key, struct bytes record, uint64_t *bytes,
-			    struct fault *reterr_fault)
+static enum err mark_record(struct catalog *c, struct bytes key, struct bytes record,
+			    uint64_t *bytes, struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct oplog_entry entry;
@@ -305,8 +310,8 @@ static enum err mark_record(struct catalog *c, struct bytes key, struct bytes re
 	return ERR_NONE;
 }
 
-enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops, uint64_t *ret_bytes,
-			  struct fault *reterr_fault)
+enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops,
+			  uint64_t *ret_bytes, struct fault *reterr_fault)
 {
 	struct store_txn *t;
 	struct store_cursor *cursor;
@@ -396,7 +401,8 @@ static enum err free_point(struct freed *f, struct store_txn *t, struct collecti
 	for (uint32_t k = 0; k < p->vector_count; k++) {
 		slot.vector_name = p->vectors[k].name;
 		slot.slot = p->vectors[k].slot;
-		if (slot.slot == SLOT_NONE || (exists && row_holds(&row, slot.vector_name, slot.slot)))
+		if (slot.slot == SLOT_NONE ||
+		    (exists && row_holds(&row, slot.vector_name, slot.slot)))
 			continue;
 		err = add_freed(f, &slot);
 		if (err)
@@ -405,7 +411,8 @@ static enum err free_point(struct freed *f, struct store_txn *t, struct collecti
 	return ERR_NONE;
 }
 
-static enum err free_slots(struct freed *f, struct store_txn *t, struct catalog *c, const struct op *op)
+static enum err free_slots(struct freed *f, struct store_txn *t, struct catalog *c,
+			   const struct op *op)
 {
 	struct collection *collection =
 		op->points ? catalog_get_incarnation(c, op->incarnation) : NULL;
@@ -428,7 +435,8 @@ static enum err trim_one(struct freed *f, struct store *s, struct store_txn *t, 
 	struct oplog_entry entry;
 
 	arena_init(&a, OP_ARENA_BYTES_MAX);
-	enum err err = oplog_next(s, t, trimming->scope, (struct position){ 0 }, &a, &entry, reterr_fault);
+	enum err err =
+		oplog_next(s, t, trimming->scope, (struct position){ 0 }, &a, &entry, reterr_fault);
 	if (err)
 		return err;
 	struct position p = { .epoch = entry.op.epoch, .seq = entry.op.seq };
@@ -436,9 +444,9 @@ static enum err trim_one(struct freed *f, struct store *s, struct store_txn *t, 
 		return ERR_NOT_FOUND;
 	err = free_slots(f, t, c, &entry.op);
 	if (err)
-		return fault_set(reterr_fault, err, "op log: freeing the slots of op (%llu, %llu): %s",
-				 (unsigned long long)p.epoch, (unsigned long long)p.seq,
-				 err_sentence(err));
+		return fault_set(
+			reterr_fault, err, "op log: freeing the slots of op (%llu, %llu): %s",
+			(unsigned long long)p.epoch, (unsigned long long)p.seq, err_sentence(err));
 	struct log_key key = key_of(trimming->scope, p);
 	err = s->ops->del(t, STORE_LOG, key_bytes(&key));
 	if (err)

@@ -65,7 +65,8 @@ static bool base64url_get(struct str text, uint8_t *out, size_t *ret_len)
 	return have < 6 && (bits & ((1u << have) - 1)) == 0;
 }
 
-size_t session_encode(const struct session *s, const struct session_key *key, char out[SESSION_TEXT_MAX])
+size_t session_encode(const struct session *s, const struct session_key *key,
+		      char out[SESSION_TEXT_MAX])
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(SESSION_BYTES_MAX);
 	uint8_t mac[SESSION_MAC_BYTES];
@@ -129,8 +130,10 @@ enum err session_decode(struct str text, const struct session_key *key, struct s
 	uint8_t mac[SESSION_MAC_BYTES];
 	size_t len;
 
-	if (text.len >= SESSION_TEXT_MAX || !base64url_get(text, bytes, &len) || len <= SESSION_MAC_BYTES)
-		return fault_set(reterr_fault, ERR_BAD_REQUEST, "isthmus-session: not a session token");
+	if (text.len >= SESSION_TEXT_MAX || !base64url_get(text, bytes, &len) ||
+	    len <= SESSION_MAC_BYTES)
+		return fault_set(reterr_fault, ERR_BAD_REQUEST,
+				 "isthmus-session: not a session token");
 	len -= SESSION_MAC_BYTES;
 	key->mac(key->ctx, (struct bytes){ .data = bytes, .len = len }, mac);
 	if (!mac_equal(mac, bytes + len))
@@ -156,7 +159,8 @@ void session_join(struct session *s, uint16_t scope, struct position p)
 		return;
 	}
 	memmove(&s->scopes[at + 1], &s->scopes[at], (s->count - at) * sizeof(s->scopes[0]));
-	memmove(&s->positions[at + 1], &s->positions[at], (s->count - at) * sizeof(s->positions[0]));
+	memmove(&s->positions[at + 1], &s->positions[at],
+		(s->count - at) * sizeof(s->positions[0]));
 	s->scopes[at] = scope;
 	s->positions[at] = p;
 	s->count++;

@@ -8,21 +8,16 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/json.h"
 
 #define NS_PER_MS 1000000u
 #define ARENA_BYTES_MAX (64u << 10)
-#define BODY_BYTES_MAX 4096
 
-static bool str_is(struct str s, const char *text)
+bool stream_api_is(struct str s, const char *text)
 {
 	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
 }
 
-/* What the members of an object are handed to; it must read or skip the value. */
-typedef void (*member_fn)(struct json_reader *r, struct str key, void *ctx);
-
-static void members(struct json_reader *r, member_fn fn, void *ctx)
+void stream_api_members(struct json_reader *r, stream_api_member_fn fn, void *ctx)
 {
 	struct str key;
 	if (json_enter_object(r))
@@ -30,13 +25,13 @@ static void members(struct json_reader *r, member_fn fn, void *ctx)
 			fn(r, key, ctx);
 }
 
-/* Reads a whole reply by its members. */
-static enum err reply_read(struct buf *reply, member_fn fn, void *ctx, const char *what, struct fault *reterr_fault)
+enum err stream_api_read(const struct buf *reply, stream_api_member_fn fn, void *ctx, const char *what,
+			 struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena arena;
 	arena_init(&arena, ARENA_BYTES_MAX);
 	struct json_reader r = json_reader_of(buf_str(reply), &arena);
-	members(&r, fn, ctx);
+	stream_api_members(&r, fn, ctx);
 	if (json_end(&r, NULL))
 		return fault_set(reterr_fault, ERR_BAD_GATEWAY, "the reply to %s cannot be understood", what);
 	return ERR_NONE;
@@ -50,9 +45,9 @@ struct refusal {
 static void refusal_member(struct json_reader *r, struct str key, void *ctx)
 {
 	struct refusal *f = ctx;
-	if (str_is(key, "err_code")) {
+	if (stream_api_is(key, "err_code")) {
 		f->code = json_u64(r);
-	} else if (str_is(key, "description")) {
+	} else if (stream_api_is(key, "description")) {
 		struct str s = json_string(r);
 		snprintf(f->words, sizeof(f->words), "%.*s", STR_FMT(s));
 	} else {
@@ -62,8 +57,8 @@ static void refusal_member(struct json_reader *r, struct str key, void *ctx)
 
 static void reply_member(struct json_reader *r, struct str key, void *ctx)
 {
-	if (str_is(key, "error"))
-		members(r, refusal_member, ctx);
+	if (stream_api_is(key, "error"))
+		stream_api_members(r, refusal_member, ctx);
 	else
 		json_skip(r);
 }
@@ -94,7 +89,7 @@ enum err stream_api_call(struct stream *s, const char *domain, const char *what,
 	if (e)
 		return e;
 	struct refusal f = { 0 };
-	e = reply_read(reply, reply_member, &f, what, reterr_fault);
+	e = stream_api_read(reply, reply_member, &f, what, reterr_fault);
 	if (!e && (f.code || f.words[0]))
 		e = fault_set(reterr_fault, err_of_code(f.code), "%s%s%s: %s (%u)", what, domain[0] ? " in domain " : "",
 			      domain, f.words, (unsigned)f.code);
@@ -106,8 +101,7 @@ void stream_api_name(const char *region, char out[STREAM_API_NAME_MAX])
 	snprintf(out, STREAM_API_NAME_MAX, "OPS_%s", region);
 }
 
-/* "STREAM.INFO.OPS_a", or with a durable "CONSUMER.INFO.OPS_a.b". */
-static void what_text(const char *call, const char *region, const char *reader, char out[STREAM_API_WHAT_MAX])
+void stream_api_what(const char *call, const char *region, const char *reader, char out[STREAM_API_WHAT_MAX])
 {
 	char name[STREAM_API_NAME_MAX];
 	stream_api_name(region, name);
@@ -117,9 +111,9 @@ static void what_text(const char *call, const char *region, const char *reader, 
 static void state_member(struct json_reader *r, struct str key, void *ctx)
 {
 	struct pull_found *f = ctx;
-	if (str_is(key, "first_seq"))
+	if (stream_api_is(key, "first_seq"))
 		f->first = json_u64(r);
-	else if (str_is(key, "last_seq"))
+	else if (stream_api_is(key, "last_seq"))
 		f->last = json_u64(r);
 	else
 		json_skip(r);
@@ -128,12 +122,12 @@ static void state_member(struct json_reader *r, struct str key, void *ctx)
 static void stream_member(struct json_reader *r, struct str key, void *ctx)
 {
 	struct pull_found *f = ctx;
-	if (str_is(key, "created")) {
+	if (stream_api_is(key, "created")) {
 		/* Only ever compared; 0 means unknown. */
 		struct str at = json_string(r);
 		f->birth = hash64(at.data, at.len, 0) | 1;
-	} else if (str_is(key, "state")) {
-		members(r, state_member, f);
+	} else if (stream_api_is(key, "state")) {
+		stream_api_members(r, state_member, f);
 	} else {
 		json_skip(r);
 	}
@@ -146,10 +140,10 @@ enum err stream_api_stream(struct stream *s, const char *domain, const char *reg
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
 	struct pull_found f = *ret_found;
 
-	what_text("STREAM.INFO", region, NULL, what);
+	stream_api_what("STREAM.INFO", region, NULL, what);
 	enum err e = stream_api_call(s, domain, what, STR(""), &reply, reterr_fault);
 	if (!e)
-		e = reply_read(&reply, stream_member, &f, what, reterr_fault);
+		e = stream_api_read(&reply, stream_member, &f, what, reterr_fault);
 	if (!e && f.birth == 0)
 		e = fault_set(reterr_fault, ERR_BAD_GATEWAY, "the reply to %s describes no stream", what);
 	if (!e)
@@ -160,7 +154,7 @@ enum err stream_api_stream(struct stream *s, const char *domain, const char *reg
 static void floor_member(struct json_reader *r, struct str key, void *ctx)
 {
 	struct pull_found *f = ctx;
-	if (str_is(key, "stream_seq"))
+	if (stream_api_is(key, "stream_seq"))
 		f->floor = json_u64(r);
 	else
 		json_skip(r);
@@ -169,9 +163,9 @@ static void floor_member(struct json_reader *r, struct str key, void *ctx)
 static void durable_member(struct json_reader *r, struct str key, void *ctx)
 {
 	struct pull_found *f = ctx;
-	if (str_is(key, "ack_floor"))
-		members(r, floor_member, f);
-	else if (str_is(key, "num_ack_pending"))
+	if (stream_api_is(key, "ack_floor"))
+		stream_api_members(r, floor_member, f);
+	else if (stream_api_is(key, "num_ack_pending"))
 		f->unacked = json_u64(r);
 	else
 		json_skip(r);
@@ -186,14 +180,14 @@ enum err stream_api_durable(struct stream *s, const char *domain, const char *re
 
 	f.durable = false;
 	f.floor = f.unacked = 0;
-	what_text("CONSUMER.INFO", region, reader, what);
+	stream_api_what("CONSUMER.INFO", region, reader, what);
 	enum err e = stream_api_call(s, domain, what, STR(""), &reply, reterr_fault);
 	if (e == ERR_NOT_FOUND) {
 		*ret_found = f;
 		return ERR_NONE;
 	}
 	if (!e)
-		e = reply_read(&reply, durable_member, &f, what, reterr_fault);
+		e = stream_api_read(&reply, durable_member, &f, what, reterr_fault);
 	if (!e) {
 		f.durable = true;
 		*ret_found = f;
@@ -207,7 +201,7 @@ enum err stream_api_remove(struct stream *s, const char *domain, const char *reg
 	char what[STREAM_API_WHAT_MAX];
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
 
-	what_text("CONSUMER.DELETE", region, reader, what);
+	stream_api_what("CONSUMER.DELETE", region, reader, what);
 	enum err e = stream_api_call(s, domain, what, STR(""), &reply, reterr_fault);
 	return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
@@ -241,7 +235,7 @@ enum err stream_api_create(struct stream *s, const char *domain, const char *reg
 {
 	char what[STREAM_API_WHAT_MAX], name[STREAM_API_NAME_MAX];
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
-	CLEANUP(buf_release) struct buf body = BUF_INIT(BODY_BYTES_MAX);
+	CLEANUP(buf_release) struct buf body = BUF_INIT(STREAM_API_BODY_BYTES_MAX);
 	struct json_writer w = json_writer_to(&body);
 
 	stream_api_name(region, name);
@@ -253,6 +247,6 @@ enum err stream_api_create(struct stream *s, const char *domain, const char *reg
 	json_put_object_end(&w);
 	if (buf_err(&body))
 		return fault_set(reterr_fault, buf_err(&body), "no room to describe a durable");
-	what_text("CONSUMER.DURABLE.CREATE", region, reader, what);
+	stream_api_what("CONSUMER.DURABLE.CREATE", region, reader, what);
 	return stream_api_call(s, domain, what, buf_str(&body), &reply, reterr_fault);
 }

@@ -7,10 +7,12 @@
  */
 #pragma once
 
+#include "base/json.h"
 #include "replicator/pull.h"
 
 #define STREAM_API_REPLY_BYTES_MAX (1u << 20)
 #define STREAM_API_WHAT_MAX 128
+#define STREAM_API_BODY_BYTES_MAX 8192
 
 /* JetStream's own error codes that mean something here. */
 enum stream_api_code {
@@ -28,6 +30,16 @@ enum stream_api_code {
 MUST_USE enum err stream_api_call(struct stream *s, const char *domain, const char *what, struct str body,
 				  struct buf *reply, struct fault *reterr_fault);
 
+/* What the members of an object are handed to, one by one; it reads or skips the value. */
+typedef void (*stream_api_member_fn)(struct json_reader *r, struct str key, void *ctx);
+void stream_api_members(struct json_reader *r, stream_api_member_fn fn, void *ctx);
+/* The members of a reply. ERR_BAD_GATEWAY when it is no JSON, or not what fn expects. */
+MUST_USE enum err stream_api_read(const struct buf *reply, stream_api_member_fn fn, void *ctx, const char *what,
+				  struct fault *reterr_fault);
+bool stream_api_is(struct str s, const char *text);
+
+/* "STREAM.INFO.OPS_<region>", or with a reader's durable "CONSUMER.INFO.OPS_<region>.<reader>". */
+void stream_api_what(const char *call, const char *region, const char *reader, char out[STREAM_API_WHAT_MAX]);
 /* "OPS_<region>", terminated. */
 #define STREAM_API_NAME_MAX (STREAM_NAME_MAX + 8)
 void stream_api_name(const char *region, char out[STREAM_API_NAME_MAX]);

@@ -113,8 +113,8 @@ BEGIN {
 	order["replicator"] = 3
 	order["gateway"] = 4
 
-	rank_row(0, "config crypto notify")
-	rank_row(1, "request tls h1 h2")
+	rank_row(0, "config crypto limits notify refusal")
+	rank_row(1, "request protocol tls h1 h2")
 	rank_row(2, "conn message rest grpc geo region route auth")
 	rank_row(3, "method api proxy")
 	rank_row(4, "serve admin")

@@ -14,14 +14,15 @@
 
 struct scratch {
 	char dir[PATH_MAX / 2];
-	char path[PATH_MAX];  /* of the last scratch_path() */
+	char path[PATH_MAX]; /* of the last scratch_path() */
 };
 
 static inline void scratch_new(struct scratch *s)
 {
 	const char *parent = getenv("TMPDIR");
 
-	snprintf(s->dir, sizeof(s->dir), "%s/isthmus-test-XXXXXX", parent && *parent ? parent : "/tmp");
+	snprintf(s->dir, sizeof(s->dir), "%s/isthmus-test-XXXXXX",
+		 parent && *parent ? parent : "/tmp");
 	ck_assert_msg(mkdtemp(s->dir), "cannot make a folder in %s", parent ? parent : "/tmp");
 }
 
@@ -31,7 +32,8 @@ static inline const char *scratch_path(struct scratch *s, const char *name)
 	return s->path;
 }
 
-static inline int scratch_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static inline int scratch_remove_one(const char *path, const struct stat *st, int type,
+				     struct FTW *ftw)
 {
 	(void)st;
 	(void)type;

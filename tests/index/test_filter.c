@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Filters: a table of payloads and conditions with what Qdrant answers, then how conditions combine, then
- * what filter_prepare() refuses.
+ * Filters: a table of payloads and conditions with what Qdrant answers, then how conditions
+ * combine, then what filter_prepare() refuses.
  */
 #include "index/filter.h"
 
@@ -17,6 +17,7 @@ static int64_t ints_35[] = { 5, -3 };
 static struct point_id ids_7u[] = { { .hi = 1, .lo = 2, .kind = POINT_ID_UUID },
 				    { .lo = 7, .kind = POINT_ID_NUM } };
 
+/* clang-format off */
 #define MATCH_TEXT(t) { .kind = CONDITION_MATCH_TEXT_VALUE, .text = { (t), sizeof(t) - 1 } }
 #define MATCH_INT(n) { .kind = CONDITION_MATCH_INT_VALUE, .integer = (n) }
 #define MATCH_BOOL(b) { .kind = CONDITION_MATCH_BOOL_VALUE, .boolean = (b) }
@@ -209,6 +210,7 @@ static const struct {
 	{ NULL, NULL, HAS_VECTOR("image"), true },
 	{ "{}", NULL, HAS_VECTOR("imag"), false },
 };
+/* clang-format on */
 
 struct bed {
 	struct arena arena;
@@ -268,11 +270,14 @@ START_TEST(conditions_answer_as_qdrant_does)
 		ck_assert_int_eq(filter_prepare(&must, NULL), ERR_NONE);
 		ck_assert_int_eq(filter_prepare(&outer, NULL), ERR_NONE);
 		const char *payload = cases[i].payload ? cases[i].payload : "no payload";
-		ck_assert_msg(filter_match(&must, &b.subject) == cases[i].expected, "row %zu: %s", i, payload);
-		ck_assert_msg(filter_match(&must_not, &b.subject) != cases[i].expected, "row %zu, must_not",
-			      i);
-		ck_assert_msg(filter_match(&inner, &b.subject) == cases[i].expected, "row %zu, should", i);
-		ck_assert_msg(filter_match(&outer, &b.subject) == cases[i].expected, "row %zu, nested", i);
+		ck_assert_msg(filter_match(&must, &b.subject) == cases[i].expected, "row %zu: %s",
+			      i, payload);
+		ck_assert_msg(filter_match(&must_not, &b.subject) != cases[i].expected,
+			      "row %zu, must_not", i);
+		ck_assert_msg(filter_match(&inner, &b.subject) == cases[i].expected,
+			      "row %zu, should", i);
+		ck_assert_msg(filter_match(&outer, &b.subject) == cases[i].expected,
+			      "row %zu, nested", i);
 		bed_release(&b);
 	}
 }
@@ -314,8 +319,10 @@ END_TEST
 
 /* --- combining --- */
 
+/* clang-format off */
 #define YES { .kind = CONDITION_HAS_VECTOR, .vector_name = { "", 0 } }
 #define NO { .kind = CONDITION_HAS_VECTOR, .vector_name = { "x", 1 } }
+/* clang-format on */
 
 START_TEST(clauses_are_anded_and_combine_their_conditions)
 {
@@ -325,26 +332,16 @@ START_TEST(clauses_are_anded_and_combine_their_conditions)
 		uint32_t min_count;
 		bool expected;
 	} combinations[] = {
-		{ -1, -1, -1, -1, 0, true },
-		{ 2, -1, -1, -1, 0, true },
-		{ 1, -1, -1, -1, 0, false },
-		{ 0, -1, -1, -1, 0, false },
-		{ -1, 2, -1, -1, 0, true },
-		{ -1, 1, -1, -1, 0, true },
-		{ -1, 0, -1, -1, 0, false },
-		{ -1, -1, 0, -1, 0, true },
-		{ -1, -1, 1, -1, 0, false },
-		{ -1, -1, 2, -1, 0, false },
-		{ -1, -1, -1, 2, 2, true },
-		{ -1, -1, -1, 1, 2, false },
-		{ -1, -1, -1, 1, 1, true },
-		{ -1, -1, -1, 0, 1, false },
-		{ -1, -1, -1, 0, 0, true },
-		{ -1, -1, -1, 2, 3, false },
-		{ 2, 1, 0, 1, 1, true },
-		{ 1, 1, 0, 1, 1, false },
-		{ 2, 0, 0, 1, 1, false },
-		{ 2, 1, 1, 1, 1, false },
+		{ -1, -1, -1, -1, 0, true }, { 2, -1, -1, -1, 0, true },
+		{ 1, -1, -1, -1, 0, false }, { 0, -1, -1, -1, 0, false },
+		{ -1, 2, -1, -1, 0, true },  { -1, 1, -1, -1, 0, true },
+		{ -1, 0, -1, -1, 0, false }, { -1, -1, 0, -1, 0, true },
+		{ -1, -1, 1, -1, 0, false }, { -1, -1, 2, -1, 0, false },
+		{ -1, -1, -1, 2, 2, true },  { -1, -1, -1, 1, 2, false },
+		{ -1, -1, -1, 1, 1, true },  { -1, -1, -1, 0, 1, false },
+		{ -1, -1, -1, 0, 0, true },  { -1, -1, -1, 2, 3, false },
+		{ 2, 1, 0, 1, 1, true },     { 1, 1, 0, 1, 1, false },
+		{ 2, 0, 0, 1, 1, false },    { 2, 1, 1, 1, 1, false },
 		{ 2, 1, 0, 0, 1, false },
 	};
 	static struct condition lists[3][2] = { { NO, NO }, { NO, YES }, { YES, YES } };
@@ -355,14 +352,17 @@ START_TEST(clauses_are_anded_and_combine_their_conditions)
 			.has_min_should = combinations[i].min_should >= 0,
 			.min_count = combinations[i].min_count,
 		};
-		struct condition_list *clauses[] = { &f.must, &f.should, &f.must_not, &f.min_should };
+		struct condition_list *clauses[] = { &f.must, &f.should, &f.must_not,
+						     &f.min_should };
 		const int held[] = { combinations[i].must, combinations[i].should,
 				     combinations[i].must_not, combinations[i].min_should };
 		for (size_t clause = 0; clause < LEN(clauses); clause++)
 			if (held[clause] >= 0)
-				*clauses[clause] = (struct condition_list){ lists[held[clause]], 2 };
+				*clauses[clause] =
+					(struct condition_list){ lists[held[clause]], 2 };
 		ck_assert_int_eq(filter_prepare(&f, NULL), ERR_NONE);
-		ck_assert_msg(filter_match(&f, &b.subject) == combinations[i].expected, "row %zu", i);
+		ck_assert_msg(filter_match(&f, &b.subject) == combinations[i].expected, "row %zu",
+			      i);
 	}
 	struct filter none_wanted = { .has_min_should = true, .min_count = 1 };
 	ck_assert(!filter_match(&none_wanted, &b.subject));
@@ -387,8 +387,12 @@ START_TEST(large_sets_are_sorted_and_searched)
 		texts[i] = (struct str){ names[i], strlen(names[i]) };
 	}
 	struct condition c[] = {
-		parsed((struct condition){ .kind = CONDITION_MATCH_ANY_INT, .ints = { ints, COUNT } }, "i"),
-		parsed((struct condition){ .kind = CONDITION_MATCH_ANY_TEXT, .texts = { texts, COUNT } }, "s"),
+		parsed((struct condition){ .kind = CONDITION_MATCH_ANY_INT,
+					   .ints = { ints, COUNT } },
+		       "i"),
+		parsed((struct condition){ .kind = CONDITION_MATCH_ANY_TEXT,
+					   .texts = { texts, COUNT } },
+		       "s"),
 	};
 	struct filter by_int = { .must = { &c[0], 1 } }, by_text = { .must = { &c[1], 1 } };
 	ck_assert_int_eq(filter_prepare(&by_int, NULL), ERR_NONE);
@@ -415,7 +419,8 @@ static enum err prepare_nested(unsigned depth, struct fault *ret_fault)
 
 	ck_assert_uint_le(depth, LEN(filters));
 	for (unsigned i = 0; i + 1 < depth; i++) {
-		conditions[i] = (struct condition){ .kind = CONDITION_FILTER, .filter = &filters[i + 1] };
+		conditions[i] =
+			(struct condition){ .kind = CONDITION_FILTER, .filter = &filters[i + 1] };
 		filters[i].must_not = (struct condition_list){ &conditions[i], 1 };
 	}
 	return filter_prepare(&filters[0], ret_fault);
@@ -438,7 +443,8 @@ START_TEST(too_many_conditions_are_refused_wherever_they_are)
 		many[i] = (struct condition)NO;
 	struct filter inner = { .should = { many, 24 } };
 	struct condition nested = { .kind = CONDITION_FILTER, .filter = &inner };
-	struct filter f = { .must = { &nested, 1 }, .min_should = { many, FILTER_CONDITIONS_MAX - 25 } };
+	struct filter f = { .must = { &nested, 1 },
+			    .min_should = { many, FILTER_CONDITIONS_MAX - 25 } };
 	ck_assert_int_eq(filter_prepare(&f, &fault), ERR_NONE);
 	inner.should.count = 25;
 	ck_assert_int_eq(filter_prepare(&f, &fault), ERR_BAD_INPUT);

@@ -142,7 +142,8 @@ static const char *fill_and_drain(uint32_t count, uint64_t put_step, uint64_t re
 
 START_TEST(any_order_of_coming_and_going_is_right)
 {
-	/* 10,007 and 200,003 are prime: every step visits each once. 1 ascends, the last descends. */
+	/* 10,007 and 200,003 are prime: every step visits each once. 1 ascends, the last descends.
+	 * */
 	static const struct {
 		uint32_t count;
 		uint32_t steps[4];
@@ -155,7 +156,8 @@ START_TEST(any_order_of_coming_and_going_is_right)
 		for (size_t j = 0; j < 16; j++) {
 			if (cases[i].count > 100000 && j % 5 != 0)
 				continue;
-			const char *wrong = fill_and_drain(cases[i].count, steps[j / 4], steps[3 - j % 4]);
+			const char *wrong =
+				fill_and_drain(cases[i].count, steps[j / 4], steps[3 - j % 4]);
 			ck_assert_msg(!wrong, "row %zu, steps %u and %u: %s", i, steps[j / 4],
 				      steps[3 - j % 4], wrong);
 		}
@@ -261,12 +263,14 @@ START_TEST(random_steps_agree_with_a_sorted_array)
 			ck_assert_int_eq(id_map_remove(map, id), has);
 			if (has) {
 				m.count--;
-				memmove(m.items + at, m.items + at + 1, (m.count - at) * sizeof(*m.items));
+				memmove(m.items + at, m.items + at + 1,
+					(m.count - at) * sizeof(*m.items));
 			}
 		} else if (has || m.count < LEN(m.items)) {
 			ck_assert_int_eq(id_map_put(map, id, step), ERR_NONE);
 			if (!has) {
-				memmove(m.items + at + 1, m.items + at, (m.count - at) * sizeof(*m.items));
+				memmove(m.items + at + 1, m.items + at,
+					(m.count - at) * sizeof(*m.items));
 				m.count++;
 			}
 			m.items[at] = (struct entry){ .id = id, .row = step };

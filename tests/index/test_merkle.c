@@ -167,7 +167,8 @@ START_TEST(ids_spread_over_the_leaves_within_any_shard)
 			counts[merkle_leaf_of(m, nth_id(n))]++;
 		}
 		for (unsigned i = 0; i < 256; i++)
-			ck_assert_msg(counts[i] > 40 && counts[i] < 200, "leaf %u has %u", i, counts[i]);
+			ck_assert_msg(counts[i] > 40 && counts[i] < 200, "leaf %u has %u", i,
+				      counts[i]);
 	}
 	merkle_free(m);
 }
@@ -206,8 +207,8 @@ START_TEST(root_and_leaf_are_these_numbers)
 
 	/* By the description at the top of merkle.c. */
 	uint8_t block[256 * 24] = { 0 }, run[16 + 64 * 16] = { 0 };
-	static const uint8_t leaf[24] = { 8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15,
-					  0x14, 0x13, 0x12, 0x11, 1 };
+	static const uint8_t leaf[24] = { 8,    7,    6,    5,    4,    3,    2,    1, 0x18,
+					  0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 1 };
 	struct hash128 empty = hash128(block, sizeof(block), 0);
 	memcpy(block + expected % 256 * 24, leaf, sizeof(leaf));
 	struct hash128 filled = hash128(block, sizeof(block), 0);
@@ -391,7 +392,7 @@ START_TEST(damaged_and_foreign_records_are_refused)
 {
 	static const struct {
 		const char *what;
-		size_t key_len;  /* of "shard7", 0, block */
+		size_t key_len; /* of "shard7", 0, block */
 		size_t at;
 		size_t cut;
 		enum err err;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows: one against its literal bytes, random ones there and back, damaged ones, payloads and digests.
+ * Rows: one against its literal bytes, random ones there and back, damaged ones, payloads and
+ * digests.
  */
 #include "index/row.h"
 
@@ -21,6 +22,7 @@ static const uint8_t forty_two[] = { VALUE_INT, 84 };
 
 /* The sample below, by the format at the top of row.c. */
 #define LITERAL_BYTES 109
+/* clang-format off */
 static const uint8_t literal[LITERAL_BYTES] = {
 	0x01, 0x01, /* version 1, visible */
 	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x07, /* id: number 7 */
@@ -30,15 +32,18 @@ static const uint8_t literal[LITERAL_BYTES] = {
 	0x03, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x02,
 	0x02, 0x00, 0x00, 0x01, /* created, reset, payload reset, deleted */
 	0x03, /* three vectors */
-	0x00, 0x02, 0x01, 0x09, 0x00, 0x00, 0x00, 0x04, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* in slot 9 */
+	0x00, 0x02, 0x01, 0x09, 0x00, 0x00, 0x00, 0x04,
+	0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* in slot 9 */
 	0x04, 0x67, 0x6F, 0x6E, 0x65, 0x01, 0x00, /* absent */
 	0x02, 0x73, 0x70, 0x02, 0x02, 0xD6, 0x31, 0x35, 0xFB, 0x5E, 0x98, 0xF7, 0x3D, /* inline */
-	0x01, 0x02, 0x05, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x3F, 0x00, 0x00, 0x00, 0xC0, /* the sparse vector */
+	0x01, 0x02, 0x05, 0x00, 0x00, 0x00, 0x09, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x80, 0x3F, 0x00, 0x00, 0x00, 0xC0, /* sparse */
 	0x02, /* two fields */
 	0x01, 0x61, 0x02, 0x01, 0x02, 0x03, 0x54,
 	0x01, 0x62, 0x01, 0x00,
 	0x2A, 0x51, 0x5A, 0xC4, /* checksum */
 };
+/* clang-format on */
 
 struct sample {
 	struct row row;
@@ -46,6 +51,7 @@ struct sample {
 	struct row_field fields[2];
 };
 
+/* clang-format off */
 static void sample_init(struct sample *s)
 {
 	*s = (struct sample){
@@ -62,7 +68,8 @@ static void sample_init(struct sample *s)
 		},
 		.vectors = {
 			{ .name = STR(""), .stamp = late, .present = true, .slot = 9,
-			  .vector = { .kind = VECTOR_DENSE, .count = 4 }, .hash = 0x1122334455667788 },
+			  .vector = { .kind = VECTOR_DENSE, .count = 4 },
+			  .hash = 0x1122334455667788 },
 			{ .name = STR("gone"), .stamp = early, .slot = SLOT_NONE },
 			{ .name = STR("sp"), .stamp = late, .present = true, .slot = SLOT_NONE,
 			  .vector = { .kind = VECTOR_SPARSE, .count = 2, .values = sparse_values,
@@ -76,6 +83,7 @@ static void sample_init(struct sample *s)
 	};
 	s->vectors[2].hash = vector_hash(&s->vectors[2].vector);
 }
+/* clang-format on */
 
 static void arena_clear(struct arena *a)
 {
@@ -95,7 +103,8 @@ static bool same_stamp(struct stamp a, struct stamp b)
 
 static bool same_vector(const struct row_vector *a, const struct row_vector *b)
 {
-	if (!same_str(a->name, b->name) || !same_stamp(a->stamp, b->stamp) || a->present != b->present)
+	if (!same_str(a->name, b->name) || !same_stamp(a->stamp, b->stamp) ||
+	    a->present != b->present)
 		return false;
 	if (a->slot != b->slot || a->hash != b->hash)
 		return false;
@@ -106,7 +115,8 @@ static bool same_vector(const struct row_vector *a, const struct row_vector *b)
 
 static bool same_field(const struct row_field *a, const struct row_field *b)
 {
-	if (!same_str(a->key, b->key) || !same_stamp(a->stamp, b->stamp) || a->present != b->present)
+	if (!same_str(a->key, b->key) || !same_stamp(a->stamp, b->stamp) ||
+	    a->present != b->present)
 		return false;
 	return !a->present || (a->value.len == b->value.len &&
 			       memcmp(a->value.data, b->value.data, a->value.len) == 0);
@@ -115,7 +125,8 @@ static bool same_field(const struct row_field *a, const struct row_field *b)
 static bool same_row(const struct row *a, const struct row *b)
 {
 	bool same = point_id_equal(a->id, b->id) && same_stamp(a->created, b->created) &&
-		    same_stamp(a->reset, b->reset) && same_stamp(a->payload_reset, b->payload_reset) &&
+		    same_stamp(a->reset, b->reset) &&
+		    same_stamp(a->payload_reset, b->payload_reset) &&
 		    same_stamp(a->deleted, b->deleted) && a->op_number == b->op_number &&
 		    a->visible == b->visible && a->vector_count == b->vector_count &&
 		    a->field_count == b->field_count;
@@ -174,7 +185,8 @@ START_TEST(every_truncation_is_refused_even_with_a_right_checksum)
 	uint8_t longer[LITERAL_BYTES + 1] = { 0 };
 	memcpy(longer, literal, LITERAL_BYTES);
 	seal(longer, sizeof(longer));
-	ck_assert_int_eq(row_decode((struct bytes){ longer, sizeof(longer) }, &a, &row), ERR_CORRUPT);
+	ck_assert_int_eq(row_decode((struct bytes){ longer, sizeof(longer) }, &a, &row),
+			 ERR_CORRUPT);
 	arena_release(&a);
 }
 END_TEST
@@ -226,7 +238,8 @@ START_TEST(small_arena_is_no_memory)
 	struct arena a;
 	struct row row;
 	arena_init(&a, 64);
-	ck_assert_int_eq(row_decode((struct bytes){ literal, sizeof(literal) }, &a, &row), ERR_NO_MEMORY);
+	ck_assert_int_eq(row_decode((struct bytes){ literal, sizeof(literal) }, &a, &row),
+			 ERR_NO_MEMORY);
 	arena_release(&a);
 }
 END_TEST
@@ -257,7 +270,8 @@ START_TEST(row_has_these_bytes)
 	ck_assert_mem_eq(b.data, "xyz", 3);
 	for (size_t i = 0; i < LITERAL_BYTES; i++)
 		ck_assert_msg(b.data[3 + i] == literal[i], "byte %zu: %02x", i, b.data[3 + i]);
-	ck_assert_int_eq(row_decode((struct bytes){ literal, sizeof(literal) }, &a, &row), ERR_NONE);
+	ck_assert_int_eq(row_decode((struct bytes){ literal, sizeof(literal) }, &a, &row),
+			 ERR_NONE);
 	ck_assert(same_row(&row, &s.row));
 	ck_assert_ptr_null(row.vectors[0].vector.values);
 	arena_release(&a);
@@ -280,7 +294,8 @@ END_TEST
 
 START_TEST(empty_row_goes_there_and_back)
 {
-	struct row row = { .id = { .kind = POINT_ID_UUID, .hi = 1, .lo = 2 }, .deleted = early }, back;
+	struct row row = { .id = { .kind = POINT_ID_UUID, .hi = 1, .lo = 2 }, .deleted = early },
+		   back;
 	struct arena a;
 	CLEANUP(buf_release) struct buf b = BUF_INIT(RECORD_MAX);
 	arena_init(&a, ARENA_MAX);
@@ -317,13 +332,19 @@ static struct vector random_inline(struct random *seed, struct arena *a)
 		indices[i] = i * 1000 + (uint32_t)(random_u64(seed) % 1000);
 	}
 	if (random_u64(seed) % 3 == 0 && count > 0)
-		return (struct vector){ .kind = VECTOR_MULTI, .count = count, .rows = 1, .values = values };
-	return (struct vector){ .kind = VECTOR_SPARSE, .count = count, .values = values, .indices = indices };
+		return (struct vector){
+			.kind = VECTOR_MULTI, .count = count, .rows = 1, .values = values
+		};
+	return (struct vector){
+		.kind = VECTOR_SPARSE, .count = count, .values = values, .indices = indices
+	};
 }
 
 static struct row_vector random_vector(struct random *seed, struct arena *a, uint32_t n)
 {
-	struct row_vector v = { .name = nth_name(a, n), .stamp = random_stamp(seed), .slot = SLOT_NONE };
+	struct row_vector v = { .name = nth_name(a, n),
+				.stamp = random_stamp(seed),
+				.slot = SLOT_NONE };
 	uint64_t r = random_u64(seed);
 
 	v.present = r % 4 != 0;
@@ -361,7 +382,8 @@ static struct row random_row(struct random *seed, struct arena *a)
 	for (uint32_t i = 0; i < row.vector_count; i++)
 		row.vectors[i] = random_vector(seed, a, i);
 	for (uint32_t i = 0; i < row.field_count; i++) {
-		row.fields[i] = (struct row_field){ .key = nth_name(a, i), .stamp = random_stamp(seed),
+		row.fields[i] = (struct row_field){ .key = nth_name(a, i),
+						    .stamp = random_stamp(seed),
 						    .present = random_u64(seed) % 3 != 0 };
 		if (row.fields[i].present)
 			row.fields[i].value = (struct value){ .data = forty_two, .len = 2 };
@@ -411,8 +433,8 @@ START_TEST(changed_bytes_are_refused_or_make_a_row_that_can_be_kept)
 			}
 			taken++;
 			buf_reset(&b);
-			bool kept = !row_encode(&row, &b) && !row_decode(buf_bytes(&b), &a, &back) &&
-				    same_row(&row, &back);
+			bool kept = !row_encode(&row, &b) &&
+				    !row_decode(buf_bytes(&b), &a, &back) && same_row(&row, &back);
 			if (!kept)
 				ck_abort_msg("byte %zu, change %u", at, change);
 		}
@@ -451,7 +473,8 @@ START_TEST(payload_of_many_fields_is_whole)
 	CLEANUP(buf_release) struct buf b = BUF_INIT(RECORD_MAX);
 	arena_init(&a, ARENA_MAX);
 	for (uint32_t i = 0; i < FIELDS; i++)
-		fields[i] = (struct row_field){ .key = nth_name(&a, i), .present = true,
+		fields[i] = (struct row_field){ .key = nth_name(&a, i),
+						.present = true,
 						.value = { .data = forty_two, .len = 2 } };
 	struct row row = { .fields = fields, .field_count = FIELDS };
 	ck_assert_int_eq(row_payload(&row, &b), ERR_NONE);

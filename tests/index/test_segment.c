@@ -371,13 +371,16 @@ START_TEST(failed_write_keeps_the_old_file)
 			 ERR_IO);
 	ck_assert(strstr(f.text, "/dev/null/segment"));
 	data_build(&d);
-	/* A folder in the place of the temporary file. */
-	struct scratch blocked = d.scratch;
-	ck_assert_int_eq(mkdir(scratch_path(&blocked, "segment.tmp"), 0700), 0);
+	/* A folder in the place of the temporary file, then in that of the file. */
+	struct scratch other = d.scratch;
+	ck_assert_int_eq(mkdir(scratch_path(&other, "segment.tmp"), 0700), 0);
 	ck_assert_int_ne(segment_build(&d.source, d.slots, d.hashes, 9, &default_options, d.path, &f), ERR_NONE);
 	struct segment *s = data_open(&d);
 	ck_assert_uint_eq(segment_count(s), 10);
 	segment_close(s);
+	ck_assert_int_eq(mkdir(scratch_path(&other, "folder"), 0700), 0);
+	ck_assert_int_ne(segment_build(&d.source, d.slots, d.hashes, 9, &default_options, other.path, &f), ERR_NONE);
+	ck_assert_int_ne(access(scratch_path(&other, "folder.tmp"), F_OK), 0);
 	data_free(&d);
 }
 END_TEST
@@ -395,9 +398,12 @@ static bool is_multiple(void *ctx, uint32_t slot)
 static uint32_t check_answers(const struct data *d, const float *query, uint32_t k, uint32_t divisor,
 			      const struct candidate *out, uint32_t count)
 {
+	float all[COUNT];
 	uint32_t hits = 0;
+	for (uint32_t v = 0; v < d->count; v++)
+		all[v] = distance_exact(d->source.distance, d->vectors + (size_t)v * d->source.dim, query, d->source.dim);
 	for (uint32_t i = 0; i < count; i++) {
-		float exact = distance_exact(d->source.distance, vector_at(&d->source, out[i].slot), query, d->source.dim);
+		float exact = all[out[i].slot / 3];
 		uint32_t better = 0;
 		ck_assert_msg(fabsf(exact - out[i].similarity) <= 1e-4F * (1.0F + fabsf(exact)), "%g, not %g",
 			      (double)out[i].similarity, (double)exact);
@@ -406,8 +412,7 @@ static uint32_t check_answers(const struct data *d, const float *query, uint32_t
 		for (uint32_t j = 0; j < i; j++)
 			ck_assert_uint_ne(out[j].slot, out[i].slot);
 		for (uint32_t v = 0; v < d->count; v += divisor)
-			better += distance_exact(d->source.distance, d->vectors + (size_t)v * d->source.dim, query,
-						 d->source.dim) > exact;
+			better += all[v] > exact;
 		hits += better < k;
 	}
 	return hits;
@@ -464,6 +469,32 @@ START_TEST(few_dimensions_are_exact_enough)
 		segment_close(s);
 		data_free(&d);
 	}
+}
+END_TEST
+
+/* Clusters so dense that most of one have the same code. */
+START_TEST(f32_decides_among_equal_codes)
+{
+	struct data d;
+	struct random r = { 13 };
+	uint32_t wrong = 0;
+	data_new(&d, DISTANCE_EUCLID, DIM, COUNT);
+	for (uint32_t i = 0; i < COUNT * DIM; i++) {
+		struct random centre = { i / DIM % (COUNT / 20) * DIM + i % DIM };
+		d.vectors[i] = random_normal(&centre) + 0.001F * random_normal(&r);
+	}
+	data_build(&d);
+	struct segment *s = data_open(&d);
+	for (uint32_t i = 0; i < 200; i++) {
+		struct candidate out;
+		uint32_t found = 0;
+		struct segment_query q = { .vector = d.vectors + (size_t)i * DIM, .k = 1, .ef = 64 };
+		ck_assert_int_eq(segment_search(s, &q, &out, &found), ERR_NONE);
+		wrong += found != 1 || out.slot != 3 * i;
+	}
+	ck_assert_msg(wrong <= 4, "%u of 200", wrong);
+	segment_close(s);
+	data_free(&d);
 }
 END_TEST
 
@@ -682,6 +713,7 @@ int main(void)
 	tcase_add_test(t, failed_write_keeps_the_old_file);
 	tcase_add_loop_test(t, nearest_are_found_with_good_recall, 0, LEN(distances));
 	tcase_add_test(t, few_dimensions_are_exact_enough);
+	tcase_add_test(t, f32_decides_among_equal_codes);
 	tcase_add_loop_test(t, equal_input_gives_equal_files, 0, LEN(distances));
 	tcase_add_test(t, small_segments_answer_exactly);
 	tcase_add_test(t, all_duplicates_are_found);

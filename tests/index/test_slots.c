@@ -77,8 +77,8 @@ static void assert_record(const struct slots *s, uint32_t slot, uint64_t n)
 	uint8_t record[4096];
 
 	fill_record(record, s->record_bytes, n);
-	ck_assert_msg(memcmp(s->ops->at(s, slot), record, s->record_bytes) == 0, "slot %u is not record %lu",
-		      slot, (unsigned long)n);
+	ck_assert_msg(memcmp(s->ops->at(s, slot), record, s->record_bytes) == 0,
+		      "slot %u is not record %lu", slot, (unsigned long)n);
 }
 
 /* --- both kinds --- */
@@ -197,8 +197,8 @@ END_TEST
 
 START_TEST(header_and_records_are_these_bytes)
 {
-	static const uint8_t header[16] = { 'I', 'S', 'T', 'H', 'S', 'L', 'O', 'T', 1, 0, 0, 0,
-					    RECORD_BYTES, 0, 0, 0 };
+	static const uint8_t header[16] = { 'I', 'S', 'T', 'H', 'S',          'L', 'O', 'T',
+					    1,   0,   0,   0,   RECORD_BYTES, 0,   0,   0 };
 	uint8_t found[HEADER_BYTES + 2 * STRIDE], record[RECORD_BYTES];
 	struct bed b = bed_new(SLOTS_OF_FILE, RECORD_BYTES);
 	add(b.slots, 0);
@@ -224,8 +224,8 @@ END_TEST
 START_TEST(foreign_and_damaged_files_are_refused)
 {
 	static const struct {
-		size_t at;        /* byte changed */
-		off_t length;     /* cut to, 0: left */
+		size_t at;    /* byte changed */
+		off_t length; /* cut to, 0: left */
 		uint32_t record_bytes;
 		enum err err;
 	} cases[] = {
@@ -234,7 +234,10 @@ START_TEST(foreign_and_damaged_files_are_refused)
 		{ .at = 12, .record_bytes = RECORD_BYTES, .err = ERR_CORRUPT },
 		{ .at = 20, .record_bytes = RECORD_BYTES, .err = ERR_CORRUPT },
 		{ .at = SIZE_MAX, .record_bytes = RECORD_BYTES + 1, .err = ERR_CORRUPT },
-		{ .at = SIZE_MAX, .record_bytes = RECORD_BYTES, .length = 4095, .err = ERR_CORRUPT },
+		{ .at = SIZE_MAX,
+		  .record_bytes = RECORD_BYTES,
+		  .length = 4095,
+		  .err = ERR_CORRUPT },
 		{ .at = SIZE_MAX, .record_bytes = RECORD_BYTES, .length = 1, .err = ERR_CORRUPT },
 		{ .at = SIZE_MAX, .record_bytes = RECORD_BYTES, .err = ERR_NONE },
 	};
@@ -285,7 +288,8 @@ START_TEST(cut_file_makes_its_lost_slots_corrupt)
 	for (uint64_t n = 0; n < 100; n++)
 		add(b.slots, n);
 	b.slots->ops->close(b.slots, false);
-	ck_assert_int_eq(truncate(scratch_path(&b.scratch, "slots"), HEADER_BYTES + 50 * STRIDE + 1), 0);
+	ck_assert_int_eq(
+		truncate(scratch_path(&b.scratch, "slots"), HEADER_BYTES + 50 * STRIDE + 1), 0);
 	b.slots = open_file(&b.scratch, RECORD_BYTES);
 	ck_assert_uint_eq(b.slots->high, 50);
 	ck_assert_int_eq(slots_mark(b.slots, 49), ERR_NONE);

@@ -1,117 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stores: one suite that both have to pass, then what is LMDB's or the memory's alone.
+ * The stores: one suite that both have to pass, then what is the memory's alone. What is LMDB's
+ * alone is in test_store_lmdb.c.
  */
 #include "index/store.h"
 
-#include "base/map.h"
 #include "index/order.h"
 #include "tests/index/random.h"
-#include "tests/index/scratch.h"
+#include "tests/index/store_bed.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
-#define MAP_BYTES ((uint64_t)64 << 20)
-
-enum { STORE_OF_MEMORY, STORE_OF_LMDB, STORES };
-
-struct bed {
-	struct scratch scratch;
-	struct store *store;
-	const struct store_ops *ops;
-};
-
-static void bed_open_lmdb(struct bed *b)
-{
-	struct fault fault = { .err = ERR_NONE };
-	enum err e = store_lmdb_open(b->scratch.dir, MAP_BYTES, &b->store, &fault);
-	ck_assert_msg(!e, "%s", fault_text(&fault));
-	b->ops = b->store->ops;
-}
-
-static struct bed bed_new(int which)
-{
-	struct bed b;
-
-	scratch_new(&b.scratch);
-	if (which == STORE_OF_LMDB) {
-		bed_open_lmdb(&b);
-	} else {
-		ck_assert_int_eq(store_mem_new(&b.store), ERR_NONE);
-		b.ops = b.store->ops;
-	}
-	return b;
-}
-
-static void bed_free(struct bed *b)
-{
-	b->ops->close(b->store);
-	scratch_remove(&b->scratch);
-}
-
-static struct bytes text(const char *s)
-{
-	return (struct bytes){ .data = (const uint8_t *)s, .len = strlen(s) };
-}
-
-static struct store_txn *begin(struct bed *b, bool write)
-{
-	struct store_txn *t;
-	ck_assert_int_eq(b->ops->begin(b->store, write, &t), ERR_NONE);
-	return t;
-}
-
-static void commit(struct bed *b, struct store_txn *t)
-{
-	struct fault fault = { .err = ERR_NONE };
-	ck_assert_msg(!b->ops->commit(t, &fault), "%s", fault_text(&fault));
-}
-
-static void put(struct bed *b, struct store_txn *t, const char *key, const char *value)
-{
-	ck_assert_int_eq(b->ops->put(t, STORE_ROWS, text(key), text(value)), ERR_NONE);
-}
-
-static void put_all(struct bed *b, const char *keys)
-{
-	struct store_txn *t = begin(b, true);
-	for (char key[2] = { 0 }; *keys; keys++) {
-		key[0] = *keys;
-		put(b, t, key, key);
-	}
-	commit(b, t);
-}
-
-#define assert_text(bytes, expected)                                                  \
-	ck_assert_msg((bytes).len == strlen(expected) &&                               \
-			      memcmp((bytes).data, (expected), (bytes).len) == 0,      \
-		      "\"%.*s\" is not \"%s\"", (int)(bytes).len, (bytes).data, (expected))
-
-static void assert_value(struct bed *b, struct store_txn *t, const char *key, const char *expected)
-{
-	struct bytes value;
-	enum err e = b->ops->get(t, STORE_ROWS, text(key), &value);
-
-	if (!expected) {
-		ck_assert_msg(e == ERR_NOT_FOUND, "%s is there", key);
-		return;
-	}
-	ck_assert_msg(!e, "%s: %s", key, err_name(e));
-	assert_text(value, expected);
-}
-
-static struct store_cursor *cursor(struct bed *b, struct store_txn *t)
-{
-	struct store_cursor *c;
-	ck_assert_int_eq(b->ops->cursor_open(t, STORE_ROWS, &c), ERR_NONE);
-	return c;
-}
 
 /* --- what both refuse --- */
 
@@ -196,7 +95,8 @@ START_TEST(tables_are_apart)
 	struct store_txn *t = begin(&b, true);
 	for (unsigned table = 0; table < STORE_TABLE_COUNT; table++) {
 		uint8_t value = (uint8_t)table;
-		ck_assert_int_eq(b.ops->put(t, table, text("k"), (struct bytes){ &value, 1 }), ERR_NONE);
+		ck_assert_int_eq(b.ops->put(t, table, text("k"), (struct bytes){ &value, 1 }),
+				 ERR_NONE);
 	}
 	commit(&b, t);
 	t = begin(&b, false);
@@ -219,7 +119,8 @@ START_TEST(large_values_are_kept)
 	for (size_t i = 0; i < len; i++)
 		large[i] = (uint8_t)(i * 7);
 	struct store_txn *t = begin(&b, true);
-	ck_assert_int_eq(b.ops->put(t, STORE_ROWS, text("k"), (struct bytes){ large, len }), ERR_NONE);
+	ck_assert_int_eq(b.ops->put(t, STORE_ROWS, text("k"), (struct bytes){ large, len }),
+			 ERR_NONE);
 	commit(&b, t);
 	t = begin(&b, false);
 	struct bytes value;
@@ -236,14 +137,16 @@ END_TEST
 
 START_TEST(cursor_walks_in_the_order_of_bytes)
 {
+	/* clang-format off */
 	static const struct bytes ordered[] = {
-		{ (const uint8_t *)"\0", 1 },      { (const uint8_t *)"\0\0", 2 },
-		{ (const uint8_t *)"\0\xFF", 2 },  { (const uint8_t *)"a", 1 },
-		{ (const uint8_t *)"a\0", 2 },     { (const uint8_t *)"ab", 2 },
-		{ (const uint8_t *)"b", 1 },       { (const uint8_t *)"\x7F", 1 },
-		{ (const uint8_t *)"\x80", 1 },    { (const uint8_t *)"\xFF", 1 },
+		{ (const uint8_t *)"\0", 1 },     { (const uint8_t *)"\0\0", 2 },
+		{ (const uint8_t *)"\0\xFF", 2 }, { (const uint8_t *)"a", 1 },
+		{ (const uint8_t *)"a\0", 2 },    { (const uint8_t *)"ab", 2 },
+		{ (const uint8_t *)"b", 1 },      { (const uint8_t *)"\x7F", 1 },
+		{ (const uint8_t *)"\x80", 1 },   { (const uint8_t *)"\xFF", 1 },
 		{ (const uint8_t *)"\xFF\xFF", 2 },
 	};
+	/* clang-format on */
 	struct bed b = bed_new(_i);
 	struct store_txn *t = begin(&b, true);
 	for (size_t i = LEN(ordered); i-- > 0;)
@@ -278,10 +181,10 @@ END_TEST
 START_TEST(seek_finds_the_first_key_not_below)
 {
 	static const struct {
-		const char *seek, *found, *next, *prev;  /* next and prev: from where seek led */
+		const char *seek, *found, *next, *prev; /* next and prev: from where seek led */
 	} cases[] = {
-		{ "", "b", "d", NULL }, { "a", "b", "d", NULL }, { "b", "b", "d", NULL },
-		{ "c", "d", "f", "b" }, { "d", "d", "f", "b" },  { "f", "f", NULL, "d" },
+		{ "", "b", "d", NULL },   { "a", "b", "d", NULL }, { "b", "b", "d", NULL },
+		{ "c", "d", "f", "b" },   { "d", "d", "f", "b" },  { "f", "f", NULL, "d" },
 		{ "g", NULL, NULL, "f" },
 	};
 	struct bed b = bed_new(_i);
@@ -491,7 +394,8 @@ START_TEST(random_transactions_agree_with_an_array)
 				now.value[i] = 0;
 			} else {
 				now.value[i] = (uint32_t)random_u64(&seed) | 1;
-				struct bytes v = { (const uint8_t *)&now.value[i], sizeof(uint32_t) };
+				struct bytes v = { (const uint8_t *)&now.value[i],
+						   sizeof(uint32_t) };
 				ck_assert_int_eq(b.ops->put(t, STORE_ROWS, key, v), ERR_NONE);
 			}
 		}
@@ -509,6 +413,91 @@ START_TEST(random_transactions_agree_with_an_array)
 }
 END_TEST
 
+#define WALK_KEYS 300
+#define WALK_NOWHERE (-1)
+
+/* The next number present from `from` on, upwards or downwards; WALK_NOWHERE at the end. */
+static int walk_to(const bool present[WALK_KEYS], int from, int step)
+{
+	for (int i = from; i >= 0 && i < WALK_KEYS; i += step)
+		if (present[i])
+			return i;
+	return WALK_NOWHERE;
+}
+
+static void walk_key(int n, char key[200])
+{
+	snprintf(key, 200, "%0150d", n); /* long, so that pages split and join */
+}
+
+/* Moves the cursor at random; where it stands then: at a key, before all or behind all. */
+static int walk_move(struct bed *b, struct store_cursor *c, const bool present[WALK_KEYS], int at,
+		     struct random *seed)
+{
+	struct bytes key, value;
+	char expected[200];
+	uint64_t r = random_u64(seed);
+	int to = (int)(r >> 33) % WALK_KEYS, nowhere = r % 8 < 5 ? WALK_KEYS : WALK_NOWHERE;
+	enum err e;
+
+	walk_key(to, expected);
+	if (r % 8 == 0) {
+		to = walk_to(present, to, 1);
+		e = b->ops->seek(c, text(expected), &key, &value);
+	} else if (r % 8 == 1) {
+		to = walk_to(present, WALK_KEYS - 1, -1);
+		e = b->ops->last(c, &key, &value);
+	} else if (r % 8 < 5) {
+		to = walk_to(present, at + 1, 1);
+		e = b->ops->next(c, &key, &value);
+	} else {
+		to = walk_to(present, at - 1, -1);
+		e = b->ops->prev(c, &key, &value);
+	}
+	ck_assert_int_eq(e, to == WALK_NOWHERE ? ERR_NOT_FOUND : ERR_NONE);
+	if (e)
+		return nowhere;
+	walk_key(to, expected);
+	assert_text(key, expected);
+	return to;
+}
+
+START_TEST(cursor_among_random_writes_is_never_lost)
+{
+	struct bed b = bed_new(_i);
+	struct random seed = { 31 };
+	bool present[WALK_KEYS] = { false };
+
+	for (unsigned round = 0; round < 20; round++) {
+		struct store_txn *t = begin(&b, true);
+		struct store_cursor *c = cursor(&b, t);
+		int at = WALK_NOWHERE;
+		for (unsigned step = 0; step < 1000; step++) {
+			uint64_t r = random_u64(&seed);
+			/* Often the key that the cursor stands at, or its neighbour. */
+			int n = (int)(r >> 33) % WALK_KEYS;
+			if (r % 3 == 0 && at > 0 && at < WALK_KEYS)
+				n = at - (int)(r >> 8 & 1);
+			char key[200];
+			walk_key(n, key);
+			/* Grows in one half of the rounds and shrinks in the other. */
+			if (r >> 16 & 1) {
+				at = walk_move(&b, c, present, at, &seed);
+			} else if ((r >> 20) % 10 < (round % 4 < 2 ? 3 : 7)) {
+				(void)b.ops->del(t, STORE_ROWS, text(key));
+				present[n] = false;
+			} else {
+				put(&b, t, key, "a value that is not so short, all the same");
+				present[n] = true;
+			}
+		}
+		b.ops->cursor_close(c);
+		commit(&b, t);
+	}
+	bed_free(&b);
+}
+END_TEST
+
 struct sharing {
 	struct bed *bed;
 	atomic_bool done;
@@ -520,6 +509,7 @@ static uint32_t number_at(struct bed *b, struct store_txn *t, const char *key)
 {
 	struct bytes value;
 	uint32_t n = 0;
+
 	if (!b->ops->get(t, STORE_ROWS, text(key), &value) && value.len == sizeof(n))
 		memcpy(&n, value.data, sizeof(n));
 	return n;
@@ -561,7 +551,8 @@ START_TEST(readers_on_other_threads_see_whole_transactions)
 		put_number(&b, t, "right", i);
 		commit(&b, t);
 		for (size_t n = 0; i == 0 && n < LEN(threads); n++)
-			ck_assert_int_eq(pthread_create(&threads[n], NULL, look_at_accounts, &s), 0);
+			ck_assert_int_eq(pthread_create(&threads[n], NULL, look_at_accounts, &s),
+					 0);
 	}
 	atomic_store(&s.done, true);
 	for (size_t n = 0; n < LEN(threads); n++)
@@ -595,276 +586,6 @@ START_TEST(crash_forgets_open_transactions_only)
 }
 END_TEST
 
-/* --- LMDB: what it refuses --- */
-
-static enum err try_open(struct scratch *s, uint64_t map_bytes, struct fault *ret_fault)
-{
-	struct store *store;
-	*ret_fault = (struct fault){ .err = ERR_NONE };
-	enum err e = store_lmdb_open(s->dir, map_bytes, &store, ret_fault);
-	if (!e)
-		store->ops->close(store);
-	return e;
-}
-
-static void assert_words(const struct fault *f, const char *part)
-{
-	ck_assert_msg(strstr(fault_text(f), part) != NULL, "\"%s\" says nothing of \"%s\"", fault_text(f),
-		      part);
-}
-
-START_TEST(missing_folder_is_refused)
-{
-	struct scratch s;
-	struct fault fault;
-	scratch_new(&s);
-	ck_assert_int_eq(rmdir(s.dir), 0);
-	ck_assert_int_ne(try_open(&s, MAP_BYTES, &fault), ERR_NONE);
-	assert_words(&fault, s.dir);
-}
-END_TEST
-
-START_TEST(second_opener_is_refused_with_words)
-{
-	struct bed b = bed_new(STORE_OF_LMDB);
-	struct fault fault;
-	char pid[32];
-	put_all(&b, "a");
-	ck_assert_int_eq(try_open(&b.scratch, MAP_BYTES, &fault), ERR_UNAVAILABLE);
-	assert_words(&fault, b.scratch.dir);
-	snprintf(pid, sizeof(pid), "(%ld)", (long)getpid());
-	assert_words(&fault, pid);
-	struct store_txn *t = begin(&b, false);
-	assert_value(&b, t, "a", "a");
-	b.ops->abort(t);
-	b.ops->close(b.store);
-	ck_assert_int_eq(try_open(&b.scratch, MAP_BYTES, &fault), ERR_NONE);
-	scratch_remove(&b.scratch);
-}
-END_TEST
-
-static void write_file(struct scratch *s, const char *name, const void *data, size_t len)
-{
-	FILE *f = fopen(scratch_path(s, name), "w");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_uint_eq(fwrite(data, 1, len, f), len);
-	ck_assert_int_eq(fclose(f), 0);
-}
-
-/* Replaces the bytes wherever they stand in data.mdb; how often. */
-static unsigned patch(struct scratch *s, const char *from, const char *to, size_t len)
-{
-	FILE *f = fopen(scratch_path(s, "data.mdb"), "r");
-	ck_assert_ptr_nonnull(f);
-	size_t cap = (size_t)16 << 20;
-	char *data = malloc(cap);
-	size_t size = fread(data, 1, cap, f);
-	ck_assert_int_eq(fclose(f), 0);
-	unsigned count = 0;
-	for (char *p = data; (p = memmem(p, size - (size_t)(p - data), from, len)) != NULL; p += len) {
-		memcpy(p, to, len);
-		count++;
-	}
-	write_file(s, "data.mdb", data, size);
-	free(data);
-	return count;
-}
-
-START_TEST(file_that_is_no_store_is_refused)
-{
-	static char noise[16384];
-	struct scratch s;
-	struct fault fault;
-	scratch_new(&s);
-	for (size_t i = 0; i < sizeof(noise); i++)
-		noise[i] = (char)(i * 31 + 7);
-	write_file(&s, "data.mdb", noise, sizeof(noise));
-	ck_assert_int_eq(try_open(&s, MAP_BYTES, &fault), ERR_CORRUPT);
-	assert_words(&fault, s.dir);
-	scratch_remove(&s);
-}
-END_TEST
-
-START_TEST(stores_of_others_and_of_newer_versions_are_refused)
-{
-	static const struct {
-		const char *from, *to;
-		size_t len;
-		enum err err;
-	} cases[] = {
-		{ "ISTHMUS\0\1\0\0\0", "ISTHMUS\0\2\0\0\0", 12, ERR_VERSION },
-		{ "ISTHMUS\0\1\0\0\0", "ANOTHER\0\1\0\0\0", 12, ERR_CORRUPT },
-		{ "format", "formax", 6, ERR_CORRUPT },
-		{ "meta", "metz", 4, ERR_CORRUPT },
-	};
-	for (size_t i = 0; i < LEN(cases); i++) {
-		struct bed b = bed_new(STORE_OF_LMDB);
-		struct fault fault;
-		b.ops->close(b.store);
-		unsigned patched = patch(&b.scratch, cases[i].from, cases[i].to, cases[i].len);
-		ck_assert_msg(patched > 0, "row %zu", i);
-		enum err e = try_open(&b.scratch, MAP_BYTES, &fault);
-		ck_assert_msg(e == cases[i].err, "row %zu: %s, %s", i, err_name(e), fault_text(&fault));
-		assert_words(&fault, b.scratch.dir);
-		/* Refused, and left alone: what was changed changed back, it opens. */
-		patch(&b.scratch, cases[i].to, cases[i].from, cases[i].len);
-		e = try_open(&b.scratch, MAP_BYTES, &fault);
-		ck_assert_msg(!e, "row %zu: %s", i, fault_text(&fault));
-		scratch_remove(&b.scratch);
-	}
-}
-END_TEST
-
-/* --- LMDB: the disk --- */
-
-START_TEST(committed_writes_are_there_when_it_is_opened_again)
-{
-	struct bed b = bed_new(STORE_OF_LMDB);
-	for (int i = 0; i < 3; i++) {
-		char key[2] = { (char)('a' + i), 0 };
-		put_all(&b, key);
-		b.ops->close(b.store);
-		bed_open_lmdb(&b);
-		struct store_txn *t = begin(&b, false);
-		for (char k[2] = "a"; k[0] <= key[0]; k[0]++)
-			assert_value(&b, t, k, k);
-		b.ops->abort(t);
-	}
-	bed_free(&b);
-}
-END_TEST
-
-START_TEST(killed_writer_leaves_its_last_commit)
-{
-	struct scratch s;
-	scratch_new(&s);
-	pid_t child = fork();
-	if (child == 0) {
-		struct bed b = { .scratch = s };
-		bed_open_lmdb(&b);
-		put_all(&b, "ab");
-		struct store_txn *t = begin(&b, true);
-		put(&b, t, "a", "lost");
-		raise(SIGKILL);
-	}
-	int status;
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert(WIFSIGNALED(status));
-	struct bed b = { .scratch = s };
-	bed_open_lmdb(&b);
-	struct store_txn *t = begin(&b, false);
-	assert_value(&b, t, "a", "a");
-	assert_value(&b, t, "b", "b");
-	b.ops->abort(t);
-	bed_free(&b);
-}
-END_TEST
-
-/* Writes until something fails; the error of the put or the commit. */
-static enum err fill(struct bed *b, unsigned puts_max, struct fault *ret_fault)
-{
-	static const uint8_t zeroes[4000];
-	struct store_txn *t = begin(b, true);
-	enum err e = ERR_NONE;
-	char name[16];
-
-	for (unsigned i = 0; i < puts_max && !e; i++) {
-		snprintf(name, sizeof(name), "fill%u", i);
-		e = b->ops->put(t, STORE_ROWS, text(name), (struct bytes){ zeroes, sizeof(zeroes) });
-	}
-	if (e) {
-		ck_assert_int_eq(b->ops->put(t, STORE_ROWS, text("a"), text("1")), e);
-		ck_assert_int_eq(b->ops->del(t, STORE_ROWS, text("a")), e);
-		ck_assert_int_eq(b->ops->commit(t, ret_fault), e);
-		return e;
-	}
-	return b->ops->commit(t, ret_fault);
-}
-
-START_TEST(full_store_refuses_and_stays_usable)
-{
-	struct bed b;
-	struct fault fault = { .err = ERR_NONE };
-	scratch_new(&b.scratch);
-	ck_assert_int_eq(store_lmdb_open(b.scratch.dir, 1 << 20, &b.store, &fault), ERR_NONE);
-	b.ops = b.store->ops;
-	put_all(&b, "a");
-	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_NO_SPACE);
-	assert_words(&fault, b.scratch.dir);
-	struct store_txn *t = begin(&b, true);
-	assert_value(&b, t, "a", "a");
-	assert_value(&b, t, "fill0", NULL);
-	put(&b, t, "b", "b");
-	commit(&b, t);
-	t = begin(&b, false);
-	assert_value(&b, t, "b", "b");
-	b.ops->abort(t);
-	bed_free(&b);
-}
-END_TEST
-
-START_TEST(full_disk_refuses_and_stays_usable)
-{
-	struct bed b = bed_new(STORE_OF_LMDB);
-	struct fault fault = { .err = ERR_NONE };
-	struct rlimit limit, small;
-	put_all(&b, "a");
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	signal(SIGXFSZ, SIG_IGN);
-	small = limit;
-	small.rlim_cur = (rlim_t)1 << 20;
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_NO_SPACE);
-	assert_words(&fault, b.scratch.dir);
-	put_all(&b, "b");
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_NONE);
-	struct store_txn *t = begin(&b, false);
-	assert_value(&b, t, "a", "a");
-	assert_value(&b, t, "b", "b");
-	b.ops->abort(t);
-	bed_free(&b);
-}
-END_TEST
-
-START_TEST(readers_beyond_the_bound_are_refused)
-{
-	struct bed b = bed_new(STORE_OF_LMDB);
-	struct store_txn *readers[STORE_READERS_MAX], *one_more;
-	for (size_t i = 0; i < LEN(readers); i++)
-		readers[i] = begin(&b, false);
-	ck_assert_int_eq(b.ops->begin(b.store, false, &one_more), ERR_UNAVAILABLE);
-	b.ops->abort(readers[0]);
-	readers[0] = begin(&b, false);
-	for (size_t i = 0; i < LEN(readers); i++)
-		b.ops->abort(readers[i]);
-	bed_free(&b);
-}
-END_TEST
-
-START_TEST(stats_tell_bound_and_use)
-{
-	struct bed b = bed_new(STORE_OF_LMDB);
-	struct fault fault;
-	struct store_stats empty = store_lmdb_stats(b.store);
-	ck_assert_uint_eq(empty.map_bytes, MAP_BYTES);
-	ck_assert_int_eq(fill(&b, 500, &fault), ERR_NONE);
-	struct store_stats full = store_lmdb_stats(b.store);
-	ck_assert_uint_ge(full.used_bytes, empty.used_bytes + 500 * 4000);
-
-	struct store_txn *t = begin(&b, true);
-	char name[16];
-	for (unsigned i = 0; i < 500; i++) {
-		snprintf(name, sizeof(name), "fill%u", i);
-		ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text(name)), ERR_NONE);
-	}
-	commit(&b, t);
-	struct store_stats emptied = store_lmdb_stats(b.store);
-	ck_assert_uint_lt(emptied.used_bytes, full.used_bytes / 4);
-	bed_free(&b);
-}
-END_TEST
-
 static TCase *both_case(void)
 {
 	const TTest *const tests[] = {
@@ -879,6 +600,7 @@ static TCase *both_case(void)
 		cursor_of_an_empty_table_finds_nothing,
 		writes_do_not_confuse_a_cursor,
 		table_can_be_emptied_while_it_is_walked,
+		cursor_among_random_writes_is_never_lost,
 		reader_sees_the_state_of_its_begin,
 		random_transactions_agree_with_an_array,
 		readers_on_other_threads_see_whole_transactions,
@@ -897,20 +619,6 @@ int main(void)
 	TCase *t = tcase_create("memory");
 	tcase_add_test(t, crash_forgets_open_transactions_only);
 	suite_add_tcase(s, t);
-	t = tcase_create("lmdb");
-	tcase_set_timeout(t, 60);
-	tcase_add_test(t, missing_folder_is_refused);
-	tcase_add_test(t, second_opener_is_refused_with_words);
-	tcase_add_test(t, file_that_is_no_store_is_refused);
-	tcase_add_test(t, stores_of_others_and_of_newer_versions_are_refused);
-	tcase_add_test(t, committed_writes_are_there_when_it_is_opened_again);
-	tcase_add_test(t, killed_writer_leaves_its_last_commit);
-	tcase_add_test(t, full_store_refuses_and_stays_usable);
-	tcase_add_test(t, full_disk_refuses_and_stays_usable);
-	tcase_add_test(t, readers_beyond_the_bound_are_refused);
-	tcase_add_test(t, stats_tell_bound_and_use);
-	suite_add_tcase(s, t);
-
 	SRunner *sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
 	int failed = srunner_ntests_failed(sr);

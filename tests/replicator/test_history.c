@@ -28,7 +28,10 @@ static void tear_down(void)
 
 static struct op epoch_start(uint64_t epoch, struct epoch_end *links, uint32_t count)
 {
-	return (struct op){ .kind = OP_EPOCH_START, .epoch = epoch, .seq = 1, .chain = links,
+	return (struct op){ .kind = OP_EPOCH_START,
+			    .epoch = epoch,
+			    .seq = 1,
+			    .chain = links,
 			    .chain_count = count };
 }
 
@@ -47,7 +50,8 @@ START_TEST(unsound_chains_are_refused)
 		{ "ended epochs before none", { { 0x301, 1 } }, 1, 0 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++)
-		ck_assert_msg(history_set(&h, cases[i].links, cases[i].count, cases[i].epoch) == ERR_CORRUPT,
+		ck_assert_msg(history_set(&h, cases[i].links, cases[i].count, cases[i].epoch) ==
+				      ERR_CORRUPT,
 			      "%s", cases[i].name);
 	ck_assert_uint_eq(h.epoch, 0x302);
 	ck_assert_int_eq(history_set(&h, chain, HISTORY_EPOCHS_MAX + 1, 0x302), ERR_TOO_LARGE);
@@ -62,7 +66,8 @@ START_TEST(damaged_records_are_refused)
 	ck_assert_int_eq(history_encode(&h, &b), ERR_NONE);
 	for (size_t i = 0; i < b.len; i++) {
 		b.data[i] ^= 0x40;
-		ck_assert_msg(history_decode(buf_bytes(&b), &back) == (i == 0 ? ERR_VERSION : ERR_CORRUPT),
+		ck_assert_msg(history_decode(buf_bytes(&b), &back) ==
+				      (i == 0 ? ERR_VERSION : ERR_CORRUPT),
 			      "byte %zu", i);
 		b.data[i] ^= 0x40;
 	}
@@ -79,11 +84,11 @@ START_TEST(op_is_found_by_the_ends_not_by_the_order_of_positions)
 		struct position op;
 		enum history_place place;
 	} cases[] = {
-		{ { 0x101, 1 }, HISTORY_IN },     { { 0x101, 9 }, HISTORY_IN },
+		{ { 0x101, 1 }, HISTORY_IN },      { { 0x101, 9 }, HISTORY_IN },
 		{ { 0x101, 10 }, HISTORY_ORPHAN }, { { 0x102, 1 }, HISTORY_ORPHAN },
-		{ { 0x203, 4 }, HISTORY_IN },     { { 0x203, 5 }, HISTORY_ORPHAN },
-		{ { 0x302, 6 }, HISTORY_IN },     { { 0x302, 7 }, HISTORY_AHEAD },
-		{ { 0x303, 1 }, HISTORY_AHEAD },  { { 0x001, 1 }, HISTORY_ORPHAN },
+		{ { 0x203, 4 }, HISTORY_IN },      { { 0x203, 5 }, HISTORY_ORPHAN },
+		{ { 0x302, 6 }, HISTORY_IN },      { { 0x302, 7 }, HISTORY_AHEAD },
+		{ { 0x303, 1 }, HISTORY_AHEAD },   { { 0x001, 1 }, HISTORY_ORPHAN },
 	};
 	struct position here = { 0x302, 6 };
 	for (size_t i = 0; i < LEN(cases); i++)
@@ -97,8 +102,9 @@ START_TEST(ops_are_numbered_over_all_epochs)
 		struct position op;
 		uint64_t number;
 	} cases[] = {
-		{ { 0x101, 1 }, 1 },  { { 0x101, 9 }, 9 },  { { 0x203, 1 }, 10 }, { { 0x203, 4 }, 13 },
-		{ { 0x302, 1 }, 14 }, { { 0x302, 6 }, 19 }, { { 0, 0 }, 0 },      { { 0x999, 1 }, 0 },
+		{ { 0x101, 1 }, 1 },  { { 0x101, 9 }, 9 },  { { 0x203, 1 }, 10 },
+		{ { 0x203, 4 }, 13 }, { { 0x302, 1 }, 14 }, { { 0x302, 6 }, 19 },
+		{ { 0, 0 }, 0 },      { { 0x999, 1 }, 0 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++)
 		ck_assert_msg(history_number(&h, cases[i].op) == cases[i].number, "row %zu", i);
@@ -111,9 +117,14 @@ START_TEST(only_the_next_op_is_admitted)
 		uint64_t epoch, seq;
 		enum err err;
 	} cases[] = {
-		{ 0x302, 7, ERR_NONE },          { 0x302, 8, ERR_GAP },   { 0x302, 6, ERR_ALREADY_EXISTS },
-		{ 0x101, 9, ERR_ALREADY_EXISTS }, { 0x101, 10, ERR_FORK }, { 0x203, 5, ERR_FORK },
-		{ 0x401, 2, ERR_GAP },           { 0x401, 0, ERR_FORK },
+		{ 0x302, 7, ERR_NONE },
+		{ 0x302, 8, ERR_GAP },
+		{ 0x302, 6, ERR_ALREADY_EXISTS },
+		{ 0x101, 9, ERR_ALREADY_EXISTS },
+		{ 0x101, 10, ERR_FORK },
+		{ 0x203, 5, ERR_FORK },
+		{ 0x401, 2, ERR_GAP },
+		{ 0x401, 0, ERR_FORK },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct op op = { .kind = OP_DELETE, .epoch = cases[i].epoch, .seq = cases[i].seq };
@@ -146,7 +157,8 @@ START_TEST(epoch_start_is_admitted_exactly_at_the_end_that_it_names)
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct position here = { 0x302, cases[i].seq };
-		ck_assert_msg(history_admits(&h, here, &cases[i].op) == cases[i].err, "%s", cases[i].name);
+		ck_assert_msg(history_admits(&h, here, &cases[i].op) == cases[i].err, "%s",
+			      cases[i].name);
 	}
 }
 END_TEST
@@ -167,7 +179,8 @@ END_TEST
 
 START_TEST(record_comes_back_as_it_was)
 {
-	static const uint8_t start[] = { 1, 0x02, 3, 0, 0, 0, 0, 0, 0, 2, 0x81, 0x02, 9, 0x83, 0x04, 4 };
+	static const uint8_t start[] = { 1, 0x02, 3,    0,    0, 0,    0,    0,
+					 0, 2,    0x81, 0x02, 9, 0x83, 0x04, 4 };
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
 	struct history back;
 
@@ -192,7 +205,8 @@ START_TEST(old_epochs_are_folded_and_ops_keep_their_numbers)
 	for (uint32_t i = 0; i < HISTORY_EPOCHS_KEPT; i++)
 		links[i] = (struct epoch_end){ .epoch = epoch_make(i + 1, 1), .end = 3 };
 	history_init(&old);
-	ck_assert_int_eq(history_set(&old, links, HISTORY_EPOCHS_KEPT, epoch_make(5000, 2)), ERR_NONE);
+	ck_assert_int_eq(history_set(&old, links, HISTORY_EPOCHS_KEPT, epoch_make(5000, 2)),
+			 ERR_NONE);
 	struct position here = { epoch_make(5000, 2), 8 };
 	uint64_t number = history_number(&old, here);
 	ck_assert_uint_eq(number, HISTORY_EPOCHS_KEPT * 3 + 8);

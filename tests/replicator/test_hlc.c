@@ -39,7 +39,8 @@ START_TEST(stamp_too_far_ahead_is_not_observed)
 	for (size_t i = 0; i < LEN(cases); i++) {
 		hlc_init(&hlc, &wall.clock, MS(999), 500);
 		ck_assert_msg(hlc_observe(&hlc, cases[i].stamp) == cases[i].taken, "row %zu", i);
-		ck_assert_msg(hlc.last == (cases[i].taken ? cases[i].stamp : MS(999)), "row %zu", i);
+		ck_assert_msg(hlc.last == (cases[i].taken ? cases[i].stamp : MS(999)), "row %zu",
+			      i);
 	}
 }
 END_TEST

@@ -44,7 +44,9 @@ static struct session sample(void)
 
 START_TEST(text_that_is_no_token_is_refused)
 {
-	static const char *const cases[] = { "", "A", "not a token", "AAAA", "AQAAAAAAAAAAAAAAAAAAAAAAAA", "=", "Ä" };
+	static const char *const cases[] = {
+		"", "A", "not a token", "AAAA", "AQAAAAAAAAAAAAAAAAAAAAAAAA", "=", "Ä"
+	};
 	struct session back;
 	for (size_t i = 0; i < LEN(cases); i++)
 		ck_assert_msg(decode(cases[i], &back) == ERR_BAD_REQUEST, "row %zu", i);
@@ -108,12 +110,14 @@ START_TEST(malformed_content_is_refused_even_when_signed)
 		{ "cut off", { 1, 0, 1, 1, 1 }, 5 },
 		{ "something behind", { 1, 0, 0, 0 }, 4 },
 	};
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	for (size_t i = 0; i < LEN(cases); i++) {
 		uint8_t bytes[40] = { 0 };
 		char text[64] = { 0 };
 		memcpy(bytes, cases[i].bytes, cases[i].len);
-		test_mac(&secret, (struct bytes){ .data = bytes, .len = cases[i].len }, bytes + cases[i].len);
+		test_mac(&secret, (struct bytes){ .data = bytes, .len = cases[i].len },
+			 bytes + cases[i].len);
 		size_t bits = (cases[i].len + SESSION_MAC_BYTES) * 8;
 		for (size_t at = 0; at * 6 < bits; at++) {
 			unsigned pair = (unsigned)bytes[at * 6 / 8] << 8 | bytes[at * 6 / 8 + 1];

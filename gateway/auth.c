@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys as SHA-256 digests: all have one length, so that neither the time of a comparison nor a core dump tells
+ * one. Every comparison is made, whichever key it is.
+ */
+#include "gateway/auth.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "gateway/crypto.h"
+
+enum { KEY_API, KEY_ALT, KEY_READ_ONLY, KEY_ADMIN, KEY_COUNT };
+
+static const enum auth_rights rights_of[KEY_COUNT] = {
+	[KEY_API] = AUTH_ALL,
+	[KEY_ALT] = AUTH_ALL,
+	[KEY_READ_ONLY] = AUTH_READ,
+	[KEY_ADMIN] = AUTH_ADMIN,
+};
+
+struct digest {
+	bool set;
+	uint8_t bytes[CRYPTO_DIGEST_BYTES];
+};
+
+struct auth {
+	pthread_rwlock_t lock;   /* guards keys */
+	struct digest keys[KEY_COUNT];
+};
+
+enum err auth_new(struct auth **ret_auth)
+{
+	struct auth *a = calloc(1, sizeof(*a));
+	if (!a)
+		return ERR_NO_MEMORY;
+	int errnum = pthread_rwlock_init(&a->lock, NULL);
+	if (errnum != 0) {
+		free(a);
+		return err_from_errno(errnum);
+	}
+	*ret_auth = a;
+	return ERR_NONE;
+}
+
+void auth_free(struct auth *a)
+{
+	if (!a)
+		return;
+	(void)pthread_rwlock_destroy(&a->lock);
+	free(a);
+}
+
+static void digest_of(struct str key, struct digest *out)
+{
+	out->set = key.len > 0;
+	if (out->set)
+		crypto_sha256((struct bytes){ .data = (const uint8_t *)key.data, .len = key.len }, out->bytes);
+}
+
+enum err auth_set(struct auth *a, const struct auth_keys *keys, struct fault *reterr_fault)
+{
+	const struct str texts[KEY_COUNT] = {
+		[KEY_API] = keys->api,
+		[KEY_ALT] = keys->alt,
+		[KEY_READ_ONLY] = keys->read_only,
+		[KEY_ADMIN] = keys->admin,
+	};
+	struct digest digests[KEY_COUNT] = { 0 };
+
+	for (unsigned i = 0; i < KEY_COUNT; i++) {
+		if (texts[i].len > AUTH_KEY_BYTES_MAX)
+			return fault_set(reterr_fault, ERR_CONFIG, "a key has more than %d bytes", AUTH_KEY_BYTES_MAX);
+		digest_of(texts[i], &digests[i]);
+	}
+	(void)pthread_rwlock_wrlock(&a->lock);
+	memcpy(a->keys, digests, sizeof(a->keys));
+	(void)pthread_rwlock_unlock(&a->lock);
+	return ERR_NONE;
+}
+
+/* The first line of the file, in text. */
+static enum err read_key(const char *path, char text[AUTH_KEY_BYTES_MAX + 2], struct str *ret_key,
+			 struct fault *reterr_fault)
+{
+	if (!path || !*path)
+		return ERR_NONE;
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return fault_set(reterr_fault, ERR_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
+	size_t len = fread(text, 1, AUTH_KEY_BYTES_MAX + 2, f);
+	bool failed = ferror(f) != 0;
+	(void)fclose(f);
+	if (failed)
+		return fault_set(reterr_fault, ERR_CONFIG, "%s: cannot be read", path);
+	const char *end = memchr(text, '\n', len);
+	if (end)
+		len = (size_t)(end - text);
+	while (len > 0 && (text[len - 1] == '\r' || text[len - 1] == ' '))
+		len--;
+	if (len > AUTH_KEY_BYTES_MAX)
+		return fault_set(reterr_fault, ERR_CONFIG, "%s: the key has more than %d bytes", path,
+				 AUTH_KEY_BYTES_MAX);
+	/* A file that is named and holds no key would open what it was meant to close. */
+	if (len == 0)
+		return fault_set(reterr_fault, ERR_CONFIG, "%s: the first line is empty, a key is expected", path);
+	*ret_key = (struct str){ .data = text, .len = len };
+	return ERR_NONE;
+}
+
+enum err auth_load(struct auth *a, const struct auth_files *files, struct fault *reterr_fault)
+{
+	char texts[KEY_COUNT][AUTH_KEY_BYTES_MAX + 2];
+	struct auth_keys keys = { 0 };
+	enum err err = read_key(files->api, texts[KEY_API], &keys.api, reterr_fault);
+
+	if (!err)
+		err = read_key(files->alt, texts[KEY_ALT], &keys.alt, reterr_fault);
+	if (!err)
+		err = read_key(files->read_only, texts[KEY_READ_ONLY], &keys.read_only, reterr_fault);
+	if (!err)
+		err = read_key(files->admin, texts[KEY_ADMIN], &keys.admin, reterr_fault);
+	if (!err)
+		err = auth_set(a, &keys, reterr_fault);
+	explicit_bzero(texts, sizeof(texts));
+	return err;
+}
+
+/* `api-key` wins when both are there, as at Qdrant's. */
+static struct str key_of(const struct request *r)
+{
+	static const struct str bearer = { "Bearer ", 7 };
+	struct str key = request_header(r, "api-key");
+
+	if (key.data)
+		return key;
+	key = request_header(r, "authorization");
+	if (key.len <= bearer.len || strncasecmp(key.data, bearer.data, bearer.len) != 0)
+		return (struct str){ 0 };
+	return (struct str){ .data = key.data + bearer.len, .len = key.len - bearer.len };
+}
+
+static bool is_trusted(const struct request *r)
+{
+	return r->peer || r->client.ss_family == AF_UNIX;
+}
+
+/* *ret_any: is there any key at all? */
+static enum auth_rights find_rights(struct auth *a, const struct digest *given, bool *ret_any)
+{
+	enum auth_rights rights = AUTH_NONE;
+
+	*ret_any = false;
+	(void)pthread_rwlock_rdlock(&a->lock);
+	for (unsigned i = 0; i < KEY_COUNT; i++) {
+		bool equal = crypto_equal(a->keys[i].bytes, given->bytes, CRYPTO_DIGEST_BYTES);
+		*ret_any |= a->keys[i].set;
+		if (equal && a->keys[i].set && given->set)
+			rights = MAX(rights, rights_of[i]);
+	}
+	(void)pthread_rwlock_unlock(&a->lock);
+	return rights;
+}
+
+enum err auth_check(struct auth *a, const struct request *r, enum auth_rights *ret_rights,
+		    struct fault *reterr_fault)
+{
+	struct str key = key_of(r);
+	struct digest given = { 0 };
+	bool any;
+
+	digest_of(key, &given);
+	enum auth_rights rights = find_rights(a, &given, &any);
+	if (!any || is_trusted(r))
+		rights = AUTH_ADMIN;
+	*ret_rights = rights;
+	if (rights != AUTH_NONE)
+		return ERR_NONE;
+	return fault_set(reterr_fault, ERR_UNAUTHENTICATED, "%s",
+			 given.set ? "Invalid API key or JWT"
+				   : "Must provide an API key or an Authorization bearer token");
+}

@@ -1,0 +1,961 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The custom kinds made of vectors: those of points, of a batch of columns, of queries and of the older searches.
+ *
+ * JSON       [f32 …] dense, {"indices", "values"} sparse, an object of them by name
+ * protobuf   written in the oneof (dense=101, sparse=102); read in it, or flat (data=1, indices=2, vectors_count=3)
+ */
+#include "gateway/message_kinds.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INFERENCE "vectors inferred from text, images or objects"
+#define MULTIVECTORS "multivectors"
+
+static bool is_word(struct str s, const char *word)
+{
+	return strlen(word) == s.len && memcmp(s.data, word, s.len) == 0;
+}
+
+static bool is_one_of(struct str s, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is_word(s, words[i]))
+			return true;
+	return false;
+}
+
+static bool is_inference_key(struct str key)
+{
+	static const char *const words[] = { "text", "image", "object", "model" };
+
+	return is_one_of(key, words, LEN(words));
+}
+
+/* ---- sparse: sorted by index, which is unique ---- */
+
+struct entry {
+	uint32_t index;
+	float value;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+	uint32_t left = ((const struct entry *)a)->index, right = ((const struct entry *)b)->index;
+	return (left > right) - (left < right);
+}
+
+static bool is_ascending(const uint32_t *indices, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++)
+		if (indices[i] <= indices[i - 1])
+			return false;
+	return true;
+}
+
+static void sort_sparse(struct message_reading *d, uint32_t *indices, float *values, uint32_t count)
+{
+	if (is_ascending(indices, count))
+		return;
+	struct entry *entries = message_array(d, count, sizeof(*entries));
+	if (!entries)
+		return;
+	for (uint32_t i = 0; i < count; i++)
+		entries[i] = (struct entry){ .index = indices[i], .value = values[i] };
+	qsort(entries, count, sizeof(*entries), compare_entries);
+	for (uint32_t i = 0; i < count; i++) {
+		indices[i] = entries[i].index;
+		values[i] = entries[i].value;
+	}
+	if (!is_ascending(indices, count))
+		message_invalid(d, "must be unique");
+}
+
+static struct vector make_sparse(struct message_reading *d, uint32_t *indices, uint32_t index_count, float *values,
+				 uint32_t value_count)
+{
+	if (index_count != value_count) {
+		message_enter(d, STR("values"), -1);
+		message_invalid(d, "must be the same length as indices");
+		message_leave(d);
+		return (struct vector){ 0 };
+	}
+	message_enter(d, STR("indices"), -1);
+	sort_sparse(d, indices, values, index_count);
+	message_leave(d);
+	return (struct vector){
+		.kind = VECTOR_SPARSE,
+		.count = index_count,
+		.values = values,
+		.indices = indices,
+	};
+}
+
+/* ---- one vector in JSON ---- */
+
+static uint32_t *read_indices(struct message_reading *d, struct json_reader *r, uint32_t *ret_count)
+{
+	uint32_t *items = NULL, count = 0;
+
+	if (!json_enter_array(r))
+		return NULL;
+	while (!d->err && json_next_element(r)) {
+		uint64_t v = json_u64(r);
+		if (v > UINT32_MAX)
+			json_fail(r, "invalid value: integer out of range, expected u32");
+		items = message_grow(d, items, count, sizeof(*items));
+		if (items)
+			items[count++] = (uint32_t)v;
+	}
+	*ret_count = count;
+	return items;
+}
+
+static float *read_floats(struct message_reading *d, struct json_reader *r, uint32_t *ret_count)
+{
+	float *values = json_floats(r, ret_count);
+	if (!values && !json_failed(r))
+		message_no_memory(d);
+	return values;
+}
+
+/* *r stands before an object. */
+static struct vector read_sparse(struct message_reading *d, struct json_reader *r)
+{
+	uint32_t *indices = NULL, index_count = 0, value_count = 0;
+	bool has_indices = false, has_values = false;
+	float *values = NULL;
+	struct str key;
+
+	if (!json_enter_object(r))
+		return (struct vector){ 0 };
+	while (!d->err && json_next_key(r, &key)) {
+		if (is_word(key, "indices")) {
+			indices = read_indices(d, r, &index_count);
+			has_indices = true;
+		} else if (is_word(key, "values")) {
+			values = read_floats(d, r, &value_count);
+			has_values = true;
+		} else if (is_inference_key(key)) {
+			message_later(d, INFERENCE);
+		} else {
+			json_skip(r);
+		}
+	}
+	if (!json_failed(r) && (!has_indices || !has_values))
+		json_fail(r, "a sparse vector needs `indices` and `values`");
+	if (d->err || json_failed(r))
+		return (struct vector){ 0 };
+	return make_sparse(d, indices, index_count, values, value_count);
+}
+
+/* An array of arrays? Looks, and reads nothing. */
+static bool is_nested_array(struct json_reader ahead)
+{
+	return json_enter_array(&ahead) && json_next_element(&ahead) && json_peek(&ahead) == JSON_ARRAY;
+}
+
+static struct vector read_dense(struct message_reading *d, struct json_reader *r)
+{
+	struct vector v = { .kind = VECTOR_DENSE };
+
+	if (is_nested_array(*r)) {
+		message_later(d, MULTIVECTORS);
+		return v;
+	}
+	v.values = read_floats(d, r, &v.count);
+	return v;
+}
+
+static struct vector read_vector(struct message_reading *d, struct json_reader *r)
+{
+	if (json_peek(r) == JSON_OBJECT)
+		return read_sparse(d, r);
+	return read_dense(d, r);
+}
+
+static void put_sparse(const struct vector *v, struct json_writer *w)
+{
+	json_put_object(w);
+	json_put_key(w, STR("indices"));
+	json_put_array(w);
+	for (uint32_t i = 0; i < v->count; i++)
+		json_put_u64(w, v->indices[i]);
+	json_put_array_end(w);
+	json_put_key(w, STR("values"));
+	json_put_floats(w, v->values, v->count);
+	json_put_object_end(w);
+}
+
+static void put_vector(const struct vector *v, struct json_writer *w)
+{
+	if (v->kind == VECTOR_SPARSE)
+		put_sparse(v, w);
+	else
+		json_put_floats(w, v->values, v->count);
+}
+
+/* ---- one vector in protobuf ---- */
+
+/* All floats of that field, packed or not, in one piece. NULL on failure. */
+static float *proto_read_floats(struct message_reading *d, struct bytes b, uint32_t field, uint32_t *ret_count)
+{
+	struct proto_reader r = proto_reader_of(b);
+	uint64_t bytes = 0;
+	enum proto_type t;
+	uint32_t number;
+
+	while (proto_next(&r, &number, &t)) {
+		bool ours = number == field && t == PROTO_LENGTH;
+		bytes += ours ? proto_bytes(&r, t).len : 0;
+		bytes += number == field && t == PROTO_FIXED32 ? sizeof(float) : 0;
+		if (!ours)
+			proto_skip(&r, t);
+	}
+	if (r.err || bytes % sizeof(float) != 0) {
+		message_bad_proto(d);
+		return NULL;
+	}
+	float *values = message_array(d, bytes / sizeof(float), sizeof(float));
+	char *out = (char *)values;
+	r = proto_reader_of(b);
+	while (values && proto_next(&r, &number, &t)) {
+		if (number == field && t == PROTO_LENGTH) {
+			struct bytes packed = proto_bytes(&r, t);
+			memcpy(out, packed.data, packed.len); /* little-endian, as the machine */
+			out += packed.len;
+		} else if (number == field && t == PROTO_FIXED32) {
+			float one = proto_float(&r, t);
+			memcpy(out, &one, sizeof(one));
+			out += sizeof(one);
+		} else {
+			proto_skip(&r, t);
+		}
+	}
+	uint32_t count = (uint32_t)(bytes / sizeof(float));
+	for (uint32_t i = 0; values && i < count; i++)
+		if (!isfinite(values[i])) {
+			message_bad_input(d, "a vector has a component that is not a finite number");
+			return NULL;
+		}
+	*ret_count = count;
+	return values;
+}
+
+static void add_index(struct message_reading *d, uint64_t v, uint32_t **items, uint32_t *count)
+{
+	if (v > UINT32_MAX)
+		message_bad_input(d, "an index of a sparse vector has more than 32 bits");
+	*items = message_grow(d, *items, *count, sizeof(**items));
+	if (*items)
+		(*items)[(*count)++] = (uint32_t)v;
+}
+
+/* All uint32 of that field, packed or not. */
+static uint32_t *proto_read_indices(struct message_reading *d, struct bytes b, uint32_t field, uint32_t *ret_count)
+{
+	struct proto_reader r = proto_reader_of(b);
+	uint32_t *items = NULL, number;
+	enum proto_type t;
+
+	*ret_count = 0;
+	while (!d->err && proto_next(&r, &number, &t)) {
+		if (number != field) {
+			proto_skip(&r, t);
+		} else if (t == PROTO_LENGTH) {
+			struct proto_reader packed = proto_reader_of(proto_bytes(&r, t));
+			while (!d->err && packed.p < packed.end)
+				add_index(d, proto_varint(&packed, PROTO_VARINT), &items, ret_count);
+			if (packed.err)
+				message_bad_proto(d);
+		} else {
+			uint64_t v = proto_varint(&r, t);
+			if (!r.err)
+				add_index(d, v, &items, ret_count);
+		}
+	}
+	if (r.err)
+		message_bad_proto(d);
+	return items;
+}
+
+/* SparseVector{values=1, indices=2} */
+static struct vector proto_read_sparse(struct message_reading *d, struct bytes b)
+{
+	uint32_t value_count = 0, index_count = 0;
+	float *values = proto_read_floats(d, b, 1, &value_count);
+	uint32_t *indices = proto_read_indices(d, b, 2, &index_count);
+
+	return d->err ? (struct vector){ 0 } : make_sparse(d, indices, index_count, values, value_count);
+}
+
+/* DenseVector{data=1} */
+static struct vector proto_read_dense(struct message_reading *d, struct bytes b)
+{
+	struct vector v = { .kind = VECTOR_DENSE };
+
+	v.values = proto_read_floats(d, b, 1, &v.count);
+	return v;
+}
+
+/* The last bytes of that field; data == NULL: it is not there. */
+static struct bytes proto_find(struct message_reading *d, struct bytes b, uint32_t field)
+{
+	struct proto_reader r = proto_reader_of(b);
+	struct bytes found = { 0 };
+	enum proto_type t;
+	uint32_t number;
+
+	while (proto_next(&r, &number, &t)) {
+		if (number == field)
+			found = proto_bytes(&r, t);
+		else
+			proto_skip(&r, t);
+	}
+	if (r.err)
+		message_bad_proto(d);
+	return found;
+}
+
+/* Vector: the oneof if there is one, else the flat form. */
+static struct vector proto_read_vector(struct message_reading *d, struct bytes b)
+{
+	struct proto_reader r = proto_reader_of(b);
+	struct bytes dense = { 0 }, sparse = { 0 }, indices = { 0 };
+	enum proto_type t;
+	uint32_t field;
+
+	while (!d->err && proto_next(&r, &field, &t)) {
+		if (field == 101)
+			dense = proto_bytes(&r, t);
+		else if (field == 102)
+			sparse = proto_bytes(&r, t);
+		else if (field == 2)
+			indices = proto_bytes(&r, t);
+		else
+			proto_skip(&r, t);
+		if (field == 3 || field == 103)
+			message_later(d, MULTIVECTORS);
+		else if (field >= 104 && field <= 106)
+			message_later(d, INFERENCE);
+	}
+	if (r.err)
+		message_bad_proto(d);
+	if (d->err)
+		return (struct vector){ 0 };
+	if (sparse.data)
+		return proto_read_sparse(d, sparse);
+	if (dense.data)
+		return proto_read_dense(d, dense);
+	struct vector flat = proto_read_dense(d, b); /* data=1 */
+	if (!indices.data || d->err)
+		return flat;
+	uint32_t index_count;
+	uint32_t *items = proto_read_indices(d, indices, 1, &index_count);
+	uint32_t value_count;
+	float *values = proto_read_floats(d, b, 1, &value_count);
+	return d->err ? flat : make_sparse(d, items, index_count, values, value_count);
+}
+
+static void put_packed_indices(struct buf *out, uint32_t field, const struct vector *v)
+{
+	size_t mark = proto_begin(out, field);
+	for (uint32_t i = 0; i < v->count; i++) {
+		uint32_t rest = v->indices[i];
+		for (; rest >= 0x80; rest >>= 7)
+			buf_append_byte(out, (uint8_t)(rest | 0x80));
+		buf_append_byte(out, (uint8_t)rest);
+	}
+	proto_end(out, mark);
+}
+
+/* A message of DenseVector or SparseVector in the field that it has in the oneof. */
+static void proto_put_vector(struct buf *out, uint32_t dense_field, uint32_t sparse_field, const struct vector *v)
+{
+	size_t mark = proto_begin(out, v->kind == VECTOR_SPARSE ? sparse_field : dense_field);
+	proto_put_floats(out, 1, v->values, v->count);
+	if (v->kind == VECTOR_SPARSE)
+		put_packed_indices(out, 2, v);
+	proto_end(out, mark);
+}
+
+/* ---- vectors: of a point ---- */
+
+/* Of two with the same name the last one counts. */
+static void add_vector(struct message_reading *d, struct vector_list *list, struct str name, struct vector v)
+{
+	for (uint32_t i = 0; i < list->count; i++)
+		if (list->items[i].name.len == name.len && memcmp(list->items[i].name.data, name.data, name.len) == 0) {
+			list->items[i].vector = v;
+			return;
+		}
+	if (list->count == COLLECTION_VECTORS_MAX) {
+		message_bad_input(d, "a point has more than %d vectors", COLLECTION_VECTORS_MAX);
+		return;
+	}
+	list->items = message_grow(d, list->items, list->count, sizeof(*list->items));
+	if (list->items)
+		list->items[list->count++] = (struct named_vector){ .name = name, .vector = v };
+}
+
+static void vectors_from_json(struct message_reading *d, struct json_reader *r, void *member)
+{
+	struct vector_list *list = member;
+	struct str key;
+
+	*list = (struct vector_list){ 0 };
+	if (json_peek(r) == JSON_ARRAY) {
+		add_vector(d, list, STR(""), read_dense(d, r));
+		return;
+	}
+	if (json_peek(r) != JSON_OBJECT) {
+		json_fail(r, "expected a vector, or an object of named vectors");
+		return;
+	}
+	if (!json_enter_object(r))
+		return;
+	while (!d->err && json_next_key(r, &key)) {
+		bool infer = is_inference_key(key) && json_peek(r) != JSON_ARRAY && json_peek(r) != JSON_OBJECT;
+		message_enter(d, key, -1);
+		if (infer)
+			message_later(d, INFERENCE);
+		else
+			add_vector(d, list, key, read_vector(d, r));
+		message_leave(d);
+	}
+}
+
+/* NamedVectors{vectors=1: map<string, Vector>} */
+static void named_from_proto(struct message_reading *d, struct bytes b, struct vector_list *list)
+{
+	struct proto_reader r = proto_reader_of(b);
+	enum proto_type t;
+	uint32_t field;
+
+	while (!d->err && proto_next(&r, &field, &t)) {
+		if (field != 1) {
+			proto_skip(&r, t);
+			continue;
+		}
+		struct bytes entry = proto_bytes(&r, t);
+		struct bytes name = proto_find(d, entry, 1);
+		struct str key = { .data = name.data ? (const char *)name.data : "", .len = name.len };
+		struct proto_reader checked = proto_reader_of(entry);
+		while (proto_next(&checked, &field, &t)) {
+			if (field == 1)
+				(void)proto_string(&checked, t); /* UTF-8? */
+			else
+				proto_skip(&checked, t);
+		}
+		if (r.err || checked.err)
+			message_bad_proto(d);
+		message_enter(d, key, -1);
+		if (!d->err)
+			add_vector(d, list, key, proto_read_vector(d, proto_find(d, entry, 2)));
+		message_leave(d);
+	}
+	if (r.err)
+		message_bad_proto(d);
+}
+
+/* Vectors{vector=1 | vectors=2} */
+static void vectors_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+{
+	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
+	struct vector_list *list = member;
+	uint32_t field;
+
+	*list = (struct vector_list){ 0 };
+	while (!d->err && proto_next(&in, &field, &t)) {
+		if (field == 1)
+			add_vector(d, list, STR(""), proto_read_vector(d, proto_bytes(&in, t)));
+		else if (field == 2)
+			named_from_proto(d, proto_bytes(&in, t), list);
+		else
+			proto_skip(&in, t);
+	}
+	if (in.err)
+		message_bad_proto(d);
+}
+
+static bool is_unnamed(const struct vector_list *list)
+{
+	return list->count == 1 && list->items[0].name.len == 0;
+}
+
+static void vectors_to_json(const void *member, struct json_writer *w)
+{
+	const struct vector_list *list = member;
+
+	if (is_unnamed(list) && list->items[0].vector.kind == VECTOR_DENSE) {
+		put_vector(&list->items[0].vector, w);
+		return;
+	}
+	json_put_object(w);
+	for (uint32_t i = 0; i < list->count; i++) {
+		json_put_key(w, list->items[i].name);
+		put_vector(&list->items[i].vector, w);
+	}
+	json_put_object_end(w);
+}
+
+static void vectors_to_proto(const void *member, uint32_t field, struct buf *out)
+{
+	const struct vector_list *list = member;
+	size_t mark = proto_begin(out, field);
+	size_t inner = proto_begin(out, is_unnamed(list) ? 1 : 2);
+
+	if (is_unnamed(list)) {
+		proto_put_vector(out, 101, 102, &list->items[0].vector);
+		proto_end(out, inner);
+		proto_end(out, mark);
+		return;
+	}
+	for (uint32_t i = 0; i < list->count; i++) {
+		size_t entry = proto_begin(out, 1);
+		proto_put_bytes(out, 1, list->items[i].name.data, list->items[i].name.len);
+		size_t value = proto_begin(out, 2);
+		proto_put_vector(out, 101, 102, &list->items[i].vector);
+		proto_end(out, value);
+		proto_end(out, entry);
+	}
+	proto_end(out, inner);
+	proto_end(out, mark);
+}
+
+const struct message_custom kind_vectors = {
+	.size = sizeof(struct vector_list),
+	.from_json = vectors_from_json,
+	.from_proto = vectors_from_proto,
+	.to_json = vectors_to_json,
+	.to_proto = vectors_to_proto,
+};
+
+/* ---- points_batch: {"ids", "vectors", "payloads"}, columns instead of points ---- */
+
+/* One vector of each point, all of one name. */
+struct column {
+	struct str name;
+	struct vector *items;
+	uint32_t count;
+};
+
+struct batch {
+	struct point_id *ids;
+	uint32_t id_count;
+	struct column *columns;
+	uint32_t column_count;
+	struct value *payloads;   /* data == NULL: none for that point */
+	uint32_t payload_count;
+	bool has_ids, has_vectors, has_payloads;
+};
+
+static void read_column(struct message_reading *d, struct json_reader *r, struct str name, struct batch *batch)
+{
+	struct column c = { .name = name };
+
+	if (batch->column_count == COLLECTION_VECTORS_MAX) {
+		message_bad_input(d, "a point has more than %d vectors", COLLECTION_VECTORS_MAX);
+		return;
+	}
+	if (!json_enter_array(r))
+		return;
+	while (!d->err && json_next_element(r)) {
+		c.items = message_grow(d, c.items, c.count, sizeof(*c.items));
+		if (c.items)
+			c.items[c.count++] = read_vector(d, r);
+	}
+	batch->columns = message_grow(d, batch->columns, batch->column_count, sizeof(c));
+	if (batch->columns)
+		batch->columns[batch->column_count++] = c;
+}
+
+static void read_columns(struct message_reading *d, struct json_reader *r, struct batch *batch)
+{
+	struct str name;
+
+	if (json_peek(r) == JSON_ARRAY) {
+		read_column(d, r, STR(""), batch);
+	} else if (json_enter_object(r)) {
+		while (!d->err && json_next_key(r, &name))
+			read_column(d, r, name, batch);
+	}
+	batch->has_vectors = true;
+}
+
+static void read_ids(struct message_reading *d, struct json_reader *r, struct batch *batch)
+{
+	if (!json_enter_array(r))
+		return;
+	while (!d->err && json_next_element(r)) {
+		batch->ids = message_grow(d, batch->ids, batch->id_count, sizeof(*batch->ids));
+		if (batch->ids)
+			batch->ids[batch->id_count++] = message_point_id_from_json(d, r);
+	}
+	batch->has_ids = true;
+}
+
+static void read_payloads(struct message_reading *d, struct json_reader *r, struct batch *batch)
+{
+	if (json_peek(r) == JSON_NULL) {
+		json_null(r);
+		return;
+	}
+	if (!json_enter_array(r))
+		return;
+	while (!d->err && json_next_element(r)) {
+		batch->payloads = message_grow(d, batch->payloads, batch->payload_count, sizeof(*batch->payloads));
+		if (!batch->payloads)
+			return;
+		if (json_peek(r) == JSON_NULL)
+			json_null(r);
+		else
+			kind_payload.from_json(d, r, &batch->payloads[batch->payload_count]);
+		batch->payload_count++;
+	}
+	batch->has_payloads = true;
+}
+
+static void check_batch(struct message_reading *d, struct json_reader *r, const struct batch *batch)
+{
+	if (!batch->has_ids || !batch->has_vectors) {
+		json_fail(r, batch->has_ids ? "missing field `vectors`" : "missing field `ids`");
+		return;
+	}
+	for (uint32_t i = 0; i < batch->column_count; i++)
+		if (batch->columns[i].count != batch->id_count)
+			message_invalid(d, "number of ids and vectors must be equal (%u != %u)", batch->id_count,
+					batch->columns[i].count);
+	if (batch->has_payloads && batch->payload_count != batch->id_count)
+		message_invalid(d, "number of ids and payloads must be equal (%u != %u)", batch->id_count,
+				batch->payload_count);
+}
+
+static void make_points(struct message_reading *d, const struct batch *batch, struct msg_point_list *out)
+{
+	struct msg_point *points = message_array(d, batch->id_count, sizeof(*points));
+	if (!points)
+		return;
+	for (uint32_t i = 0; i < batch->id_count && !d->err; i++) {
+		struct msg_point *p = &points[i];
+		p->id = batch->ids[i];
+		p->has_vector = true;
+		for (uint32_t c = 0; c < batch->column_count; c++)
+			add_vector(d, &p->vector, batch->columns[c].name, batch->columns[c].items[i]);
+		p->has_payload = batch->has_payloads && batch->payloads[i].data;
+		if (p->has_payload)
+			p->payload = batch->payloads[i];
+	}
+	*out = (struct msg_point_list){ .items = points, .count = batch->id_count };
+}
+
+static void points_batch_from_json(struct message_reading *d, struct json_reader *r, void *member)
+{
+	struct batch batch = { 0 };
+	struct str key;
+
+	if (!json_enter_object(r))
+		return;
+	while (!d->err && json_next_key(r, &key)) {
+		if (is_word(key, "ids"))
+			read_ids(d, r, &batch);
+		else if (is_word(key, "vectors"))
+			read_columns(d, r, &batch);
+		else if (is_word(key, "payloads"))
+			read_payloads(d, r, &batch);
+		else
+			json_skip(r);
+	}
+	if (!d->err && !json_failed(r))
+		check_batch(d, r, &batch);
+	if (!d->err && !json_failed(r))
+		make_points(d, &batch, member);
+}
+
+/* Another way to give points: read only, and only in JSON. */
+const struct message_custom kind_points_batch = {
+	.size = sizeof(struct msg_point_list),
+	.from_json = points_batch_from_json,
+};
+
+/* ---- query: what to search for ---- */
+
+/* Forms of a query that Qdrant has and we have not, by their key in JSON. */
+static const char *const query_forms[] = {
+	"recommend", "discover", "context", "order_by", "fusion", "rrf", "formula", "sample", "relevance_feedback",
+};
+
+/* The same by protobuf number; nearest is 1. */
+static const char *const query_features[] = {
+	[2] = "query recommend", [3] = "query discover", [4] = "query context", [5] = "query order_by",
+	[6] = "query fusion", [7] = "query sample", [8] = "query formula", [9] = "query mmr", [10] = "query rrf",
+	[11] = "query relevance_feedback",
+};
+
+/* Array or scalar: a vector or the id of a point. */
+static void read_plain_input(struct message_reading *d, struct json_reader *r, struct query_input *q)
+{
+	if (json_peek(r) == JSON_ARRAY) {
+		*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = read_dense(d, r) };
+		return;
+	}
+	*q = (struct query_input){ .kind = QUERY_POINT };
+	q->id = message_point_id_from_json(d, r);
+}
+
+static void query_later(struct message_reading *d, struct str form)
+{
+	char words[64];
+
+	(void)snprintf(words, sizeof(words), "query %.*s", STR_FMT(form));
+	message_later(d, words);
+}
+
+/* Has the object a key "nearest", or one of a form that is not built? Looks, and reads nothing. */
+static bool is_nearest(struct message_reading *d, struct json_reader ahead)
+{
+	struct str key;
+	bool nearest = false;
+
+	if (!json_enter_object(&ahead))
+		return false;
+	while (json_next_key(&ahead, &key)) {
+		nearest |= is_word(key, "nearest");
+		if (is_one_of(key, query_forms, LEN(query_forms)))
+			query_later(d, key);
+		json_skip(&ahead);
+	}
+	return nearest;
+}
+
+static void read_input(struct message_reading *d, struct json_reader *r, struct query_input *q)
+{
+	if (json_peek(r) == JSON_OBJECT)
+		*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = read_sparse(d, r) };
+	else
+		read_plain_input(d, r, q);
+}
+
+static void query_from_json(struct message_reading *d, struct json_reader *r, void *member)
+{
+	struct query_input *q = member;
+	struct str key;
+
+	if (json_peek(r) != JSON_OBJECT || !is_nearest(d, *r)) {
+		if (!d->err)
+			read_input(d, r, q);
+		return;
+	}
+	if (d->err || !json_enter_object(r))
+		return;
+	while (!d->err && json_next_key(r, &key)) {
+		if (is_word(key, "nearest"))
+			read_input(d, r, q);
+		else if (is_word(key, "mmr") && json_peek(r) != JSON_NULL)
+			message_later(d, "query mmr");
+		else
+			json_skip(r);
+	}
+}
+
+/* VectorInput{id=1|dense=2|sparse=3|multi_dense=4|document=5|image=6|object=7} */
+static void input_from_proto(struct message_reading *d, struct bytes b, struct query_input *q)
+{
+	struct proto_reader r = proto_reader_of(b);
+	enum proto_type t;
+	uint32_t field;
+
+	while (!d->err && proto_next(&r, &field, &t)) {
+		struct bytes inner = field <= 7 ? proto_bytes(&r, t) : (struct bytes){ 0 };
+		if (field > 7)
+			proto_skip(&r, t);
+		else if (field == 1)
+			*q = (struct query_input){ .kind = QUERY_POINT, .id = message_point_id_from_proto(d, inner) };
+		else if (field == 2)
+			*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = proto_read_dense(d, inner) };
+		else if (field == 3)
+			*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = proto_read_sparse(d, inner) };
+		else
+			message_later(d, field == 4 ? MULTIVECTORS : INFERENCE);
+	}
+	if (r.err)
+		message_bad_proto(d);
+}
+
+static void query_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+{
+	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
+	uint32_t field;
+
+	while (!d->err && proto_next(&in, &field, &t)) {
+		if (field == 1) {
+			input_from_proto(d, proto_bytes(&in, t), member);
+		} else {
+			if (field < LEN(query_features))
+				message_later(d, query_features[field]);
+			proto_skip(&in, t);
+		}
+	}
+	if (in.err)
+		message_bad_proto(d);
+}
+
+static void query_to_json(const void *member, struct json_writer *w)
+{
+	const struct query_input *q = member;
+
+	switch (q->kind) {
+	case QUERY_NONE:
+		json_put_null(w);
+		break;
+	case QUERY_VECTOR:
+		put_vector(&q->vector, w);
+		break;
+	case QUERY_POINT:
+		message_point_id_to_json(q->id, w);
+		break;
+	}
+}
+
+static void query_to_proto(const void *member, uint32_t field, struct buf *out)
+{
+	const struct query_input *q = member;
+
+	if (q->kind == QUERY_NONE)
+		return;
+	size_t mark = proto_begin(out, field);
+	size_t nearest = proto_begin(out, 1);
+	if (q->kind == QUERY_POINT)
+		kind_point_id.to_proto(&q->id, 1, out);
+	else
+		proto_put_vector(out, 2, 3, &q->vector);
+	proto_end(out, nearest);
+	proto_end(out, mark);
+}
+
+const struct message_custom kind_query = {
+	.size = sizeof(struct query_input),
+	.from_json = query_from_json,
+	.from_proto = query_from_proto,
+	.to_json = query_to_json,
+	.to_proto = query_to_proto,
+};
+
+/* ---- search_vector: of the older searches ---- */
+
+#define SEARCH_INDICES_FIELD 15
+
+static void search_vector_from_json(struct message_reading *d, struct json_reader *r, void *member)
+{
+	struct search_vector *v = member;
+	bool has_name = false, has_vector = false;
+	struct str key;
+
+	if (json_peek(r) == JSON_ARRAY) {
+		*v = (struct search_vector){ .vector = read_dense(d, r) };
+		return;
+	}
+	if (!json_enter_object(r))
+		return;
+	while (!d->err && json_next_key(r, &key)) {
+		if (is_word(key, "name")) {
+			v->name = json_string(r);
+			has_name = true;
+		} else if (is_word(key, "vector")) {
+			v->vector = read_vector(d, r);
+			has_vector = true;
+		} else {
+			json_skip(r);
+		}
+	}
+	if (!d->err && (!has_name || !has_vector))
+		json_fail(r, has_name ? "missing field `vector`" : "missing field `name`");
+}
+
+/* vector=2: floats, sparse_indices=15{data=1} */
+static void search_vector_from_parent(struct message_reading *d, struct bytes parent, uint32_t field, void *member)
+{
+	struct search_vector *v = member;
+	struct bytes sparse = proto_find(d, parent, SEARCH_INDICES_FIELD);
+	uint32_t value_count = 0, index_count = 0;
+	float *values = proto_read_floats(d, parent, field, &value_count);
+
+	if (sparse.data && !d->err) {
+		uint32_t *indices = proto_read_indices(d, sparse, 1, &index_count);
+		if (!d->err)
+			v->vector = make_sparse(d, indices, index_count, values, value_count);
+		return;
+	}
+	v->vector = (struct vector){ .kind = VECTOR_DENSE, .count = value_count, .values = values };
+}
+
+static void search_vector_to_json(const void *member, struct json_writer *w)
+{
+	const struct search_vector *v = member;
+
+	if (v->name.len == 0 && v->vector.kind == VECTOR_DENSE) {
+		put_vector(&v->vector, w);
+		return;
+	}
+	json_put_object(w);
+	json_put_key(w, STR("name"));
+	json_put_string(w, v->name);
+	json_put_key(w, STR("vector"));
+	put_vector(&v->vector, w);
+	json_put_object_end(w);
+}
+
+static void search_vector_to_proto(const void *member, uint32_t field, struct buf *out)
+{
+	const struct search_vector *v = member;
+
+	proto_put_floats(out, field, v->vector.values, v->vector.count);
+}
+
+const struct message_custom kind_search_vector = {
+	.size = sizeof(struct search_vector),
+	.from_json = search_vector_from_json,
+	.from_parent = search_vector_from_parent,
+	.to_json = search_vector_to_json,
+	.to_proto = search_vector_to_proto,
+};
+
+static void search_name_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+{
+	(void)d; /* r has the error */
+	((struct search_vector *)member)->name = proto_string(r, t);
+}
+
+static void search_name_to_proto(const void *member, uint32_t field, struct buf *out)
+{
+	const struct search_vector *v = member;
+
+	if (v->name.len > 0)
+		proto_put_bytes(out, field, v->name.data, v->name.len);
+}
+
+const struct message_custom kind_search_vector_name = {
+	.size = sizeof(struct search_vector),
+	.from_proto = search_name_from_proto,
+	.to_proto = search_name_to_proto,
+};
+
+static void search_indices_to_proto(const void *member, uint32_t field, struct buf *out)
+{
+	const struct search_vector *v = member;
+
+	if (v->vector.kind != VECTOR_SPARSE)
+		return;
+	size_t mark = proto_begin(out, field);
+	put_packed_indices(out, 1, &v->vector);
+	proto_end(out, mark);
+}
+
+/* Read together with the values, by search_vector. */
+const struct message_custom kind_search_vector_indices = {
+	.size = sizeof(struct search_vector),
+	.to_proto = search_indices_to_proto,
+};
