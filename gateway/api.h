@@ -74,6 +74,7 @@ struct call {
 	bool wrote;
 	bool touched;                        /* data were read or written: the reply has a session token */
 	struct position position;            /* of what was read or written, for the session token */
+	uint64_t hlc;                        /* the same */
 	void (*finish)(struct call *c, enum err e);   /* serve's */
 	void (*release)(struct call *c);              /* serve's, for calls that were answered before their write was done */
 	struct loop_task task;               /* call_finish_on_loop's and call_write's */

@@ -44,6 +44,7 @@ void call_touch(struct call *c)
 
 	committer_state(c->api->committer, &state);
 	c->position = state.position;
+	c->hlc = state.hlc;
 	c->touched = true;
 }
 

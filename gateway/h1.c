@@ -38,6 +38,7 @@ struct h1 {
 	struct protocol_host *host;
 	enum h1_state state;
 	bool draining;
+	bool used;               /* a request has been answered */
 	struct request *request; /* a handler's while WORKING */
 	struct buf in;           /* the beginning of a line, or the requests that wait */
 	size_t in_at;            /* bytes of it that are used */
@@ -176,6 +177,7 @@ static void end_request(struct h1 *h)
 	request_free(h->request);
 	h->request = NULL;
 	h->state = h->close || h->draining ? H1_OVER : H1_LINE;
+	h->used = true;
 	h->head = (struct protocol_head){ 0 };
 	h->first_line_empty = false;
 	h->old = h->chunked = h->has_length = h->expects_continue = false;
@@ -627,7 +629,9 @@ static uint64_t check_time(struct protocol *p, uint64_t now_ns)
 	switch (h->state) {
 	case H1_LINE:
 	case H1_FIELDS:
-		due_ns = h->began_ns + protocol_ns(h->request ? l->headers_ms : l->idle_ms);
+		due_ns = h->began_ns + protocol_ns(h->request ? l->headers_ms
+						   : h->used  ? l->idle_ms
+							      : l->preface_ms);
 		if (now_ns < due_ns)
 			return due_ns;
 		break;

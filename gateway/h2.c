@@ -18,18 +18,12 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/metric.h"
 #include "base/panic.h"
+#include "gateway/h2_guard.h"
 
-#define FRAME_HEAD_BYTES 9
-#define PRIORITY_UPDATE 0x10 /* RFC 9218 */
-#define SKIPS 8              /* ranges of stream ids that are remembered as passed over */
-#define DRIBBLE_BYTES 256    /* a DATA frame below it that ends nothing is tiny */
-#define WINDOW_UPDATES_PER_FRAME 4
 #define REPLY_FIELDS_MAX (REQUEST_HEADERS_MAX + 4)
 #define TICK_MS 1000 /* how often streams are looked at while one waits for its client */
 
@@ -54,28 +48,11 @@ struct h2_stream {
 	enum refusal why;
 	struct request *request;
 	struct protocol_head head;
-	bool has_length;
 	uint64_t began_ns;    /* the body */
 	uint64_t progress_ns; /* last time the client sent of the body, or took of the reply */
 	size_t body_bytes;    /* as they came, until the request is answered */
 	size_t held_back;     /* bytes of the stream's window that are not credited */
 	size_t sent;          /* of the reply's body */
-};
-
-struct skip {
-	int32_t from;
-	int32_t to;
-};
-
-/* Where the input stands between two reads. The library does not say when a frame that it drops is complete. */
-struct framing {
-	uint8_t head[FRAME_HEAD_BYTES];
-	size_t head_len;
-	uint32_t left; /* bytes of the payload to come */
-	size_t preface_left;
-	bool in_block; /* its header block is not complete */
-	bool stuck;    /* a frame that must come at once has begun */
-	uint64_t stuck_ns;
 };
 
 struct h2 {
@@ -92,17 +69,8 @@ struct h2 {
 	uint64_t body_bytes;  /* bodies of requests not yet answered */
 	uint64_t reply_bytes; /* bodies of replies not yet sent */
 
-	int32_t newest_id;
-	struct skip skips[SKIPS]; /* a ring */
-	uint32_t skips_at;
-
-	struct bucket buckets[GLITCH_COUNT];
-	uint64_t window_updates;
-	uint64_t sent_frames; /* DATA, and replies begun */
-	bool data_since_ping;
-
+	struct h2_guard guard;
 	bool settings_came;
-	struct framing framing;
 	uint64_t opened_ns;
 	uint64_t idle_ns;     /* when the last stream ended */
 	uint64_t progress_ns; /* last DATA sent, on any stream */
@@ -112,8 +80,8 @@ struct h2 {
 
 	bool failed; /* the session is not to be touched again */
 	bool goodbye_sent;
-	uint32_t goodbye; /* the error code to say then */
-	struct buf *out;  /* within fill() */
+	enum h2_code goodbye; /* the error code to say then */
+	struct buf *out;      /* within fill() */
 	size_t out_max;
 };
 
@@ -128,7 +96,7 @@ static uint64_t now(const struct h2 *h)
 }
 
 /* The end of the connection for its client's fault, or for ours. */
-static void give_up(struct h2 *h, uint32_t code)
+static void give_up(struct h2 *h, enum h2_code code)
 {
 	if (h->failed)
 		return;
@@ -136,21 +104,26 @@ static void give_up(struct h2 *h, uint32_t code)
 	h->goodbye = code;
 }
 
-/* Counts a glitch; NGHTTP2_ERR_CALLBACK_FAILURE when it is one too many. */
-static int glitch(struct h2 *h, enum glitch g)
+/* What a callback has to return after the guard's word. */
+static int obey(struct h2 *h, enum h2_code code)
 {
-	if (bucket_take(&h->buckets[g], &h->host->limits->glitches[g], now(h)))
+	if (code == H2_CODE_NONE)
 		return 0;
-	metric_series_add(metric_series(METRIC_isthmus_glitches_total, glitch_name(g)), 1);
-	give_up(h, NGHTTP2_ENHANCE_YOUR_CALM);
+	give_up(h, code);
 	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* What a callback has to return when it called something that may have given up. */
+static int verdict(const struct h2 *h)
+{
+	return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* Memory is all that submitting can lack; without it the connection ends. */
 static void must(struct h2 *h, int status)
 {
 	if (status == NGHTTP2_ERR_NOMEM)
-		give_up(h, NGHTTP2_INTERNAL_ERROR);
+		give_up(h, H2_CODE_INTERNAL_ERROR);
 }
 
 static void reset(struct h2 *h, int32_t id, uint32_t code)
@@ -274,34 +247,14 @@ static void put(struct fields *f, struct str name, struct str value)
 	};
 }
 
-/* As gRPC wants it: printable ASCII but '%' as it is, the rest as %XX. */
-static struct str percent_encode(struct arena *a, struct str s)
-{
-	char *out = arena_array(a, s.len, 3);
-	size_t len = 0;
-
-	if (!out)
-		return STR("");
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.data[i];
-		if (c >= 0x20 && c < 0x7f && c != '%') {
-			out[len++] = (char)c;
-		} else {
-			out[len++] = '%';
-			out[len++] = "0123456789ABCDEF"[c >> 4];
-			out[len++] = "0123456789ABCDEF"[c & 15];
-		}
-	}
-	return (struct str){ .data = out, .len = len };
-}
-
 static void put_grpc_status(struct fields *f, struct request *r)
 {
 	struct str status = arena_printf(&r->arena, "%d", r->reply.grpc_status);
 
 	put(f, STR("grpc-status"), status.data ? status : STR("13"));
 	if (r->reply.grpc_message.len > 0)
-		put(f, STR("grpc-message"), percent_encode(&r->arena, r->reply.grpc_message));
+		put(f, STR("grpc-message"),
+		    protocol_percent_encode(&r->arena, r->reply.grpc_message));
 }
 
 /* After the last DATA. */
@@ -342,15 +295,15 @@ static int send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame UNUSE
 
 	if (h->out->len >= h->out_max)
 		return NGHTTP2_ERR_WOULDBLOCK;
-	if (length < DRIBBLE_BYTES && s->sent + length < body->len && glitch(h, GLITCH_dribble))
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	buf_append(h->out, head, FRAME_HEAD_BYTES);
+	size_t rest = body->len - s->sent - length;
+	int refused = obey(h, h2_guard_sent_data(&h->guard, length, rest, now(h)));
+	if (refused)
+		return refused;
+	buf_append(h->out, head, H2_FRAME_HEAD_BYTES);
 	if (length > 0)
 		buf_append(h->out, body->data + s->sent, length);
 	s->sent += length;
 	h->reply_bytes -= length;
-	h->sent_frames++;
-	h->data_since_ping = true;
 	s->progress_ns = h->progress_ns = now(h);
 	return 0;
 }
@@ -378,7 +331,7 @@ static void send_reply(struct h2_stream *s)
 	mend(reply);
 	s->state = STREAM_SENDING;
 	s->progress_ns = now(h);
-	h->sent_frames++;
+	h2_guard_sent_reply(&h->guard);
 	struct str status = arena_printf(&r->arena, "%d", reply->status);
 	struct str length = arena_printf(&r->arena, "%zu", reply->body.len);
 	if (!status.data || !length.data) {
@@ -478,15 +431,6 @@ static void on_request_end(struct h2_stream *s)
 	submit_waiting(h);
 }
 
-static bool is_grpc(struct str type)
-{
-	const struct str grpc = STR("application/grpc");
-
-	if (type.len < grpc.len || memcmp(type.data, grpc.data, grpc.len) != 0)
-		return false;
-	return type.len == grpc.len || type.data[grpc.len] == '+' || type.data[grpc.len] == ';';
-}
-
 static bool same(struct str a, struct str b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
@@ -501,7 +445,7 @@ static void on_head_end(struct h2_stream *s)
 	struct str expect = request_header(r, "expect");
 	uint64_t body_bytes = 0;
 
-	r->grpc = is_grpc(request_header(r, "content-type"));
+	r->grpc = protocol_is_grpc(request_header(r, "content-type"));
 	if (s->refused) {
 		refuse(s, s->why);
 		return;
@@ -593,7 +537,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 		s = stream_new(h, id);
 	if (!s) {
 		reset(h, id, NGHTTP2_REFUSED_STREAM);
-		return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+		return verdict(h);
 	}
 	/* The stream exists: the library made it in front of this call. */
 	(void)nghttp2_session_set_stream_user_data(session, id, s);
@@ -623,7 +567,7 @@ static int on_frame(nghttp2_session *session UNUSED, const nghttp2_frame *frame,
 	}
 	if (s && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		on_request_end(s);
-	return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+	return verdict(h);
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t id, const uint8_t *data,
@@ -634,11 +578,11 @@ static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t id, c
 
 	must(h, nghttp2_session_consume_connection(session, len));
 	if (!s || s->refused || s->state != STREAM_BODY)
-		return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+		return verdict(h);
 	enum err err = request_append_body(s->request, (struct bytes){ .data = data, .len = len });
 	if (err) {
 		refuse(s, request_refusal(err));
-		return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+		return verdict(h);
 	}
 	s->progress_ns = now(h);
 	h->body_bytes += len;
@@ -650,7 +594,7 @@ static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t id, c
 		h->held_back += s->held_back == 0;
 		s->held_back += len;
 	}
-	return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+	return verdict(h);
 }
 
 /* Never fails: a failure here leaks the stream (CVE-2023-35945). */
@@ -683,80 +627,18 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code U
 
 /* --- frames --------------------------------------------------------------------------------- */
 
-/* Ids that were passed over can never be opened (section 5.1.1). The library cannot tell them from those that
- * were closed, whose late frames are to be ignored. */
-static bool was_passed_over(const struct h2 *h, int32_t id)
-{
-	for (size_t i = 0; i < SKIPS; i++)
-		if (id >= h->skips[i].from && id <= h->skips[i].to)
-			return true;
-	return false;
-}
-
-static int on_begin_block(struct h2 *h, int32_t id)
-{
-	if (id <= h->newest_id) {
-		if (!was_passed_over(h, id))
-			return 0;
-		give_up(h, NGHTTP2_PROTOCOL_ERROR);
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	}
-	if (id > h->newest_id + 2 && id % 2 == 1) {
-		h->skips[h->skips_at] = (struct skip){ .from = h->newest_id + 1, .to = id - 2 };
-		h->skips_at = (h->skips_at + 1) % SKIPS;
-	}
-	h->newest_id = id;
-	return 0;
-}
-
-static int on_ping(struct h2 *h)
-{
-	if (h->data_since_ping) {
-		h->data_since_ping = false;
-		return 0;
-	}
-	return glitch(h, GLITCH_ping);
-}
-
-static int on_window_update(struct h2 *h)
-{
-	h->window_updates++;
-	if (h->window_updates <= h->sent_frames * WINDOW_UPDATES_PER_FRAME)
-		return 0;
-	h->window_updates = h->sent_frames * WINDOW_UPDATES_PER_FRAME;
-	return glitch(h, GLITCH_window_update);
-}
-
 /* Sees the head of every frame, also of unknown ones. */
 static int on_begin_frame(nghttp2_session *session UNUSED, const nghttp2_frame_hd *hd, void *ctx)
 {
 	struct h2 *h = ctx;
+	const struct h2_frame_head head = {
+		.length = (uint32_t)hd->length,
+		.type = hd->type,
+		.flags = hd->flags,
+		.stream_id = hd->stream_id,
+	};
 
-	switch (hd->type) {
-	case NGHTTP2_DATA:
-		if (hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM))
-			return glitch(h, GLITCH_empty_data);
-		return 0;
-	case NGHTTP2_HEADERS:
-		return on_begin_block(h, hd->stream_id);
-	case NGHTTP2_PING:
-		return hd->flags & NGHTTP2_FLAG_ACK ? glitch(h, GLITCH_ping) : on_ping(h);
-	case NGHTTP2_SETTINGS:
-		return glitch(h, GLITCH_settings);
-	case NGHTTP2_PRIORITY:
-	case PRIORITY_UPDATE:
-		return glitch(h, GLITCH_priority);
-	case NGHTTP2_RST_STREAM:
-		return glitch(h, GLITCH_reset_received);
-	case NGHTTP2_WINDOW_UPDATE:
-		return on_window_update(h);
-	case NGHTTP2_CONTINUATION:
-	case NGHTTP2_GOAWAY:
-	case NGHTTP2_PUSH_PROMISE:
-		return 0;
-	default:
-		return glitch(h, GLITCH_unknown);
-	}
+	return obey(h, h2_guard_frame(&h->guard, &head, now(h)));
 }
 
 /* A reply that came before the end of the request: the client need not send the rest (section 8.1). */
@@ -774,7 +656,7 @@ static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *f
 
 	switch (frame->hd.type) {
 	case NGHTTP2_RST_STREAM:
-		return glitch(h, GLITCH_reset_sent);
+		return obey(h, h2_guard_sent_reset(&h->guard, now(h)));
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_DATA:
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
@@ -799,55 +681,17 @@ static int on_frame_not_sent(nghttp2_session *session UNUSED, const nghttp2_fram
 
 /* --- the protocol --------------------------------------------------------------------------- */
 
-static uint32_t code_of(ssize_t status)
+static enum h2_code code_of(ssize_t status)
 {
 	switch (status) {
 	case NGHTTP2_ERR_FLOODED:
 	case NGHTTP2_ERR_TOO_MANY_SETTINGS:
-		return NGHTTP2_ENHANCE_YOUR_CALM;
+		return H2_CODE_ENHANCE_YOUR_CALM;
 	case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
-		return NGHTTP2_PROTOCOL_ERROR;
+		return H2_CODE_PROTOCOL_ERROR;
 	default:
-		return NGHTTP2_INTERNAL_ERROR;
+		return H2_CODE_INTERNAL_ERROR;
 	}
-}
-
-/* Takes the next bytes; true at the end of a frame. */
-static bool framing_step(struct framing *f, struct bytes *in)
-{
-	if (f->left > 0) {
-		size_t n = MIN((size_t)f->left, in->len);
-		f->left -= (uint32_t)n;
-		in->data += n;
-		in->len -= n;
-		return f->left == 0;
-	}
-	f->head[f->head_len++] = *in->data++;
-	in->len--;
-	if (f->head_len < FRAME_HEAD_BYTES)
-		return false;
-	f->head_len = 0;
-	f->left = (uint32_t)(f->head[0] << 16 | f->head[1] << 8 | f->head[2]);
-	if (f->head[3] == NGHTTP2_HEADERS || f->head[3] == NGHTTP2_CONTINUATION)
-		f->in_block = !(f->head[4] & NGHTTP2_FLAG_END_HEADERS);
-	return f->left == 0;
-}
-
-/* Watches for frames that begin and do not end. DATA may take its time, which is the body's. */
-static void framing_watch(struct framing *f, struct bytes in, uint64_t now_ns)
-{
-	bool between = !f->stuck;
-	size_t preface = MIN(f->preface_left, in.len);
-
-	f->preface_left -= preface;
-	in.data += preface;
-	in.len -= preface;
-	while (in.len > 0)
-		if (framing_step(f, &in) && !f->in_block)
-			between = true;
-	f->stuck = f->in_block || f->head_len > 0 || (f->left > 0 && f->head[3] != NGHTTP2_DATA);
-	if (f->stuck && between)
-		f->stuck_ns = now_ns;
 }
 
 static void receive(struct protocol *p, struct bytes in)
@@ -856,7 +700,7 @@ static void receive(struct protocol *p, struct bytes in)
 
 	if (h->failed)
 		return;
-	framing_watch(&h->framing, in, now(h));
+	h2_guard_watch(&h->guard, in, now(h));
 	ssize_t n = nghttp2_session_mem_recv(h->session, in.data, in.len);
 	if (n < 0)
 		give_up(h, code_of(n));
@@ -870,12 +714,12 @@ static bool end(struct protocol *p UNUSED)
 
 static void write_goodbye(struct h2 *h, struct buf *out)
 {
-	uint8_t frame[FRAME_HEAD_BYTES + 8] = { 0, 0, 8, NGHTTP2_GOAWAY };
-	uint32_t last_id = (uint32_t)h->newest_id & INT32_MAX;
+	uint8_t frame[H2_FRAME_HEAD_BYTES + 8] = { 0, 0, 8, NGHTTP2_GOAWAY };
+	uint32_t last_id = (uint32_t)h->guard.newest_id & INT32_MAX;
 
 	for (int i = 0; i < 4; i++) {
 		frame[9 + i] = (uint8_t)(last_id >> (24 - 8 * i));
-		frame[13 + i] = (uint8_t)(h->goodbye >> (24 - 8 * i));
+		frame[13 + i] = (uint8_t)((uint32_t)h->goodbye >> (24 - 8 * i));
 	}
 	buf_append(out, frame, sizeof(frame));
 	h->goodbye_sent = true;
@@ -983,17 +827,17 @@ static void drain(struct protocol *p)
 static void check_connection(struct h2 *h, uint64_t now_ns, uint64_t *due_ns)
 {
 	const struct conn_limits *l = h->host->limits;
-	uint64_t block_ns = h->framing.stuck_ns + protocol_ns(l->header_block_ms);
+	uint64_t frame_ns = h2_guard_due_ns(&h->guard);
 	uint64_t settings_ns = h->opened_ns + protocol_ns(l->preface_ms);
 	uint64_t idle_ns = h->idle_ns + protocol_ns(l->idle_ms);
 	uint64_t drain_ns = h->drain_ns + protocol_ns(l->goaway_grace_ms);
 
-	if (h->framing.stuck && now_ns >= block_ns)
-		give_up(h, NGHTTP2_ENHANCE_YOUR_CALM);
-	else if (h->framing.stuck)
-		*due_ns = MIN(*due_ns, block_ns);
+	if (now_ns >= frame_ns)
+		give_up(h, H2_CODE_ENHANCE_YOUR_CALM);
+	else
+		*due_ns = MIN(*due_ns, frame_ns);
 	if (!h->settings_came && now_ns >= settings_ns)
-		give_up(h, NGHTTP2_SETTINGS_TIMEOUT);
+		give_up(h, H2_CODE_SETTINGS_TIMEOUT);
 	else if (!h->settings_came)
 		*due_ns = MIN(*due_ns, settings_ns);
 	if (h->open == 0 && h->draining == 0) {
@@ -1127,7 +971,7 @@ enum err h2_new(struct protocol_host *host, struct protocol **ret_protocol)
 		return ERR_NO_MEMORY;
 	h->protocol.ops = &h2_ops;
 	h->host = host;
-	h->framing.preface_left = sizeof(H2_PREFACE) - 1;
+	h2_guard_init(&h->guard, host->limits);
 	h->opened_ns = h->idle_ns = h->progress_ns = now(h);
 	if (!nghttp2_option_new(&options) && !nghttp2_session_callbacks_new(&callbacks))
 		err = start_session(h, options, callbacks);

@@ -28,7 +28,7 @@ struct method {
 	enum access access;
 	enum method_reach reach;
 	enum method_place place;
-	const struct message *in;  /* NULL: takes nothing */
+	const struct message *in;  /* message_nothing: takes nothing */
 	const struct message *out;
 	void (*handler)(struct call *c);   /* NULL: not implemented */
 };
@@ -46,3 +46,6 @@ MUST_USE enum err method_find_rest(enum http_verb verb, struct str path, struct 
 /* path "/qdrant.Points/Search". */
 MUST_USE enum err method_find_grpc(struct str path, const struct method **ret_method, struct fault *reterr_fault);
 const struct method *method_table(uint32_t *ret_count);
+/* Percent-decoding; in queries a plus is a space. In the arena when something was decoded. ERR_BAD_REQUEST: not percent-
+ * encoded UTF-8. */
+MUST_USE enum err method_decode(struct str text, bool plus_is_space, struct arena *a, struct str *ret_text);

@@ -7,6 +7,7 @@
 #include "gateway/notify.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -109,3 +109,32 @@ bool protocol_too_slow(const struct protocol_host *host, uint64_t began_ns, uint
 		return false;
 	return bytes < (ns - grace_ns) / 1000000 * host->limits->body_rate_bytes / 1000;
 }
+
+bool protocol_is_grpc(struct str type)
+{
+	const struct str grpc = STR("application/grpc");
+
+	if (type.len < grpc.len || memcmp(type.data, grpc.data, grpc.len) != 0)
+		return false;
+	return type.len == grpc.len || type.data[grpc.len] == '+' || type.data[grpc.len] == ';';
+}
+
+struct str protocol_percent_encode(struct arena *a, struct str s)
+{
+	char *out = arena_array(a, s.len, 3);
+	size_t len = 0;
+
+	if (!out)
+		return STR("");
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.data[i];
+		if (c >= 0x20 && c < 0x7f && c != '%') {
+			out[len++] = (char)c;
+		} else {
+			out[len++] = '%';
+			out[len++] = "0123456789ABCDEF"[c >> 4];
+			out[len++] = "0123456789ABCDEF"[c & 15];
+		}
+	}
+	return (struct str){ .data = out, .len = len };
+}

@@ -106,6 +106,11 @@ bool protocol_parse_length(struct str text, uint64_t *ret_length);
  * spent waiting for the client. */
 bool protocol_too_slow(const struct protocol_host *host, uint64_t began_ns, uint64_t bytes, uint64_t now_ns);
 
+/* Whether a content-type is gRPC's own; gRPC-Web's is not. */
+bool protocol_is_grpc(struct str content_type);
+/* As gRPC wants its messages: printable ASCII but '%' as it is, the rest as %XX. "" without memory. */
+struct str protocol_percent_encode(struct arena *a, struct str s);
+
 static inline uint64_t protocol_ns(uint32_t ms)
 {
 	return (uint64_t)ms * 1000000;

@@ -61,6 +61,7 @@ struct catalog {
 	struct catalog_options options;
 	char *dir;
 	atomic_bool ready;
+	struct gate gate;                /* see shard.h */
 
 	pthread_rwlock_t lock;           /* guards the maps */
 	struct map by_name;              /* -> struct collection */
@@ -182,6 +183,7 @@ static enum err make_collection(struct catalog *c, struct incarnation i, const s
 	char path[PATH_BYTES];
 	struct collection_options o = {
 		.store = c->options.store,
+		.gate = &c->gate,
 		.dir = c->dir ? path : NULL,
 		.name = r->name,
 		.incarnation = i,
@@ -200,10 +202,11 @@ static enum err open_record(struct catalog *c, struct store_txn *t, struct bytes
 {
 	CLEANUP(arena_release) struct arena a;
 	struct wire_reader k = wire_reader_of(key.data, key.len);
-	struct incarnation i = { .hlc = wire_u64_be(&k), .region = wire_u8(&k) };
+	struct incarnation i = { .hlc = wire_u64_be(&k) };
 	struct catalog_record r;
 	struct collection *collection;
 
+	i.region = wire_u8(&k);
 	arena_init(&a, SIZE_MAX);
 	enum err e = catalog_record_get(value, &a, &r);
 
@@ -316,7 +319,7 @@ static enum err locks_init(struct catalog *c)
 		rc = pthread_cond_init(&c->wake, &monotonic);
 		pthread_condattr_destroy(&monotonic);
 	}
-	if (rc)
+	if (rc || gate_init(&c->gate))
 		return ERR_NO_MEMORY;
 	/* With default attributes these do not fail on Linux. */
 	ASSERT(pthread_rwlock_init(&c->lock, NULL) == 0);
@@ -557,6 +560,7 @@ void catalog_close(struct catalog *c)
 	arena_release(&c->pending_arena);
 	map_release(&c->by_name);
 	map_release(&c->by_incarnation);
+	gate_release(&c->gate);
 	pthread_cond_destroy(&c->wake);
 	pthread_rwlock_destroy(&c->lock);
 	pthread_mutex_destroy(&c->build_lock);

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "index/collection_life.h"
+#include "index/collection_inner.h"
 
 #define CATALOG_KEY_BYTES 9
 #define CATALOG_FIELDS_MAX 1024

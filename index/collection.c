@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "base/panic.h"
-#include "index/collection_life.h"
+#include "index/collection_inner.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "index/collection_life.h"
+#include "index/collection_inner.h"
 
 #include "base/panic.h"
 #include "index/order.h"
@@ -156,6 +156,7 @@ static enum err shards_new(struct collection *c, const struct collection_options
 	for (uint32_t i = 0; i < o->config->shard_number; i++) {
 		struct shard_options options = {
 			.store = o->store,
+			.gate = o->gate,
 			.dir = o->dir ? path : NULL,
 			.number = i,
 			.uid = o->uids[i],

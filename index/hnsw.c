@@ -278,6 +278,15 @@ static uint32_t gather(const struct hnsw *g, struct hnsw_scratch *s, uint32_t no
 	return count;
 }
 
+/* The row of the node that is likely to be expanded next. */
+static void prefetch_links(const struct hnsw *g, uint32_t node)
+{
+	const uint32_t *row = hnsw_row(g, node, 0);
+	uint32_t width = hnsw_base_width(g->m);
+	for (uint32_t i = 0; i < width; i += (uint32_t)LINE_NODES)
+		__builtin_prefetch(row + i);
+}
+
 static void expand(const struct hnsw *g, const struct code_query *q, struct hnsw_scratch *s, uint32_t level)
 {
 	uint32_t nodes[2 * HNSW_M_MAX];
@@ -291,7 +300,7 @@ static void expand(const struct hnsw *g, const struct code_query *q, struct hnsw
 	while (s->unexpanded < s->found_count && (s->found[s->unexpanded].node & EXPANDED) != 0)
 		s->unexpanded++;
 	if (level == 0 && s->unexpanded < s->found_count)
-		__builtin_prefetch(hnsw_row(g, s->found[s->unexpanded].node, 0));
+		prefetch_links(g, s->found[s->unexpanded].node);
 }
 
 /* What was expanded in one level may be expanded again in the next one. */
@@ -417,7 +426,7 @@ static void expand_frontier(const struct hnsw *g, const struct code_query *q, co
 	for (uint32_t i = 0; i < count; i++)
 		meet(q, w, s, (struct hnsw_found){ .score = scores[i], .node = nodes[i] });
 	if (s->frontier_count > 0)
-		__builtin_prefetch(hnsw_row(g, s->frontier[0].node, 0));
+		prefetch_links(g, s->frontier[0].node);
 }
 
 static int compare_found(const void *a, const void *b)

@@ -32,8 +32,10 @@ static enum err decode(const uint8_t *data, size_t len, struct manifest *ret_man
 	struct wire_reader r = wire_reader_of(data, len);
 	struct bytes magic = wire_take(&r, MAGIC_BYTES);
 	uint32_t version = wire_u32(&r);
-	struct manifest m = { .count = wire_u32(&r), .next = wire_u64(&r) };
+	struct manifest m = { 0 };
 
+	m.count = wire_u32(&r);
+	m.next = wire_u64(&r);
 	if (r.err || memcmp(magic.data, MAGIC, MAGIC_BYTES) != 0 || m.count > MANIFEST_SEGMENTS_MAX)
 		return ERR_CORRUPT;
 	for (uint32_t i = 0; i < m.count; i++)

@@ -60,7 +60,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "parts of the file are
 #define RERANK_MIN 30
 #define NODES_PER_ENCODE_TASK 256
 #define NODES_PER_LOOK 256
-#define VECTOR_AHEAD_BYTES_MAX 4096
+/* f32 vectors fetched ahead, and how much of each: the processor follows a row by itself once it has begun. Whole
+ * rows, or one row ahead, are 7 to 9 % slower. */
+#define VECTORS_AHEAD 4
+#define VECTOR_AHEAD_BYTES 256
 
 enum part { PART_SLOTS, PART_UPPER_AT, PART_OFFSET, PART_BIAS, PART_UPPER, PART_LINKS, PART_CODES, PART_COUNT };
 
@@ -651,7 +654,7 @@ static enum err scan(const struct segment *s, const struct segment_query *q, str
 static void prefetch_vector(const struct segment *s, uint32_t slot)
 {
 	const char *v = (const char *)s->source.vector(&s->source, slot);
-	size_t bytes = MIN((size_t)s->source.dim * sizeof(float), (size_t)VECTOR_AHEAD_BYTES_MAX);
+	size_t bytes = MIN((size_t)s->source.dim * sizeof(float), (size_t)VECTOR_AHEAD_BYTES);
 	for (size_t i = 0; i < bytes; i += CODE_ALIGN)
 		__builtin_prefetch(v + i);
 }
@@ -663,9 +666,11 @@ static void rerank(const struct segment *s, const struct segment_query *q, const
 	const uint32_t *slots = segment_slots(s);
 	uint32_t count = MAX(b->max > UINT32_MAX / RERANK_FACTOR ? b->max : b->max * RERANK_FACTOR, RERANK_MIN);
 	count = MIN(count, scratch->found_count);
+	for (uint32_t i = 0; i < MIN(count, (uint32_t)VECTORS_AHEAD); i++)
+		prefetch_vector(s, slots[scratch->found[i].node]);
 	for (uint32_t i = 0; i < count; i++) {
-		if (i + 1 < count)
-			prefetch_vector(s, slots[scratch->found[i + 1].node]);
+		if (i + VECTORS_AHEAD < count)
+			prefetch_vector(s, slots[scratch->found[i + VECTORS_AHEAD].node]);
 		offer_slot(s, q, similarity, b, slots[scratch->found[i].node]);
 	}
 }

@@ -16,6 +16,8 @@
 
 /* No graph below this many vectors, whatever the threshold in kilobytes says. */
 #define TAIL_MIN 1000u
+/* How long a reader waits for a publish before it looks at its deadline. */
+#define GATE_WAIT_MS 50
 
 void shard_key(uint32_t uid, uint32_t row, uint8_t out[SHARD_KEY_BYTES])
 {
@@ -39,10 +41,51 @@ uint32_t shard_tail_max(const struct collection_config *config, const struct vec
 
 /* --- making and freeing --- */
 
-static enum err locks_init(struct shard *s)
+enum err gate_init(struct gate *g)
+{
+	pthread_condattr_t monotonic;
+
+	g->shards = 0;
+	atomic_init(&g->count, 0);
+	atomic_init(&g->writer, 0);
+	if (pthread_condattr_init(&monotonic))
+		return ERR_NO_MEMORY;
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	int rc = pthread_cond_init(&g->passed, &monotonic);
+
+	pthread_condattr_destroy(&monotonic);
+	if (rc)
+		return ERR_NO_MEMORY;
+	if (pthread_mutex_init(&g->lock, NULL)) {
+		pthread_cond_destroy(&g->passed);
+		return ERR_NO_MEMORY;
+	}
+	return ERR_NONE;
+}
+
+void gate_release(struct gate *g)
+{
+	pthread_cond_destroy(&g->passed);
+	pthread_mutex_destroy(&g->lock);
+}
+
+enum err gate_wait(struct gate *g, uint64_t seen)
+{
+	struct timespec until;
+
+	if (atomic_load(&g->writer) == (unsigned long)pthread_self())
+		return ERR_UNAVAILABLE;
+	clock_wait_deadline(GATE_WAIT_MS, &until);
+	pthread_mutex_lock(&g->lock);
+	while (gate_count(g) == seen && pthread_cond_timedwait(&g->passed, &g->lock, &until) == 0)
+		;
+	pthread_mutex_unlock(&g->lock);
+	return ERR_NONE;
+}
+
+static enum err lock_init(struct shard *s)
 {
 	pthread_rwlockattr_t prefer_writer;
-	pthread_mutexattr_t checked;
 
 	if (pthread_rwlockattr_init(&prefer_writer))
 		return ERR_NO_MEMORY;
@@ -51,19 +94,7 @@ static enum err locks_init(struct shard *s)
 	int rc = pthread_rwlock_init(&s->lock, &prefer_writer);
 
 	pthread_rwlockattr_destroy(&prefer_writer);
-	if (rc)
-		return ERR_NO_MEMORY;
-	rc = pthread_mutexattr_init(&checked);
-	if (!rc) {
-		pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
-		rc = pthread_mutex_init(&s->gate, &checked);
-		pthread_mutexattr_destroy(&checked);
-	}
-	if (rc) {
-		pthread_rwlock_destroy(&s->lock);
-		return ERR_NO_MEMORY;
-	}
-	return ERR_NONE;
+	return rc ? ERR_NO_MEMORY : ERR_NONE;
 }
 
 static enum err vectors_open(struct shard *s, const struct shard_options *o, struct fault *reterr_fault)
@@ -104,7 +135,7 @@ enum err shard_new(const struct shard_options *o, struct shard **ret_shard, stru
 
 	if (!s)
 		return fault_set(reterr_fault, ERR_NO_MEMORY, "opening a shard: out of memory");
-	enum err e = locks_init(s);
+	enum err e = lock_init(s);
 
 	if (e) {
 		free(s);
@@ -113,6 +144,7 @@ enum err shard_new(const struct shard_options *o, struct shard **ret_shard, stru
 	s->number = o->number;
 	s->uid = o->uid;
 	s->store = o->store;
+	s->gate = o->gate;
 	s->incarnation = o->incarnation;
 	s->config = o->config;
 	s->vectors = calloc((size_t)o->config->vector_count + 1, sizeof(*s->vectors));
@@ -160,7 +192,6 @@ void shard_free(struct shard *s, bool remove)
 	free(s->given_back);
 	free(s->dir);
 	pthread_rwlock_destroy(&s->lock);
-	pthread_mutex_destroy(&s->gate);
 	free(s);
 }
 
@@ -464,11 +495,26 @@ static enum err fill_row(struct shard *s, const struct shard_reader *r, struct s
 	return e;
 }
 
-/* Between publishes only: the gate keeps the next one out, so the store's rows are those in memory. */
+static enum err fill_some(struct shard *s, const struct shard_reader *r, uint32_t rows_max)
+{
+	enum err e = shard_read_fits(r);
+
+	for (uint32_t i = 0; !e && i < s->field_count; i++) {
+		struct shard_field *f = &s->fields[i];
+
+		for (uint32_t n = 0; !e && n < rows_max && f->filled < s->row_count; n++) {
+			e = fill_row(s, r, f);
+			f->filled += !e;
+		}
+		f->complete = !e && f->filled >= s->row_count;
+	}
+	return e;
+}
+
 enum err shard_fields_fill(struct shard *s, uint32_t rows_max, bool *ret_more)
 {
 	struct shard_reader r = { .shard = s };
-	enum err e = ERR_NONE;
+	uint64_t seen = gate_count(s->gate);
 
 	*ret_more = false;
 	pthread_rwlock_rdlock(&s->lock);
@@ -477,26 +523,15 @@ enum err shard_fields_fill(struct shard *s, uint32_t rows_max, bool *ret_more)
 	pthread_rwlock_unlock(&s->lock);
 	if (!incomplete)
 		return ERR_NONE;
-	/* The committer holds it already when it fills the indexes itself, as part of publishing. */
-	bool mine = pthread_mutex_lock(&s->gate) == 0;
-
 	pthread_rwlock_wrlock(&s->lock);
-	e = s->store->ops->begin(s->store, false, &r.txn);
-	for (uint32_t i = 0; r.txn && !e && i < s->field_count; i++) {
-		struct shard_field *f = &s->fields[i];
+	enum err e = s->store->ops->begin(s->store, false, &r.txn);
 
-		for (uint32_t n = 0; !e && n < rows_max && f->filled < s->row_count; n++) {
-			e = fill_row(s, &r, f);
-			f->filled += !e;
-		}
-		f->complete = !e && f->filled >= s->row_count;
-	}
-	*ret_more = !e && fields_incomplete(s);
+	if (!e)
+		e = fill_some(s, &r, rows_max);
+	*ret_more = fields_incomplete(s);
 	s->store->ops->abort(r.txn);
 	pthread_rwlock_unlock(&s->lock);
-	if (mine)
-		pthread_mutex_unlock(&s->gate);
-	return e;
+	return e == ERR_UNAVAILABLE ? gate_wait(s->gate, seen) : e;
 }
 
 void shard_configure(struct shard *s, const struct collection_config *config, uint32_t tail_vectors_max)

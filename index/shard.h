@@ -5,15 +5,12 @@
  * Readers hold the lock shared for a whole search; publishing and taking over a build hold it exclusively for a
  * short time. What readers read in the store fits what they see in memory: a transaction that changes
  * the shard counts up the shard's generation in the store, publishing does the same in memory, and a reader that
- * finds them different comes between the two and waits for the publishing (the gate).
+ * finds them different comes between the two and waits at the gate for the publishing.
  *
  * Keys in STORE_ROWS: u32 BE uid of the shard, then
  *   u32 BE row number                         the row, see row.c
  *   u32 BE 0xffffffff                         u64 LE generation
  *   u32 BE 0xfffffffe, u32 BE vector, u32 BE slot   values of a slot, only when the slots are in memory
- *
- * Locks: the gate, held by the committer from the first change of a transaction until publish or abandon, comes
- * before the lock; readers hold only one of them at a time.
  */
 #pragma once
 
@@ -26,6 +23,23 @@
 #include <pthread.h>
 
 #define SHARD_ROWS_MAX 0xfffffff0u
+
+/* One for all shards of a catalog: where readers wait for a publish. */
+struct gate {
+	pthread_mutex_t lock;  /* for passed */
+	pthread_cond_t passed;
+	atomic_uint_least64_t count; /* publishes, and what was abandoned; changed with the lock held */
+	atomic_ulong writer;   /* thread with an open transaction; 0: none */
+	unsigned shards;       /* that it has changed; the committer's */
+};
+MUST_USE enum err gate_init(struct gate *g);
+void gate_release(struct gate *g);
+static inline uint64_t gate_count(struct gate *g)
+{
+	return atomic_load(&g->count);
+}
+/* Returns once the count is beyond `seen`, or after a while. ERR_UNAVAILABLE for the writer, who would wait for itself. */
+MUST_USE enum err gate_wait(struct gate *g, uint64_t seen);
 
 /* --- the structures; fields belong to shard*.c --- */
 
@@ -73,7 +87,7 @@ struct pending_slot {
 
 /* The committer's. */
 struct pending {
-	bool open;             /* the gate is held */
+	bool open;             /* the gate counts this shard */
 	struct store_txn *txn; /* the transaction; valid while rows are pending */
 	struct pending_row *rows;
 	uint32_t count, cap;
@@ -107,7 +121,7 @@ struct shard {
 	uint32_t field_count, field_cap;
 	char error[256];       /* of the last build; "" */
 
-	pthread_mutex_t gate;  /* see above */
+	struct gate *gate;     /* see above */
 
 	uint32_t *free_rows;   /* from here on the committer's */
 	uint32_t free_count, free_cap;
@@ -122,6 +136,7 @@ struct shard {
 
 struct shard_options {
 	struct store *store;
+	struct gate *gate;     /* outlives the shard */
 	const char *dir;       /* must exist; NULL: in memory */
 	uint32_t number, uid;
 	struct incarnation incarnation;
@@ -242,6 +257,8 @@ void shard_read_end(struct shard_reader *r);
 bool shard_read_accepts(struct shard_reader *r, uint32_t row);
 /* Evaluates the filter on what the transaction has, whatever the indexes say. */
 bool shard_read_evaluate(struct shard_reader *r, uint32_t row);
+/* ERR_UNAVAILABLE: what r->txn reads is newer than what is in memory. */
+MUST_USE enum err shard_read_fits(const struct shard_reader *r);
 MUST_USE enum err shard_read_record(const struct shard_reader *r, uint32_t row, struct bytes *ret_record);
 
 static inline struct point_id row_state_id(const struct row_state *r)

@@ -5,16 +5,14 @@
  */
 #include "index/shard.h"
 
-#include "base/panic.h"
+#include "base/clock.h"
 #include "base/wire.h"
 #include "index/order.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* A reader that again and again comes between commit and publish gives up. */
-#define GATE_TRIES_MAX 1000
+/* A publish follows its commit at once; where it does not, the committer has failed. */
+#define GATE_GIVE_UP_NS 5000000000ull
 
 /* --- plans --- */
 
@@ -176,28 +174,28 @@ static enum err plan_make(const struct shard *s, const struct filter *f, struct 
 
 /* --- readers --- */
 
-static enum err stored_generation(const struct shard_reader *r, uint64_t *ret_generation)
+enum err shard_read_fits(const struct shard_reader *r)
 {
 	struct bytes value;
 	enum err e = shard_read_record(r, SHARD_GENERATION_ROW, &value);
 
-	if (e == ERR_NOT_FOUND) { /* nothing was ever stored, or all is purged */
-		*ret_generation = r->shard->generation;
+	if (e == ERR_NOT_FOUND) /* nothing was ever stored, or all is purged */
 		return ERR_NONE;
-	}
 	if (e)
 		return e;
 	struct wire_reader w = wire_reader_of(value.data, value.len);
+	uint64_t generation = wire_u64(&w);
 
-	*ret_generation = wire_u64(&w);
-	return wire_done(&w);
+	e = wire_done(&w);
+	if (e)
+		return e;
+	return generation == r->shard->generation ? ERR_NONE : ERR_UNAVAILABLE;
 }
 
 /* One try; ERR_UNAVAILABLE: a commit came in between. Holds the lock on success only. */
 static enum err try_begin(struct shard_reader *r, bool need_store)
 {
 	struct shard *s = r->shard;
-	uint64_t generation = 0;
 
 	pthread_rwlock_rdlock(&s->lock);
 	enum err e = plan_make(s, r->filter, &r->plan);
@@ -205,9 +203,7 @@ static enum err try_begin(struct shard_reader *r, bool need_store)
 	if (!e && (need_store || (r->filter && !r->plan.exact))) {
 		e = s->store->ops->begin(s->store, false, &r->txn);
 		if (!e)
-			e = stored_generation(r, &generation);
-		if (!e && generation != s->generation)
-			e = ERR_UNAVAILABLE;
+			e = shard_read_fits(r);
 	}
 	if (e)
 		shard_read_end(r);
@@ -217,23 +213,28 @@ static enum err try_begin(struct shard_reader *r, bool need_store)
 enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_store, const struct deadline *deadline,
 			  struct shard_reader *ret_reader)
 {
-	for (int i = 0; i < GATE_TRIES_MAX; i++) {
+	uint64_t give_up_ns = 0;
+
+	for (;;) {
+		uint64_t seen = gate_count(s->gate);
+		uint64_t now_ns;
+
 		*ret_reader = (struct shard_reader){ .shard = s, .filter = matches_all(f) ? NULL : f };
 		enum err e = try_begin(ret_reader, need_store);
 
 		if (e != ERR_UNAVAILABLE)
 			return e;
-		if (deadline) {
-			e = deadline_check(deadline);
-			if (e)
-				return e;
-		}
-		/* EDEADLK: the committer asks before it publishes. */
-		if (pthread_mutex_lock(&s->gate) == EDEADLK)
+		e = deadline ? deadline_check(deadline) : ERR_NONE;
+		if (!e)
+			e = gate_wait(s->gate, seen);
+		if (e)
+			return e;
+		now_ns = clock_mono_ns(clock_system());
+		if (!give_up_ns)
+			give_up_ns = now_ns + GATE_GIVE_UP_NS;
+		if (now_ns > give_up_ns)
 			return ERR_UNAVAILABLE;
-		pthread_mutex_unlock(&s->gate);
 	}
-	return ERR_UNAVAILABLE;
 }
 
 enum err shard_read_pending(struct shard *s, const struct filter *f, struct shard_reader *ret_reader)

@@ -94,6 +94,17 @@ static void pending_row_release(struct pending_row *p)
 	p->before = p->after = NULL;
 }
 
+/* Lets in those who wait for this shard. */
+static void pass_gate(struct gate *g)
+{
+	if (--g->shards == 0)
+		atomic_store(&g->writer, 0);
+	pthread_mutex_lock(&g->lock);
+	atomic_fetch_add(&g->count, 1);
+	pthread_cond_broadcast(&g->passed);
+	pthread_mutex_unlock(&g->lock);
+}
+
 static void pending_close(struct shard *s)
 {
 	struct pending *p = &s->pending;
@@ -105,7 +116,7 @@ static void pending_close(struct shard *s)
 	p->count = p->rows_new = p->free_taken = p->undo_count = p->slot_count = 0;
 	p->txn = NULL;
 	if (p->open)
-		pthread_mutex_unlock(&s->gate);
+		pass_gate(s->gate);
 	p->open = false;
 }
 
@@ -180,7 +191,8 @@ static enum err touch(struct shard *s, struct store_txn *t)
 	wire_put_u64(&generation, s->generation + 1);
 	if (buf_err(&generation))
 		return buf_err(&generation);
-	pthread_mutex_lock(&s->gate);
+	if (s->gate->shards++ == 0)
+		atomic_store(&s->gate->writer, (unsigned long)pthread_self());
 	s->pending.open = true;
 	s->pending.txn = t;
 	shard_key(s->uid, SHARD_GENERATION_ROW, key);

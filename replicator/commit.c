@@ -273,7 +273,7 @@ static enum err begin_epoch(struct committer *c, struct fault *f)
 		return fault_set(f, err, "beginning an epoch: %s", err_sentence(err));
 	err = own_op(c, &op, epoch, f);
 	if (!err)
-		c->writing = true;
+		commit_set_writing(c, true);
 	return err;
 }
 
@@ -287,7 +287,7 @@ static enum err release(struct committer *c, uint8_t target, struct position *re
 	enum err err = own_op(c, &op, c->history.epoch, f);
 	if (err)
 		return err;
-	c->writing = false;
+	commit_set_writing(c, false);
 	*ret_end = c->place.position;
 	return ERR_NONE;
 }
@@ -379,6 +379,7 @@ bool committer_turn(struct committer *c, uint64_t wait_ms)
 	metric_set(METRIC_isthmus_queue_weight_bytes, (double)queue_weight(&c->queue));
 	pthread_mutex_lock(&c->state_lock);
 	c->state.turns++;
+	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->state_lock);
 	return any || position_compare(before, c->place.position) != 0;
 }
@@ -476,6 +477,29 @@ enum err committer_begin_epoch(struct committer *c, struct fault *reterr_fault)
 	struct call call = { .kind = CALL_BEGIN_EPOCH };
 
 	return call_and_wait(c, &call, 0, reterr_fault);
+}
+
+/* An empty queue was taken by a turn that has ended, or by the one that ends next. */
+enum err committer_drain(struct committer *c, uint64_t timeout_ms)
+{
+	struct timespec deadline;
+	int errnum = 0;
+	bool empty = false;
+
+	clock_wait_deadline(timeout_ms, &deadline);
+	while (!empty && errnum != ETIMEDOUT) {
+		if (!c->running)
+			(void)committer_turn(c, 0);
+		bool taken = queue_weight(&c->queue) == 0;
+		committer_wake(c);
+		pthread_mutex_lock(&c->state_lock);
+		uint64_t turns = c->state.turns;
+		while (c->running && c->state.turns == turns && errnum != ETIMEDOUT)
+			errnum = pthread_cond_timedwait(&c->changed, &c->state_lock, &deadline);
+		empty = taken && (!c->running || c->state.turns != turns);
+		pthread_mutex_unlock(&c->state_lock);
+	}
+	return empty ? ERR_NONE : ERR_TIMEOUT;
 }
 
 enum err committer_release(struct committer *c, uint8_t target, struct position *ret_end,

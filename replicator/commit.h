@@ -97,6 +97,9 @@ void committer_wake(struct committer *c);
  * a release to it). Whether this region may is the caller's to know; only may_write is asked, with the new
  * epoch. From any thread but the committer's; waits for the commit (without committer_start: turns by itself). */
 MUST_USE enum err committer_begin_epoch(struct committer *c, struct fault *reterr_fault);
+/* Waits until what was submitted before is committed (it may still wait for a level): ERR_TIMEOUT. New writes are
+ * for the caller to keep away. From any thread but the committer's. */
+MUST_USE enum err committer_drain(struct committer *c, uint64_t timeout_ms);
 /* Writes `release` to region target as the last op of this epoch and never writes in it again. */
 MUST_USE enum err committer_release(struct committer *c, uint8_t target, struct position *ret_end,
 				    struct fault *reterr_fault);
@@ -118,6 +121,7 @@ struct committer_state {
 	uint64_t chain_hash;
 	uint64_t epoch;              /* of the newest epoch-start */
 	uint8_t writer;              /* region id of that epoch's writer; 0 with region 0 */
+	bool writing;                /* this region may write: it began the open epoch itself, and has not released it */
 	bool released;               /* the epoch was ended by its writer */
 	uint8_t released_to;
 	bool failed;                 /* an I/O error stopped writing */

@@ -78,6 +78,14 @@ static bool is_passing(enum err err)
 	return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_LARGE;
 }
 
+void commit_set_writing(struct committer *c, bool writing)
+{
+	c->writing = writing;
+	pthread_mutex_lock(&c->state_lock);
+	c->state.writing = writing;
+	pthread_mutex_unlock(&c->state_lock);
+}
+
 void commit_fail(struct committer *c, const struct fault *f)
 {
 	log_error("committer: %s; this region takes no more writes until it is restarted",
@@ -86,7 +94,7 @@ void commit_fail(struct committer *c, const struct fault *f)
 	c->state.failed = true;
 	(void)snprintf(c->state.failure, sizeof(c->state.failure), "%.255s", fault_text(f));
 	pthread_mutex_unlock(&c->state_lock);
-	c->writing = false;
+	commit_set_writing(c, false);
 }
 
 static enum err free_later(struct committer *c, const struct oplog_slot *slot)
@@ -691,7 +699,7 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *wa
 	if (!err && alone)
 		err = commit_txn_commit(c, reterr_fault);
 	if (!err && op.kind == OP_EPOCH_START)
-		c->writing = false;
+		commit_set_writing(c, false);
 	return err;
 }
 

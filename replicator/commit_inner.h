@@ -115,6 +115,8 @@ MUST_USE enum err commit_remote(struct committer *c, const struct remote_batch *
 				struct fault *reterr_fault);
 /* The history as the open transaction has it. */
 const struct history *commit_history(const struct committer *c);
+/* Begins or ends this region's right to write. */
+void commit_set_writing(struct committer *c, bool writing);
 /* An I/O error: nothing more is written. */
 void commit_fail(struct committer *c, const struct fault *f);
 /* Does the op want a transaction of its own? */

@@ -58,6 +58,7 @@ struct link {
 	natsConnection *nc;
 	jsCtx *js;
 	natsSubscription *beats;
+	bool published;           /* something, ever; the publisher's thread, then whoever ends it */
 	/* under stream_lock */
 	unsigned refs;
 	bool up;                  /* connected */
@@ -76,10 +77,16 @@ struct nats_stream {
 	bool stopping;
 	unsigned consumers;
 	struct link *link;
+	bool outage;              /* was logged; until connected again */
 	struct link *failed;      /* never came to be; kept a while for callbacks that may be under way */
 	struct stream_state shown;
 	uint64_t epoch;           /* moves with every connect and disconnect */
 	struct window window;     /* keyed by the natsMsg, which is libnats' */
+};
+
+/* The keeper's own. */
+struct keeper {
+	uint64_t build_at_ns, measure_at_ns, measured_epoch;
 };
 
 /* A stream that is read: what the reader needs of NATS. Its thread uses all of it. */
@@ -218,6 +225,7 @@ static void connection_changed(struct link *l, bool connected)
 		s->shown.connects += connected;
 		s->shown.version[0] = s->shown.server[0] = '\0';
 		s->shown.rtt_us = 0;
+		s->outage = s->outage && !connected;
 		if (connected)
 			s->shown.trouble = (struct fault){ 0 };
 		else
@@ -246,11 +254,14 @@ static void on_disconnected(natsConnection *nc, void *closure)
 static void on_connection_closed(natsConnection *nc, void *closure)
 {
 	struct link *l = closure;
-	(void)nc;
+	const char *words = NULL;
+	natsStatus st = natsConnection_GetLastError(nc, &words);
 
 	connection_changed(l, false);
 	pthread_mutex_lock(&l->stream->stream_lock);
 	l->closed = true;
+	if (st && words && words[0])
+		fault_set(&l->stream->shown.trouble, ERR_UNAVAILABLE, "the connection to NATS was closed: %s", words);
 	pthread_cond_broadcast(&l->stream->changed);
 	pthread_mutex_unlock(&l->stream->stream_lock);
 }
@@ -379,8 +390,9 @@ static void link_free(struct link *l)
 {
 	struct nats_stream *s = l->stream;
 
-	if (l->js) {
-		/* First those that no handler has: then what is pending is in a handler that runs, and ends. */
+	if (l->published) {
+		/* First those that no handler has: then what is pending is in a handler that runs, and ends. (With
+		 * nothing ever published, 3.4.1 crashes here.) */
 		natsMsgList pending;
 		jsPubOptions o;
 		if (js_PublishAsyncGetPendingList(&pending, l->js) == NATS_OK)
@@ -514,47 +526,63 @@ static struct link *keeper_retire(struct nats_stream *s)
 	return l;
 }
 
+/* Words once per outage, and for each new reason. */
 static void keeper_connect(struct nats_stream *s)
 {
 	struct fault f = { 0 };
 	enum err e = link_new(s, &f);
+	if (!f.err)
+		return;
 	pthread_mutex_lock(&s->stream_lock);
-	if (f.err && !s->shown.connected)
+	bool news = !s->outage || (e && strcmp(s->shown.trouble.text, f.text) != 0);
+	s->outage = true;
+	if (news && !s->shown.connected)
 		s->shown.trouble = f;
-	if (e && !s->stopping)
-		wait_on(&s->changed, &s->stream_lock, REBUILD_WAIT_MS);
 	pthread_mutex_unlock(&s->stream_lock);
-	if (f.err)
+	if (news)
 		log_warn("no connection to NATS; region=%s error=\"%s\", trying on", s->set.region, f.text);
+}
+
+/* Without the lock. At most one new connection in REBUILD_WAIT_MS, however fast they fail. */
+static void keeper_turn(struct nats_stream *s, struct keeper *k)
+{
+	uint64_t now_ns = clock_mono_ns(s->set.clock);
+
+	pthread_mutex_lock(&s->stream_lock);
+	struct link *closed = keeper_retire(s);
+	bool absent = !s->link;
+	bool measure = s->shown.connected && (s->epoch != k->measured_epoch || now_ns >= k->measure_at_ns);
+	uint64_t epoch = s->epoch;
+	pthread_mutex_unlock(&s->stream_lock);
+
+	link_unref(closed);
+	if (absent && now_ns >= k->build_at_ns) {
+		keeper_connect(s);
+		k->build_at_ns = clock_mono_ns(s->set.clock) + (uint64_t)REBUILD_WAIT_MS * NS_PER_MS;
+	}
+	struct link *l = measure ? link_ref(s) : NULL;
+	if (l) {
+		keeper_measure(s, l);
+		k->measured_epoch = epoch;
+		k->measure_at_ns = clock_mono_ns(s->set.clock) + (uint64_t)RTT_EVERY_MS * NS_PER_MS;
+		link_unref(l);
+	}
 }
 
 static void *keeper_main(void *arg)
 {
 	struct nats_stream *s = arg;
-	uint64_t measured_ns = 0, measured_epoch = 0;
+	struct keeper k = { 0 };
+	uint64_t epoch = 0;
 
 	pthread_mutex_lock(&s->stream_lock);
 	while (!s->stopping) {
-		struct link *closed = keeper_retire(s);
-		bool absent = !s->link;
-		bool measure = s->shown.connected &&
-			       (s->epoch != measured_epoch || clock_mono_ns(s->set.clock) >= measured_ns);
-		uint64_t epoch = s->epoch;
 		pthread_mutex_unlock(&s->stream_lock);
-
-		link_unref(closed);
-		struct link *l = measure ? link_ref(s) : NULL;
-		if (absent) {
-			keeper_connect(s);
-		} else if (l) {
-			keeper_measure(s, l);
-			measured_epoch = epoch;
-			measured_ns = clock_mono_ns(s->set.clock) + (uint64_t)RTT_EVERY_MS * NS_PER_MS;
-		}
-		link_unref(l);
+		keeper_turn(s, &k);
 		pthread_mutex_lock(&s->stream_lock);
-		if (!s->stopping && !absent)
+		if (!s->stopping && s->epoch == epoch)
 			wait_on(&s->changed, &s->stream_lock, KEEPER_TURN_MS);
+		epoch = s->epoch;
 	}
 	pthread_mutex_unlock(&s->stream_lock);
 	nats_ReleaseThreadMemory();
@@ -636,8 +664,10 @@ static enum err send_message(struct nats_stream *s, struct link *l, const struct
 	o.MsgId = m->id;
 	o.ExpectLastSeq = before; /* 0 says nothing: the stream is empty then */
 	st = st ? st : js_PublishMsgAsync(l->js, msg, &o);
-	if (st == NATS_OK)
+	if (st == NATS_OK) {
+		l->published = true;
 		return ERR_NONE;
+	}
 	if (st == NATS_TIMEOUT) {
 		/* libnats' own window is full of what was sent through a former one. */
 		pthread_mutex_lock(&s->stream_lock);

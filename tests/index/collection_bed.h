@@ -35,6 +35,8 @@ struct bed_point {
 	bool flag;
 	uint64_t version;
 	uint32_t slot[2];        /* "" and img */
+	uint8_t payload[200];    /* of the last bed_encode() */
+	uint32_t payload_len;
 };
 
 struct bed {
@@ -207,16 +209,6 @@ static inline void bed_random_vectors(struct bed *b, struct bed_point *p)
 	p->slot[0] = p->slot[1] = SLOT_NONE;
 }
 
-static inline void bed_random_payload(struct bed *b, struct bed_point *p)
-{
-	p->color = (uint32_t)(random_u64(&b->random) % LEN(bed_colors));
-	p->colors = 1 + (uint32_t)(random_u64(&b->random) % 2);
-	p->number = (int64_t)(random_u64(&b->random) % 40) - 20;
-	p->has_price = random_u64(&b->random) % 5 != 0;
-	p->price = (double)(random_u64(&b->random) % 1000) / 8;
-	p->flag = random_u64(&b->random) % 2;
-}
-
 static inline struct value bed_value(struct arena *a, struct buf *b)
 {
 	uint8_t *copy = arena_alloc(a, b->len);
@@ -260,6 +252,31 @@ static inline void bed_fields(const struct bed_point *p, struct arena *a, struct
 		row->fields[row->field_count++] = (struct row_field){
 			.key = STR("price"), .stamp = stamp, .present = true, .value = bed_value(a, &b)
 		};
+}
+
+/* After the payload was changed. */
+static inline void bed_encode(struct bed_point *p)
+{
+	CLEANUP(arena_release) struct arena a;
+	CLEANUP(buf_release) struct buf payload = BUF_INIT(sizeof(p->payload));
+	struct row row = { 0 };
+
+	arena_init(&a, 1 << 20);
+	bed_fields(p, &a, &row, (struct stamp){ 0 });
+	ck_assert_int_eq(row_payload(&row, &payload), ERR_NONE);
+	memcpy(p->payload, payload.data, payload.len);
+	p->payload_len = (uint32_t)payload.len;
+}
+
+static inline void bed_random_payload(struct bed *b, struct bed_point *p)
+{
+	p->color = (uint32_t)(random_u64(&b->random) % LEN(bed_colors));
+	p->colors = 1 + (uint32_t)(random_u64(&b->random) % 2);
+	p->number = (int64_t)(random_u64(&b->random) % 40) - 20;
+	p->has_price = random_u64(&b->random) % 5 != 0;
+	p->price = (double)(random_u64(&b->random) % 1000) / 8;
+	p->flag = random_u64(&b->random) % 2;
+	bed_encode(p);
 }
 
 /* The row of a point, in the arena; vectors that have no slot yet get one when it is stored. */
@@ -327,7 +344,7 @@ static inline void bed_fill(struct bed *b, uint32_t from, uint32_t to)
 	for (uint32_t i = from; i < to;) {
 		struct store_txn *t = bed_begin(b);
 
-		for (uint32_t n = 0; n < 100 && i < to; n++, i++) {
+		for (uint32_t n = 0; n < 300 && i < to; n++, i++) {
 			bed_random_vectors(b, &b->points[i]);
 			bed_random_payload(b, &b->points[i]);
 			b->points[i].visible = true;
@@ -342,9 +359,9 @@ static inline void bed_churn(struct bed *b, uint32_t changes)
 {
 	for (uint32_t n = 0; n < changes;) {
 		struct store_txn *t = bed_begin(b);
-		uint32_t freed[64][3], count = 0;
+		uint32_t freed[200][3], count = 0;
 
-		for (uint32_t k = 0; k < 50 && n < changes; k++, n++) {
+		for (uint32_t k = 0; k < 200 && n < changes; k++, n++) {
 			uint32_t i = (uint32_t)(random_u64(&b->random) % BED_IDS);
 			struct bed_point *p = &b->points[i];
 			uint64_t what = random_u64(&b->random) % 4;
@@ -481,20 +498,12 @@ static inline bool bed_has_vector(const struct filter_subject *s, struct str nam
 
 static inline bool bed_matches(struct bed *b, uint32_t i, const struct filter *f)
 {
-	CLEANUP(arena_release) struct arena a;
-	CLEANUP(buf_release) struct buf payload = BUF_INIT(10000);
-	struct row row = { 0 };
-
-	arena_init(&a, 1 << 20);
-	if (!b->points[i].visible)
-		return false;
-	bed_fields(&b->points[i], &a, &row, (struct stamp){ 0 });
-	ck_assert_int_eq(row_payload(&row, &payload), ERR_NONE);
+	const struct bed_point *p = &b->points[i];
 	struct filter_subject subject = {
-		.id = bed_id(i), .payload = value_of_buf(&payload), .has_vector = bed_has_vector, .ctx = &b->points[i]
+		.id = bed_id(i), .payload = { p->payload, p->payload_len }, .has_vector = bed_has_vector, .ctx = p
 	};
 
-	return filter_match(f, &subject);
+	return p->visible && filter_match(f, &subject);
 }
 
 struct bed_hit {

@@ -359,11 +359,14 @@ END_TEST
 
 START_TEST(of_a_point_given_twice_the_later_one_stays)
 {
-	struct intent in = upsert_of(&a, "c", 1, 3);
-	in.body.points[2].id = id_of(1);
+	/* Many pairs, so that the greater of two contents is not the later one by chance each time. */
+	struct intent in = upsert_of(&a, "c", 1, 20);
+	for (uint32_t i = 0; i < 10; i++)
+		in.body.points[i].id = in.body.points[19 - i].id;
 	write_well(&a, in);
-	ck_assert_uint_eq(count_points(&a, "c"), 2);
-	ck_assert_int_eq(payload_number(&a, "c", 1, "n"), 3);
+	ck_assert_uint_eq(count_points(&a, "c"), 10);
+	for (int64_t id = 11; id <= 20; id++)
+		ck_assert_int_eq(payload_number(&a, "c", (uint64_t)id, "n"), id);
 }
 END_TEST
 
@@ -434,6 +437,36 @@ START_TEST(payload_and_vectors_change_as_asked)
 }
 END_TEST
 
+static uint64_t count_records(enum store_table table)
+{
+	struct store_txn *t;
+	struct store_cursor *c;
+	struct bytes key;
+	struct bytes value;
+	uint64_t count = 0;
+
+	ck_assert_int_eq(a.store->ops->begin(a.store, false, &t), ERR_NONE);
+	ck_assert_int_eq(a.store->ops->cursor_open(t, table, &c), ERR_NONE);
+	while (!a.store->ops->next(c, &key, &value))
+		count++;
+	a.store->ops->cursor_close(c);
+	a.store->ops->abort(t);
+	return count;
+}
+
+START_TEST(checkpoints_clear_away_what_dropped_collections_left)
+{
+	write_well(&a, upsert_of(&a, "c", 1, 100));
+	write_well(&a, create_of(&a, "d", DISTANCE_DOT));
+	write_well(&a, (struct intent){ .kind = OP_DROP_COLLECTION, .collection = STR("c") });
+	write_well(&a, upsert_of(&a, "d", 1, 1));
+	ck_assert_uint_gt(count_records(STORE_ROWS), 100);
+	a.clock.mono_ns += UINT64_C(5000000000);
+	write_well(&a, upsert_of(&a, "d", 2, 1));
+	ck_assert_uint_lt(count_records(STORE_ROWS), 20);
+}
+END_TEST
+
 START_TEST(clock_behind_its_stamps_refuses_writes)
 {
 	write_well(&a, upsert_of(&a, "c", 1, 1));
@@ -454,8 +487,10 @@ START_TEST(reopened_region_writes_only_in_a_new_epoch)
 {
 	write_well(&a, upsert_of(&a, "c", 1, 1));
 	struct committer_state before = region_state(&a);
+	ck_assert(before.writing);
 	reopen(&a);
 	struct committer_state s = region_state(&a);
+	ck_assert(!s.writing);
 	ck_assert_int_eq(position_compare(s.position, before.position), 0);
 	ck_assert_uint_eq(s.boots, before.boots + 1);
 	ck_assert_int_eq(memcmp(s.store_id, before.store_id, sizeof(s.store_id)), 0);
@@ -482,7 +517,7 @@ START_TEST(released_epoch_is_never_written_again)
 	struct fault f = { 0 };
 	ck_assert_msg(!committer_release(a.committer, 2, &end, &f), "%s", f.text);
 	struct committer_state s = region_state(&a);
-	ck_assert(s.released);
+	ck_assert(s.released && !s.writing);
 	ck_assert_uint_eq(s.released_to, 2);
 	ck_assert_int_eq(position_compare(end, s.position), 0);
 	struct region_write *t = try_write(&a, upsert_of(&a, "c", 1, 1));
@@ -648,7 +683,12 @@ START_TEST(writers_on_many_threads_are_all_served)
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_join(threads[i], &writes[i]), 0);
 	uint64_t turns = region_state(&a).turns;
+	struct intent in = upsert_of(&a, "c", 1, 1);
+	struct region_write *one = submit(&a, &in, 1);
+	ck_assert_int_eq(committer_drain(a.committer, 20000), ERR_NONE);
+	ck_assert_uint_eq(region_state(&a).position.seq, last.seq + 1);
 	committer_stop(a.committer);
+	ck_assert_uint_eq(one->done, 1);
 	ck_assert_uint_gt(region_state(&a).turns, turns);
 	for (int i = 0; i < THREADS; i++) {
 		struct region_write *w = writes[i];
@@ -659,7 +699,6 @@ START_TEST(writers_on_many_threads_are_all_served)
 		free(w);
 	}
 	ck_assert_uint_eq(count_points(&a, "c"), THREADS * WRITES_PER_THREAD);
-	struct intent in = upsert_of(&a, "c", 1, 1);
 	struct region_write late = {
 		.w = { .intents = &in, .intent_count = 1, .done = region_write_done }
 	};
@@ -674,6 +713,16 @@ START_TEST(wait_for_a_position_that_does_not_come_ends)
 	ck_assert_int_eq(committer_wait(a.committer, p, 0), ERR_NONE);
 	p.seq++;
 	ck_assert_int_eq(committer_wait(a.committer, p, 1), ERR_TIMEOUT);
+}
+END_TEST
+
+START_TEST(drain_ends_when_everything_is_committed)
+{
+	struct intent in = upsert_of(&a, "c", 1, 1);
+	struct region_write *t = submit(&a, &in, 1);
+	ck_assert_int_eq(committer_drain(a.committer, 0), ERR_NONE);
+	ck_assert_uint_eq(t->done, 1);
+	ck_assert_int_eq(committer_drain(a.committer, 0), ERR_NONE);
 }
 END_TEST
 
@@ -714,6 +763,7 @@ int main(void)
 		clock_behind_its_stamps_refuses_writes,
 		full_queue_refuses_and_keeps_the_rest,
 		wait_for_a_position_that_does_not_come_ends,
+		drain_ends_when_everything_is_committed,
 	};
 	const TTest *const ordinary[] = {
 		point_is_visible_and_durable_when_done_is_called,
@@ -726,6 +776,7 @@ int main(void)
 		cosine_vectors_are_normalized_before_they_are_logged,
 		delete_of_what_is_not_there_writes_nothing,
 		payload_and_vectors_change_as_asked,
+		checkpoints_clear_away_what_dropped_collections_left,
 	};
 	const TTest *const epochs[] = {
 		reopened_region_writes_only_in_a_new_epoch,

@@ -159,6 +159,56 @@ START_TEST(ops_outside_the_history_are_refused)
 }
 END_TEST
 
+/* A well-made op of region 1 that follows what `to` has. */
+static enum err apply_forged(struct region *to, uint8_t region, struct fault *ret_fault)
+{
+	CLEANUP(buf_release) struct buf wire = BUF_INIT(1000);
+	struct committer_state s = region_state(to);
+	struct op op = { .kind = OP_MARK,
+			 .epoch = s.position.epoch,
+			 .seq = s.position.seq + 1,
+			 .hlc = s.hlc + 1,
+			 .region = region };
+
+	ck_assert_int_eq(op_encode(&op, OP_FORM_WIRE, &wire), ERR_NONE);
+	struct bytes ops[] = { buf_bytes(&wire) };
+	struct remote_batch batch = { .ops = ops,
+				      .count = 1,
+				      .chain_hash = op_chain_hash(s.chain_hash, ops[0]) };
+	return committer_apply(to->committer, &batch, ret_fault);
+}
+
+START_TEST(second_writer_of_one_epoch_is_refused)
+{
+	struct position end;
+	struct fault f = { 0 };
+	struct log_part log = all_of_a();
+	ck_assert_int_eq(apply_part(&b, &log, 0, log.count, &f), ERR_NONE);
+	/* Somebody else writes in the epoch that this region writes in. */
+	ck_assert_int_eq(apply_forged(&a, 1, &f), ERR_FORK);
+	/* An op of a region whose epoch it is not. */
+	ck_assert_int_eq(apply_forged(&b, 2, &f), ERR_FORK);
+	ck_assert_msg(!apply_forged(&b, 1, &f), "%s", f.text);
+	/* After the release nothing more comes in that epoch. */
+	ck_assert_int_eq(committer_release(a.committer, 2, &end, &f), ERR_NONE);
+	ck_assert_int_eq(apply_forged(&a, 1, &f), ERR_FORK);
+}
+END_TEST
+
+START_TEST(batch_of_an_unknown_scope_is_refused)
+{
+	struct fault f = { 0 };
+	struct log_part log = all_of_a();
+	struct remote_batch batch = {
+		.ops = log.ops, .count = 1, .scope = 3, .chain_hash = log.hashes[0]
+	};
+	ck_assert_int_eq(committer_apply(b.committer, &batch, &f), ERR_BAD_INPUT);
+	batch.scope = SCOPE_FLEET;
+	batch.count = 0;
+	ck_assert_int_eq(committer_apply(b.committer, &batch, &f), ERR_NONE);
+}
+END_TEST
+
 START_TEST(role_is_handed_over_and_back)
 {
 	struct position end;
@@ -365,6 +415,8 @@ int main(void)
 		known_ops_are_skipped_and_holes_are_not_jumped,
 		fork_is_noticed_before_anything_of_it_is_applied,
 		ops_outside_the_history_are_refused,
+		second_writer_of_one_epoch_is_refused,
+		batch_of_an_unknown_scope_is_refused,
 		role_is_handed_over_and_back,
 		wild_stamp_is_applied_and_moves_no_clock,
 	};

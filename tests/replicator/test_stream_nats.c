@@ -26,7 +26,7 @@
 #include "replicator/provision.h"
 #include "replicator/stream_api.h"
 
-#define DEADLINE_MS 60000u  /* nothing takes as long unless it never happens */
+#define DEADLINE_MS 30000u  /* nothing takes as long unless it never happens */
 #define FLEET "shop"
 #define SKIPPED 77
 
@@ -199,6 +199,7 @@ struct writer {
 	struct stream *stream;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	uint64_t next;         /* number of the op to publish next, its thread's own; 0: to be found out */
 	uint64_t accepted;     /* number of the last op accepted */
 	uint64_t closed;       /* how often the window closed */
 	uint64_t beats;
@@ -277,7 +278,7 @@ static void writer_close(struct writer *w)
 static void write_until(struct writer *w, uint64_t upto, size_t payload_bytes)
 {
 	uint8_t *payload = calloc(1, payload_bytes);
-	uint64_t next = 0, end = now_ms() + DEADLINE_MS;
+	uint64_t end = now_ms() + DEADLINE_MS;
 
 	while (read_locked(w, &w->accepted) < upto) {
 		ck_assert_msg(now_ms() < end, "op %" PRIu64 " of %" PRIu64 " is never accepted: %s", w->accepted, upto,
@@ -297,25 +298,25 @@ static void write_until(struct writer *w, uint64_t upto, size_t payload_bytes)
 				pause_ms(20);
 				continue;
 			}
-			next = stored + 1;
+			w->next = stored + 1;
 			/* Stored, though its acknowledgement was lost. */
 			pthread_mutex_lock(&w->lock);
 			w->accepted = MAX(w->accepted, stored);
 			pthread_mutex_unlock(&w->lock);
 			continue;
 		}
-		if (next == 0 || next > upto) {
+		if (w->next > upto) {
 			pause_ms(1);
 			continue;
 		}
 		char id[STREAM_ID_MAX];
-		snprintf(id, sizeof(id), "op-%" PRIu64, next);
-		memcpy(payload, &next, 8);
-		struct stream_message m = { .scope = 3, .last = { .epoch = 1, .seq = next }, .id = id,
+		snprintf(id, sizeof(id), "op-%" PRIu64, w->next);
+		memcpy(payload, &w->next, 8);
+		struct stream_message m = { .scope = 3, .last = { .epoch = 1, .seq = w->next }, .id = id,
 					    .payload = { .data = payload, .len = payload_bytes } };
 		enum err e = stream_publish(w->stream, &m);
 		if (!e)
-			next++;
+			w->next++;
 		else
 			pause_ms(1);
 		ck_assert_msg(!e || e == ERR_RATE_LIMITED || e == ERR_UNAVAILABLE, "%s", err_name(e));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog's side of collections: making, loading and ending them. Nobody but catalog.c and collection.c
+ * The catalog's side of collections: making, loading and ending them. Nobody but catalog*.c and collection*.c
  * includes this.
  */
 #pragma once
@@ -41,6 +41,7 @@ struct collection {
 
 struct collection_options {
 	struct store *store;
+	struct gate *gate;
 	const char *dir;             /* of the collection; made when it is not there. NULL: in memory */
 	struct str name;
 	struct incarnation incarnation;

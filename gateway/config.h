@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration of the daemon: config.def makes the struct, config_table.h reads it. A key that is not in the
+ * file has its default; an unknown key is an error. What is wrong is told for all keys at once, each with file and
+ * line. `@include "name"` at the beginning of a line takes in another file of the same folder.
+ * Thread: main reads it; others see it as it was then.
+ */
+#pragma once
+
+#include "gateway/config_table.h"
+#include "gateway/limits.h"
+
+struct config {
+	struct config_origin *origins;
+#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence) CONFIG_MEMBER_##kind member;
+#include "gateway/config.def"
+#undef KEY
+	struct arena arena;        /* all that the members point to */
+};
+
+extern const struct config_table config_keys;
+
+/* file NULL: the defaults alone. Empty keys whose default depends on the machine (storage.dir, listen.ctl,
+ * session.key_file) are filled in. On failure errors has lines "FILE:LINE: path: words". */
+MUST_USE enum err config_load(const char *file, struct config **ret_config, struct buf *errors);
+void config_free(struct config *c);
+
+/* The files etc/isthmus.conf and doc/isthmus.conf.5. */
+void config_sample(struct buf *out);
+void config_manual(struct buf *out);
+
+/* The limits of connections: limits.def's, but for those that have a key. */
+void config_conn_limits(const struct config *c, struct conn_limits *ret_limits);

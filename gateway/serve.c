@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One screen says what happens to a request: the table of steps below. Each step goes on to the next one, fails
+ * (then the error is encoded), or leaves: to the pool, to a handler, to the client. Whoever it was left to goes on with it
+ * by run(), on whatever thread that is; one at a time has it.
+ */
+#include "gateway/serve.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/panic.h"
+#include "gateway/grpc.h"
+#include "gateway/rest.h"
+
+enum protocol_name { API_REST, API_GRPC, API_COUNT };
+static const char *const api_names[API_COUNT] = { [API_REST] = "rest", [API_GRPC] = "grpc" };
+
+struct serve {
+	const struct api *api;
+	struct auth *auth;
+	_Atomic uint64_t pending;
+	atomic_uint waiting;         /* on the pool, for a position */
+	unsigned waiting_max;        /* so that they leave threads for others */
+	const struct method *methods;
+	uint32_t method_count;
+	/* Of each method, for what is counted most; made at start. */
+	struct metric_series **ok[API_COUNT];
+	struct metric_series **duration;
+};
+
+struct life {
+	struct call call;
+	struct serve *serve;
+	unsigned at;                 /* the next step */
+	enum err err;
+	pthread_t loop_thread;
+	struct method_match match;
+	enum auth_rights rights;
+	enum err auth_err;           /* counts unless the method is open to all */
+	struct fault auth_fault;
+	struct session session;      /* what the client has seen */
+	bool must_wait;
+	struct pool_task pool_task;
+};
+
+enum outcome { GO_ON, FAILED, LEFT };
+
+static enum outcome identify(struct life *l);
+static enum outcome find(struct life *l);
+static enum outcome allow(struct life *l);
+static enum outcome route(struct life *l);
+static enum outcome read_session(struct life *l);
+static enum outcome place(struct life *l);
+static enum outcome wait_session(struct life *l);
+static enum outcome decode(struct life *l);
+static enum outcome handle(struct life *l);
+static enum outcome encode(struct life *l);
+static enum outcome mark(struct life *l);
+static enum outcome reply(struct life *l);
+
+enum step_name {
+	STEP_IDENTIFY, STEP_FIND, STEP_ALLOW, STEP_ROUTE, STEP_SESSION, STEP_PLACE, STEP_WAIT, STEP_DECODE, STEP_HANDLE,
+	STEP_ENCODE, STEP_MARK, STEP_REPLY, STEP_COUNT
+};
+
+static enum outcome (*const steps[STEP_COUNT])(struct life *l) = {
+	[STEP_IDENTIFY] = identify,    /* whose key is it? */
+	[STEP_FIND] = find,            /* which method? */
+	[STEP_ALLOW] = allow,          /* may they? */
+	[STEP_ROUTE] = route,          /* which region answers? */
+	[STEP_SESSION] = read_session, /* what has the client seen already? */
+	[STEP_PLACE] = place,          /* here, or on the pool */
+	[STEP_WAIT] = wait_session,    /* until this region has it too */
+	[STEP_DECODE] = decode,        /* bytes to message */
+	[STEP_HANDLE] = handle,        /* the method itself; call_finish() goes on with */
+	[STEP_ENCODE] = encode,        /* message, or error, to bytes */
+	[STEP_MARK] = mark,            /* headers of ours */
+	[STEP_REPLY] = reply,          /* on the loop; metrics */
+};
+
+static void run(struct life *l)
+{
+	for (;;) {
+		switch (steps[l->at++](l)) {
+		case GO_ON:
+			break;
+		case FAILED:
+			l->at = STEP_ENCODE;
+			break;
+		case LEFT:
+			return;
+		}
+	}
+}
+
+static enum outcome fail(struct life *l, enum err e)
+{
+	l->err = e;
+	return FAILED;
+}
+
+/* --- beginning and end --- */
+
+static void life_free(struct life *l)
+{
+	struct serve *s = l->serve;
+
+	arena_release(&l->call.own);
+	buf_release(&l->call.body);
+	free(l);
+	atomic_fetch_sub(&s->pending, 1);
+}
+
+/* call_finish(): from whatever thread the handler is on. */
+static void finish_call(struct call *c, enum err e)
+{
+	struct life *l = CONTAINER_OF(c, struct life, call);
+
+	l->err = e;
+	l->at = STEP_ENCODE;
+	run(l);
+}
+
+static void release_call(struct call *c)
+{
+	life_free(CONTAINER_OF(c, struct life, call));
+}
+
+static void refuse(struct request *r)
+{
+	r->reply.status = 500;
+	if (r->grpc) {
+		r->reply.status = 200;
+		r->reply.grpc_status = err_grpc_status(ERR_NO_MEMORY);
+		r->reply.grpc_message = STR("out of memory");
+	}
+	request_reply(r);
+}
+
+void serve_request(void *ctx, struct request *r)
+{
+	struct serve *s = ctx;
+	struct life *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		refuse(r);
+		return;
+	}
+	atomic_fetch_add(&s->pending, 1);
+	l->serve = s;
+	l->loop_thread = pthread_self();
+	l->call = (struct call){
+		.api = s->api,
+		.request = r,
+		.loop = r->loop,
+		.arena = &r->arena,
+		.started_ns = r->started_ns ? r->started_ns : clock_mono_ns(s->api->clock),
+		.finish = finish_call,
+		.release = release_call,
+	};
+	arena_init(&l->call.own, REQUEST_ARENA_BYTES_MAX);
+	if (r->verb == VERB_OPTIONS && !r->grpc) {
+		rest_preflight(r);
+		l->at = STEP_MARK;
+	}
+	run(l);
+}
+
+/* --- who, what, where --- */
+
+static enum outcome identify(struct life *l)
+{
+	l->auth_err = auth_check(l->serve->auth, l->call.request, &l->rights, &l->auth_fault);
+	return GO_ON;
+}
+
+static enum outcome fail_auth(struct life *l)
+{
+	l->call.fault = l->auth_fault;
+	return fail(l, l->auth_err);
+}
+
+/* Without a key nobody is told which paths there are. */
+static enum outcome find(struct life *l)
+{
+	struct call *c = &l->call;
+	struct request *r = c->request;
+	enum err err = r->grpc ? method_find_grpc(r->path, &l->match.method, &c->fault)
+			       : method_find_rest(r->verb, r->path, &r->arena, &l->match, &c->fault);
+
+	if (err)
+		return l->auth_err ? fail_auth(l) : fail(l, err);
+	c->method = l->match.method;
+	/* Its write may outlive the request. */
+	if (c->method->reach == REACH_WRITE)
+		c->arena = &c->own;
+	return GO_ON;
+}
+
+static enum outcome allow(struct life *l)
+{
+	static const enum auth_rights needed[] = {
+		[ACCESS_OPEN] = AUTH_NONE,
+		[ACCESS_READ] = AUTH_READ,
+		[ACCESS_WRITE] = AUTH_ALL,
+		[ACCESS_MANAGE] = AUTH_ALL,
+	};
+	const struct method *m = l->call.method;
+
+	if (m->access != ACCESS_OPEN && l->auth_err)
+		return fail_auth(l);
+	if (l->rights < needed[m->access])
+		return fail(l, fault_set(&l->call.fault, ERR_FORBIDDEN, "%s",
+					 m->access == ACCESS_MANAGE ? "Global manage access is required"
+								    : "Write access is required"));
+	if (!m->handler)
+		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED, "%s", m->name));
+	if (m->reach == REACH_WRITE && request_header(l->call.request, "isthmus-ack").data)
+		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED, "isthmus-ack in a request"));
+	return GO_ON;
+}
+
+/* Here: this region answers what it was asked. What it may not write, its committer refuses. */
+static enum outcome route(struct life *l)
+{
+	(void)l;
+	return GO_ON;
+}
+
+/* --- sessions and staleness --- */
+
+static bool staleness_ms(const struct api *api, uint64_t *ret_ms)
+{
+	struct committer_state state;
+
+	committer_state(api->committer, &state);
+	if (state.epoch != 0 && state.writer == api->region_id && !state.released) {
+		*ret_ms = 0;
+		return true;
+	}
+	return api->staleness && api->staleness(api->staleness_ctx, ret_ms);
+}
+
+static bool parse_u64(struct str text, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned digit = (unsigned char)text.data[i] - (unsigned)'0';
+		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
+			return false;
+	}
+	*ret = v;
+	return text.len > 0;
+}
+
+static enum err check_staleness(struct life *l)
+{
+	struct str text = request_header(l->call.request, "isthmus-max-staleness-ms");
+	uint64_t max, ms;
+
+	if (!text.data)
+		return ERR_NONE;
+	if (!parse_u64(text, &max))
+		return fault_set(&l->call.fault, ERR_BAD_REQUEST, "isthmus-max-staleness-ms: a whole number is expected");
+	if (!staleness_ms(l->call.api, &ms))
+		return fault_set(&l->call.fault, ERR_UNAVAILABLE, "how stale this region is, is not known");
+	if (ms <= max)
+		return ERR_NONE;
+	return fault_set(&l->call.fault, ERR_UNAVAILABLE, "this region is %" PRIu64 " ms behind, %" PRIu64 " are allowed",
+			 ms, max);
+}
+
+/* One position of the token: *ret_wait when this region has yet to reach it. */
+static enum err check_position(struct life *l, uint16_t scope, struct position p, bool *ret_wait)
+{
+	struct fault *f = &l->call.fault;
+
+	if (scope != SCOPE_FLEET)
+		return fault_set(f, ERR_UNAVAILABLE, "isthmus-session: this region does not hold scope %u", scope);
+	switch (committer_find(l->call.api->committer, p)) {
+	case HISTORY_IN:
+		return ERR_NONE;
+	case HISTORY_AHEAD:
+		*ret_wait = true;
+		return ERR_NONE;
+	case HISTORY_ORPHAN:
+		return fault_set(f, ERR_SESSION_ORPHANED,
+				 "isthmus-session: the write at (%" PRIu64 ",%" PRIu64 ") did not survive a failover",
+				 p.epoch, p.seq);
+	case HISTORY_FORGOTTEN:
+		break;
+	}
+	return fault_set(f, ERR_SESSION_ORPHANED,
+			 "isthmus-session: epoch %" PRIu64 " is too old to say whether the write at %" PRIu64 " survived",
+			 p.epoch, p.seq);
+}
+
+static enum err check_session(struct life *l, bool *ret_wait)
+{
+	enum err err = ERR_NONE;
+
+	*ret_wait = false;
+	for (uint32_t i = 0; i < l->session.count && !err; i++)
+		err = check_position(l, l->session.scopes[i], l->session.positions[i], ret_wait);
+	return err;
+}
+
+static enum outcome read_session(struct life *l)
+{
+	struct call *c = &l->call;
+	struct str text = request_header(c->request, "isthmus-session");
+	enum err err;
+
+	if (c->method->reach == REACH_LOCAL)
+		return GO_ON;
+	err = check_staleness(l);
+	if (!err && text.data) {
+		err = session_decode(text, &c->api->session_key, &l->session, &c->fault);
+		if (!err)
+			err = check_session(l, &l->must_wait);
+	}
+	return err ? fail(l, err) : GO_ON;
+}
+
+/* A few may wait: a region that lags must not have all its threads asleep. */
+static enum outcome wait_session(struct life *l)
+{
+	struct serve *s = l->serve;
+	struct call *c = &l->call;
+	bool ahead = l->must_wait;
+	enum err err = ERR_NONE;
+
+	if (!ahead)
+		return GO_ON;
+	if (atomic_fetch_add(&s->waiting, 1) < s->waiting_max) {
+		for (uint32_t i = 0; i < l->session.count && !err; i++)
+			err = committer_wait(c->api->committer, l->session.positions[i], SESSION_WAIT_MS);
+		/* Reached or not, and even then a newer epoch may have come without it. */
+		err = check_session(l, &ahead);
+	}
+	atomic_fetch_sub(&s->waiting, 1);
+	if (!err && ahead)
+		err = fault_set(&c->fault, ERR_UNAVAILABLE, "isthmus-session: this region has not yet seen that write");
+	return err ? fail(l, err) : GO_ON;
+}
+
+/* --- the work --- */
+
+static void run_on_pool(struct pool_task *t)
+{
+	run(CONTAINER_OF(t, struct life, pool_task));
+}
+
+static enum outcome place(struct life *l)
+{
+	const struct call *c = &l->call;
+	bool heavy = c->method->place == ON_POOL || l->must_wait || c->request->body.len > LOOP_BODY_BYTES_MAX;
+
+	if (!heavy)
+		return GO_ON;
+	l->pool_task.run = run_on_pool;
+	enum err err = pool_run(c->api->pool, &l->pool_task);
+	return err ? fail(l, err) : LEFT;
+}
+
+static enum outcome decode(struct life *l)
+{
+	struct call *c = &l->call;
+
+	if (atomic_load_explicit(&c->request->cancelled, memory_order_relaxed))
+		return fail(l, ERR_CANCELLED);
+	enum err err = c->request->grpc ? grpc_decode(c) : rest_decode(c, &l->match);
+	return err ? fail(l, err) : GO_ON;
+}
+
+static enum outcome handle(struct life *l)
+{
+	l->call.method->handler(&l->call);
+	return LEFT;
+}
+
+/* --- the reply --- */
+
+static enum outcome encode(struct life *l)
+{
+	struct call *c = &l->call;
+	struct request *r = c->request;
+
+	if (!r->grpc) {
+		rest_encode(c, l->err);
+		return GO_ON;
+	}
+	grpc_encode(c, l->err);
+	/* The reply may be on its way when the call's own arena is gone. */
+	if (r->reply.grpc_message.data && c->arena != &r->arena) {
+		struct str copy = arena_str(&r->arena, r->reply.grpc_message);
+		r->reply.grpc_message = copy.data ? copy : STR("");
+	}
+	return GO_ON;
+}
+
+/* Left out when there is no memory: a reply without it is still true. */
+static void add(struct request *r, struct str name, struct str value)
+{
+	enum err err = value.data ? request_add_header(r, name, value) : ERR_NO_MEMORY;
+	if (err)
+		log_debug("reply: header left out name=%.*s reason=\"%s\"", STR_FMT(name), err_sentence(err));
+}
+
+static void add_session(struct life *l)
+{
+	struct call *c = &l->call;
+	char text[SESSION_TEXT_MAX];
+
+	session_join(&l->session, SCOPE_FLEET, c->position);
+	l->session.hlc = MAX(l->session.hlc, c->hlc);
+	size_t len = session_encode(&l->session, &c->api->session_key, text);
+	if (len > 0)
+		add(c->request, STR("isthmus-session"), arena_str(&c->request->arena, (struct str){ text, len }));
+}
+
+static struct str ack_words(enum ack_level level)
+{
+	switch (level) {
+	case ACK_LOCAL:
+		return STR("local");
+	case ACK_VISIBLE:
+		return STR("local,visible");
+	case ACK_STREAM:
+		return STR("local,visible,stream");
+	case ACK_CONFIRMED:
+		break;
+	}
+	return STR("local,visible,stream,confirmed");
+}
+
+static bool is_passing(enum err e)
+{
+	return e == ERR_RATE_LIMITED || e == ERR_UNAVAILABLE || e == ERR_NO_PRIMARY || e == ERR_NOT_PRIMARY ||
+	       e == ERR_NOT_READY;
+}
+
+static enum outcome mark(struct life *l)
+{
+	struct call *c = &l->call;
+	struct request *r = c->request;
+	uint64_t ms;
+
+	add(r, STR("isthmus-region"), (struct str){ c->api->region, strlen(c->api->region) });
+	if (is_passing(l->err))
+		add(r, STR("retry-after"), STR("1"));
+	if (l->err || !c->touched)
+		return GO_ON;
+	add_session(l);
+	if (c->wrote)
+		add(r, STR("isthmus-ack"), ack_words(c->acked));
+	else if (staleness_ms(c->api, &ms))
+		add(r, STR("isthmus-staleness-ms"), arena_printf(&r->arena, "%" PRIu64, ms));
+	return GO_ON;
+}
+
+static void count(const struct life *l)
+{
+	const struct serve *s = l->serve;
+	const struct call *c = &l->call;
+	const struct request *r = c->request;
+	enum protocol_name api = r->grpc ? API_GRPC : API_REST;
+	int code = r->grpc ? r->reply.grpc_status : r->reply.status;
+	uint64_t now_ns = clock_mono_ns(c->api->clock);
+	char labels[128];
+
+	if (c->method) {
+		size_t at = (size_t)(c->method - s->methods);
+		metric_series_observe(s->duration[at],
+				      now_ns > c->started_ns ? (double)(now_ns - c->started_ns) / 1e9 : 0);
+		if (code == (r->grpc ? 0 : 200)) {
+			metric_series_add(s->ok[api][at], 1);
+			return;
+		}
+	}
+	(void)snprintf(labels, sizeof(labels), "%s,%s,%d", api_names[api], c->method ? c->method->name : "none", code);
+	metric_series_add(metric_series(METRIC_isthmus_requests_total, labels), 1);
+}
+
+static void reply_here(struct life *l)
+{
+	struct request *r = l->call.request;
+
+	count(l);
+	l->call.request = NULL;
+	/* A write that goes on frees it when it is done. */
+	if (!l->call.write_pending)
+		life_free(l);
+	request_reply(r);
+}
+
+static void reply_task(struct loop_task *t)
+{
+	reply_here(CONTAINER_OF(CONTAINER_OF(t, struct call, task), struct life, call));
+}
+
+static enum outcome reply(struct life *l)
+{
+	if (pthread_equal(pthread_self(), l->loop_thread)) {
+		reply_here(l);
+		return LEFT;
+	}
+	l->call.task.run = reply_task;
+	loop_post(l->call.loop, &l->call.task);
+	return LEFT;
+}
+
+/* --- the serve --- */
+
+static enum err make_series(struct serve *s)
+{
+	char labels[128];
+
+	s->duration = calloc(s->method_count, sizeof(*s->duration));
+	if (!s->duration)
+		return ERR_NO_MEMORY;
+	for (unsigned api = 0; api < API_COUNT; api++) {
+		s->ok[api] = calloc(s->method_count, sizeof(*s->ok[api]));
+		if (!s->ok[api])
+			return ERR_NO_MEMORY;
+	}
+	for (uint32_t i = 0; i < s->method_count; i++) {
+		const struct method *m = &s->methods[i];
+		if (!m->handler)
+			continue;
+		s->duration[i] = metric_series(METRIC_isthmus_request_duration_seconds, m->name);
+		for (unsigned api = 0; api < API_COUNT; api++) {
+			(void)snprintf(labels, sizeof(labels), "%s,%s,%d", api_names[api], m->name,
+				       api == API_GRPC ? 0 : 200);
+			s->ok[api][i] = metric_series(METRIC_isthmus_requests_total, labels);
+		}
+	}
+	return ERR_NONE;
+}
+
+enum err serve_new(const struct serve_options *o, struct serve **ret_serve)
+{
+	struct serve *s = calloc(1, sizeof(*s));
+	if (!s)
+		return ERR_NO_MEMORY;
+	s->api = o->api;
+	s->auth = o->auth;
+	s->waiting_max = MAX(pool_threads(o->api->pool) / 2, 1u);
+	s->methods = method_table(&s->method_count);
+	enum err err = make_series(s);
+	if (err) {
+		serve_free(s);
+		return err;
+	}
+	*ret_serve = s;
+	return ERR_NONE;
+}
+
+void serve_free(struct serve *s)
+{
+	if (!s)
+		return;
+	ASSERT(serve_pending(s) == 0);
+	for (unsigned api = 0; api < API_COUNT; api++)
+		free(s->ok[api]);
+	free(s->duration);
+	free(s);
+}
+
+uint64_t serve_pending(const struct serve *s)
+{
+	return atomic_load(&s->pending);
+}

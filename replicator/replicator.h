@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Replication as one thing: owns the committer, the peers' standing, the publisher and the applier; decides from the
+ * persisted history who writes; hands the primary's role over.
+ *
+ * Who writes: the writer of the newest epoch applied here, until its `release` names another, who begins the next
+ * epoch once it has applied all up to the release. The config names only the first primary of a new fleet. Each start of
+ * the primary begins a new epoch.
+ * Thread: its own for heartbeats and the role; the functions may be called from any but the committer's.
+ */
+#pragma once
+
+#include "replicator/applier.h"
+#include "replicator/commit.h"
+#include "replicator/publisher.h"
+
+struct replicator;
+
+struct replicator_options {
+	struct clock *clock;
+	struct store *store;
+	struct catalog *catalog;
+	uint64_t log_bytes_max;
+	const char *fleet;
+	struct peer_config self;             /* id 0 and no others: alone */
+	const struct peer_config *others;
+	uint32_t other_count;
+	bool first_primary;                  /* begins the first epoch of a new fleet */
+	struct peer_link *link;              /* NULL: peers cannot be asked */
+	/* Makes the stream when the events to give it are known; NULL: no stream. */
+	enum err (*make_stream)(void *ctx, const struct stream_events *events, struct stream **ret_stream,
+				struct fault *reterr_fault);
+	void *ctx;
+};
+
+MUST_USE enum err replicator_open(const struct replicator_options *o, struct replicator **ret_replicator,
+				  struct fault *reterr_fault);
+/* Starts the committer and, with peers, everything else. Alone: returns when this region may write. */
+MUST_USE enum err replicator_start(struct replicator *r, struct fault *reterr_fault);
+/* Finishes what is queued, stops the threads. */
+void replicator_stop(struct replicator *r);
+void replicator_free(struct replicator *r);
+
+struct committer *replicator_committer(struct replicator *r);
+struct peers *replicator_peers(struct replicator *r);
+
+/* May a client's write be admitted here? ERR_NOT_PRIMARY: *ret_writer is the region to ask instead (its id, or 0 while
+ * nobody writes; *reterr_fault says why). */
+MUST_USE enum err replicator_admit(struct replicator *r, uint8_t *ret_writer, struct fault *reterr_fault);
+/* Seconds by which an answer from here may be behind: 0 on the valid writer only. */
+double replicator_staleness_seconds(struct replicator *r);
+/* Loaded, applying, within `lag_seconds_max` of the writer; else false and words. */
+bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *why);
+
+/* Hands the primary's role to region `target`, losing nothing: stops admitting, waits until the target has all,
+ * writes `release`. Within timeout_ms, else it goes on as before (ERR_TIMEOUT) with words. *ret_pause_ms: how long this
+ * region admitted no writes. On the primary only (ERR_NOT_PRIMARY). */
+MUST_USE enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t timeout_ms,
+					uint64_t *ret_pause_ms, struct fault *reterr_fault);
+
+/* This region's heartbeat now, HEARTBEAT_BYTES, for a peer that asks. */
+MUST_USE enum err replicator_heartbeat(struct replicator *r, struct buf *out);
+/* The ops after `after`, as one message, for a peer that asks: see peer_link.log. */
+MUST_USE enum err replicator_log(struct replicator *r, uint16_t scope, struct position after, struct buf *out,
+				 struct fault *reterr_fault);
+
+struct replicator_state {
+	struct committer_state commit;
+	struct position confirmed;
+	bool alone;
+	bool is_writer;
+	bool handing_over;
+	bool has_stream;
+	struct stream_state stream;
+	struct publisher_state publisher;
+	struct applier_state applier;
+	double staleness_seconds;
+};
+void replicator_state(struct replicator *r, struct replicator_state *ret_state);
