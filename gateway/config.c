@@ -602,7 +602,7 @@ void config_manual(struct buf *out)
 		".Sh DESCRIPTION\n"
 		"The file is in the language of libconfig:\n"
 		"groups of keys with values.\n"
-		"A key that is not in the file has its default, so an empty file is a complete one.\n"
+		"A key that is not in the file has its default, so an empty file is complete.\n"
 		"An unknown key is an error, and so is a value outside its bounds;\n"
 		".Ic isthmusd Fl c Ar file Fl \\-check\n"
 		"tells all errors with their file and line.\n"

@@ -9,6 +9,7 @@
 
 #define COLUMNS 100
 #define TAB 8
+#define MDOC_COLUMNS 76
 
 static const char *const kind_words[] = {
 	[CONFIG_STRING] = "text",
@@ -143,18 +144,24 @@ void config_table_sample(const struct config_table *t, struct buf *out)
 	turn_group(t, t->count, 0, out);
 }
 
-/* Text for mdoc: a line that begins with '.' would be a macro, a backslash an escape. */
+/* Text for mdoc: a sentence begins a line, a line that begins with '.' would be a macro, a backslash an escape. */
 static void put_mdoc(const char *text, struct buf *out)
 {
-	if (*text == '.' || *text == '\'')
-		(void)buf_append_cstr(out, "\\&");
-	for (; *text; text++) {
+	size_t column = 0;
+
+	for (; *text; text++, column++) {
+		bool ends = *text == ' ' && (column > 0 && text[-1] == '.');
+		if (*text == ' ' && (ends || column + strcspn(text + 1, " ") > MDOC_COLUMNS)) {
+			(void)buf_append_byte(out, '\n');
+			column = SIZE_MAX;
+			continue;
+		}
+		if (column == 0 && (*text == '.' || *text == '\''))
+			(void)buf_append_cstr(out, "\\&");
 		if (*text == '\\')
 			(void)buf_append_cstr(out, "\\e");
 		else if (*text == '-')
 			(void)buf_append_cstr(out, "\\-");
-		else if (strncmp(text, ". ", 2) == 0)
-			(void)buf_append_cstr(out, ".\n"), text++;
 		else
 			(void)buf_append_byte(out, (uint8_t)*text);
 	}

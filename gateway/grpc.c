@@ -140,6 +140,12 @@ static void put_frame(struct call *c, struct buf *body)
 		body->data[1 + i] = (uint8_t)(len >> (24 - 8 * i));
 }
 
+/* A header that does not fit is left out: a reply without it is better than none. */
+static void add_header(struct request *r, struct str name, struct str value)
+{
+	enum err dropped UNUSED = request_add_header(r, name, value);
+}
+
 void grpc_encode(struct call *c, enum err e)
 {
 	struct request *r = c->request;
@@ -157,7 +163,6 @@ void grpc_encode(struct call *c, enum err e)
 		buf_reset(&reply->body);
 		reply->grpc_message = message_words(&c->fault, e, WORDS_FOR_GRPC, c->arena);
 	}
-	/* Headers that do not fit are left out. */
-	(void)request_add_header(r, STR("content-type"), STR("application/grpc"));
-	(void)request_add_header(r, STR("grpc-accept-encoding"), STR("identity,gzip"));
+	add_header(r, STR("content-type"), STR("application/grpc"));
+	add_header(r, STR("grpc-accept-encoding"), STR("identity,gzip"));
 }

@@ -156,6 +156,11 @@ static void add_id(struct builder *b, struct id_set *set, struct point_id id)
 		set->items[set->count++] = id;
 }
 
+static void set_min_count(struct filter *f, uint64_t n)
+{
+	f->min_count = (uint32_t)MIN(n, (uint64_t)UINT32_MAX); /* more than there can be conditions either way */
+}
+
 /* The operators of one field condition: one is the condition, several are alternatives. */
 static void take_operators(struct builder *b, struct condition *c, const struct condition_list *operators)
 {
@@ -485,7 +490,7 @@ static void min_should_from_json(struct builder *b, struct json_reader *r, struc
 			clause_from_json(b, r, &f->min_should);
 			has_conditions = true;
 		} else if (is_word(key, "min_count")) {
-			f->min_count = (uint32_t)MIN(json_u64(r), (uint64_t)UINT32_MAX);
+			set_min_count(f, json_u64(r));
 			has_count = true;
 		} else {
 			json_skip(r);
@@ -782,7 +787,7 @@ static void min_should_from_proto(struct builder *b, struct bytes bytes, struct 
 		if (field == 1)
 			add_from_proto(b, proto_bytes(&r, t), &f->min_should);
 		else if (field == 2)
-			f->min_count = (uint32_t)MIN(proto_varint(&r, t), (uint64_t)UINT32_MAX);
+			set_min_count(f, proto_varint(&r, t));
 		else
 			proto_skip(&r, t);
 	}

@@ -115,7 +115,7 @@ enum err rest_decode(struct call *c, const struct method_match *m)
 /* A header that does not fit is left out: a reply without it is better than none. */
 static void add_header(struct request *r, struct str name, struct str value)
 {
-	(void)request_add_header(r, name, value);
+	enum err dropped UNUSED = request_add_header(r, name, value);
 }
 
 static void add_cors(struct request *r)

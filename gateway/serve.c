@@ -399,8 +399,8 @@ static enum outcome encode(struct life *l)
 		return GO_ON;
 	}
 	grpc_encode(c, l->err);
-	/* The reply may be on its way when the call's own arena is gone. */
-	if (r->reply.grpc_message.data && c->arena != &r->arena) {
+	/* The reply is still on its way when the call is gone. */
+	if (r->reply.grpc_message.data) {
 		struct str copy = arena_str(&r->arena, r->reply.grpc_message);
 		r->reply.grpc_message = copy.data ? copy : STR("");
 	}
@@ -462,7 +462,7 @@ static enum outcome mark(struct life *l)
 	add_session(l);
 	if (c->wrote)
 		add(r, STR("isthmus-ack"), ack_words(c->acked));
-	else if (staleness_ms(c->api, &ms))
+	if (staleness_ms(c->api, &ms))
 		add(r, STR("isthmus-staleness-ms"), arena_printf(&r->arena, "%" PRIu64, ms));
 	return GO_ON;
 }
@@ -479,9 +479,10 @@ static void count(const struct life *l)
 
 	if (c->method) {
 		size_t at = (size_t)(c->method - s->methods);
-		metric_series_observe(s->duration[at],
-				      now_ns > c->started_ns ? (double)(now_ns - c->started_ns) / 1e9 : 0);
-		if (code == (r->grpc ? 0 : 200)) {
+		if (s->duration[at])
+			metric_series_observe(s->duration[at],
+					      now_ns > c->started_ns ? (double)(now_ns - c->started_ns) / 1e9 : 0);
+		if (s->ok[api][at] && code == (r->grpc ? 0 : 200)) {
 			metric_series_add(s->ok[api][at], 1);
 			return;
 		}

@@ -3,9 +3,9 @@
  * Distances: float kernels for scalar, AVX2 with FMA and AVX-512, and the exact ones.
  * Thread: any; nothing here has state.
  *
- * The exact ones must not depend on whether the compiler fuses multiplication and addition. A product of two
- * floats is exact in double (24 + 24 bits fit 53), so fused or not gives the same sum; and the
- * compiler may not reorder additions without -ffast-math.
+ * The exact ones must not depend on whether the compiler fuses multiplication and addition. A
+ * product of two floats is exact in double (24 + 24 bits fit 53), so fused or not gives the same
+ * sum; and the compiler may not reorder additions without -ffast-math.
  */
 #include "index/distance.h"
 
@@ -17,16 +17,18 @@
 #include <immintrin.h>
 #endif
 
-/* A squared length this near to 1 is unit length: rounding leaves up to 1.2e-7, so that normalising twice changes
- * nothing. */
+/* A squared length this near to 1 is unit length: rounding leaves up to 1.2e-7, so that
+ * normalising twice changes nothing. */
 #define UNIT_TOLERANCE 1e-6
 
-/* Independent sums let the processor overlap additions; the compiler may map them to vector lanes. */
+/* Independent sums let the processor overlap additions; the compiler may map them to vector
+ * lanes. */
 #define LANES 8
 
 static float sum_lanes(const float *lane)
 {
-	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+	       ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
 static float dot_scalar(const float *a, const float *b, uint32_t dim)
@@ -152,7 +154,8 @@ AVX512 static float dot_avx512(const float *a, const float *b, uint32_t dim)
 		s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), s0);
 	if (i < dim) {
 		__mmask16 m = tail_mask(dim - i);
-		s1 = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, a + i), _mm512_maskz_loadu_ps(m, b + i), s1);
+		s1 = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, a + i),
+				     _mm512_maskz_loadu_ps(m, b + i), s1);
 	}
 	return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
 }
@@ -169,7 +172,8 @@ AVX512 static float euclid_avx512(const float *a, const float *b, uint32_t dim)
 	}
 	for (; i < dim; i += 16) {
 		__mmask16 m = dim - i < 16 ? tail_mask(dim - i) : (__mmask16)0xffff;
-		__m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, a + i), _mm512_maskz_loadu_ps(m, b + i));
+		__m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, a + i),
+					 _mm512_maskz_loadu_ps(m, b + i));
 		s0 = _mm512_fmadd_ps(d, d, s0);
 	}
 	return -_mm512_reduce_add_ps(_mm512_add_ps(s0, s1));
@@ -187,7 +191,8 @@ AVX512 static float manhattan_avx512(const float *a, const float *b, uint32_t di
 	}
 	for (; i < dim; i += 16) {
 		__mmask16 m = dim - i < 16 ? tail_mask(dim - i) : (__mmask16)0xffff;
-		__m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, a + i), _mm512_maskz_loadu_ps(m, b + i));
+		__m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, a + i),
+					 _mm512_maskz_loadu_ps(m, b + i));
 		s0 = _mm512_add_ps(s0, _mm512_abs_ps(d));
 	}
 	return -_mm512_reduce_add_ps(_mm512_add_ps(s0, s1));
@@ -269,7 +274,8 @@ static double exact_sum(enum sum sum, const float *a, const float *b, uint32_t d
 	double lane[LANES] = { 0 };
 	for (uint32_t i = 0; i < dim; i++)
 		lane[i % LANES] += exact_term(sum, a[i], b[i]);
-	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+	       ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
 float distance_exact(enum distance d, const float *a, const float *b, uint32_t dim)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walks over a graph. Most of a walk's time is waiting for memory: the unseen neighbours of a node are gathered
- * first and then scored together, so that their codes are fetched while others are compared.
+ * Walks over a graph. Most of a walk's time is waiting for memory: the unseen neighbours of a node
+ * are gathered first and then scored together, so that their codes are fetched while others are
+ * compared.
  *
- * Two walks: without a filter the nodes found are also those to expand next, one sorted array, which is the fastest
- * thing for a few hundred. With a filter, or for many answers, what is to be expanded and what was accepted part
- * ways, into two heaps.
+ * Two walks: without a filter the nodes found are also those to expand next, one sorted array,
+ * which is the fastest thing for a few hundred. With a filter, or for many answers, what is to be
+ * expanded and what was accepted part ways, into two heaps.
  */
 #include "index/hnsw.h"
 
@@ -17,8 +18,8 @@
 
 /* Answers up to which a sorted array beats a heap. */
 #define SORTED_MAX 1024
-/* Nodes waiting to be expanded in a filtered walk. Where the bound is reached the filter is so selective that a
- * scan would have been right; what finds no room is not expanded. */
+/* Nodes waiting to be expanded in a filtered walk. Where the bound is reached the filter is so
+ * selective that a scan would have been right; what finds no room is not expanded. */
 #define FRONTIER_MAX 65536
 /* Nodes found on the way down that a filtered walk starts with. */
 #define DESCENT_MAX 64
@@ -46,7 +47,8 @@ uint32_t hnsw_upper_width(uint32_t m)
 	return whole_lines(m);
 }
 
-/* The hash also chooses the shard, so one shard's hashes are not uniform: mixed once more (splitmix64). */
+/* The hash also chooses the shard, so one shard's hashes are not uniform: mixed once more
+ * (splitmix64). */
 static uint64_t mix(uint64_t h)
 {
 	h += 0x9e3779b97f4a7c15U;
@@ -82,7 +84,8 @@ static bool levels_are_sound(const struct hnsw *g, uint32_t upper_rows)
 	if (g->upper_at[0] != 0 || g->upper_at[g->count] != upper_rows)
 		return false;
 	for (uint32_t node = 0; node < g->count; node++)
-		if (g->upper_at[node] > g->upper_at[node + 1] || hnsw_level(g, node) > HNSW_LEVELS_MAX)
+		if (g->upper_at[node] > g->upper_at[node + 1] ||
+		    hnsw_level(g, node) > HNSW_LEVELS_MAX)
 			return false;
 	return true;
 }
@@ -99,7 +102,8 @@ bool hnsw_check(const struct hnsw *g, uint32_t upper_rows)
 		if (!row_is_sound(g, hnsw_row(g, node, 0), hnsw_base_width(g->m), 0))
 			return false;
 		for (uint32_t level = 1; level <= hnsw_level(g, node); level++)
-			if (!row_is_sound(g, hnsw_row(g, node, level), hnsw_upper_width(g->m), level))
+			if (!row_is_sound(g, hnsw_row(g, node, level), hnsw_upper_width(g->m),
+					  level))
 				return false;
 	}
 	return true;
@@ -249,7 +253,8 @@ static void add_found(struct hnsw_scratch *s, float score, uint32_t node)
 		s->found_count--;
 	}
 	uint32_t place = place_of(s->found, s->found_count, score);
-	memmove(s->found + place + 1, s->found + place, (s->found_count - place) * sizeof(*s->found));
+	memmove(s->found + place + 1, s->found + place,
+		(s->found_count - place) * sizeof(*s->found));
 	s->found[place] = (struct hnsw_found){ .score = score, .node = node };
 	s->found_count++;
 	s->unexpanded = MIN(s->unexpanded, place);
@@ -264,7 +269,8 @@ void hnsw_walk_enter(const struct code_query *q, struct hnsw_scratch *s, uint32_
 }
 
 /* Marks the unseen neighbours and lists them. */
-static uint32_t gather(const struct hnsw *g, struct hnsw_scratch *s, uint32_t node, uint32_t level, uint32_t *nodes)
+static uint32_t gather(const struct hnsw *g, struct hnsw_scratch *s, uint32_t node, uint32_t level,
+		       uint32_t *nodes)
 {
 	const uint32_t *row = hnsw_row(g, node, level);
 	uint32_t width = level == 0 ? hnsw_base_width(g->m) : hnsw_upper_width(g->m);
@@ -287,7 +293,8 @@ static void prefetch_links(const struct hnsw *g, uint32_t node)
 		__builtin_prefetch(row + i);
 }
 
-static void expand(const struct hnsw *g, const struct code_query *q, struct hnsw_scratch *s, uint32_t level)
+static void expand(const struct hnsw *g, const struct code_query *q, struct hnsw_scratch *s,
+		   uint32_t level)
 {
 	uint32_t nodes[2 * HNSW_M_MAX];
 	float scores[2 * HNSW_M_MAX];
@@ -311,7 +318,8 @@ static void forget_expanded(struct hnsw_scratch *s)
 	s->unexpanded = 0;
 }
 
-void hnsw_walk_descend(const struct hnsw *g, const struct code_query *q, struct hnsw_scratch *s, uint32_t level)
+void hnsw_walk_descend(const struct hnsw *g, const struct code_query *q, struct hnsw_scratch *s,
+		       uint32_t level)
 {
 	for (uint32_t l = g->top; l > level; l--) {
 		while (s->unexpanded == 0 && s->found_count > 0)
@@ -320,7 +328,8 @@ void hnsw_walk_descend(const struct hnsw *g, const struct code_query *q, struct 
 	}
 }
 
-void hnsw_walk_level(const struct hnsw *g, const struct code_query *q, struct hnsw_scratch *s, uint32_t level)
+void hnsw_walk_level(const struct hnsw *g, const struct code_query *q, struct hnsw_scratch *s,
+		     uint32_t level)
 {
 	while (s->unexpanded < s->found_count)
 		expand(g, q, s, level);
@@ -339,8 +348,8 @@ static enum err may_go_on(const struct hnsw_walk *w, struct hnsw_scratch *s)
 	return ERR_NONE;
 }
 
-static enum err search_sorted(const struct hnsw *g, const struct code_query *q, const struct hnsw_walk *w,
-			      struct hnsw_scratch *s)
+static enum err search_sorted(const struct hnsw *g, const struct code_query *q,
+			      const struct hnsw_walk *w, struct hnsw_scratch *s)
 {
 	while (s->unexpanded < s->found_count) {
 		enum err e = may_go_on(w, s);
@@ -368,7 +377,8 @@ static bool goes_above(struct hnsw_found a, struct hnsw_found b, bool best_on_to
 	return best_on_top ? is_better(a, b) : is_better(b, a);
 }
 
-static void heap_sink(struct hnsw_found *heap, uint32_t count, struct hnsw_found item, bool best_on_top)
+static void heap_sink(struct hnsw_found *heap, uint32_t count, struct hnsw_found item,
+		      bool best_on_top)
 {
 	uint32_t at = 0;
 	for (uint32_t child = 1; child < count; child = 2 * at + 1) {
@@ -382,7 +392,8 @@ static void heap_sink(struct hnsw_found *heap, uint32_t count, struct hnsw_found
 	heap[at] = item;
 }
 
-static void heap_add(struct hnsw_found *heap, uint32_t count, struct hnsw_found item, bool best_on_top)
+static void heap_add(struct hnsw_found *heap, uint32_t count, struct hnsw_found item,
+		     bool best_on_top)
 {
 	uint32_t at = count;
 	while (at > 0 && goes_above(item, heap[(at - 1) / 2], best_on_top)) {
@@ -392,8 +403,10 @@ static void heap_add(struct hnsw_found *heap, uint32_t count, struct hnsw_found 
 	heap[at] = item;
 }
 
-/* Takes a node that was just scored: into the frontier, and among the found ones if it is accepted. */
-static void meet(const struct code_query *q, const struct hnsw_walk *w, struct hnsw_scratch *s, struct hnsw_found item)
+/* Takes a node that was just scored: into the frontier, and among the found ones if it is
+ * accepted. */
+static void meet(const struct code_query *q, const struct hnsw_walk *w, struct hnsw_scratch *s,
+		 struct hnsw_found item)
 {
 	bool full = s->found_count == s->found_max;
 	if (full && !is_better(item, s->found[0]))
@@ -416,8 +429,8 @@ static struct hnsw_found take_best(struct hnsw_scratch *s)
 	return best;
 }
 
-static void expand_frontier(const struct hnsw *g, const struct code_query *q, const struct hnsw_walk *w,
-			    struct hnsw_scratch *s, uint32_t node)
+static void expand_frontier(const struct hnsw *g, const struct code_query *q,
+			    const struct hnsw_walk *w, struct hnsw_scratch *s, uint32_t node)
 {
 	uint32_t nodes[2 * HNSW_M_MAX];
 	float scores[2 * HNSW_M_MAX];
@@ -436,7 +449,8 @@ static int compare_found(const void *a, const void *b)
 }
 
 /* Begins with what the descent found, then needs the room for answers. */
-static enum err start_frontier(const struct code_query *q, const struct hnsw_walk *w, struct hnsw_scratch *s)
+static enum err start_frontier(const struct code_query *q, const struct hnsw_walk *w,
+			       struct hnsw_scratch *s)
 {
 	struct hnsw_found descent[DESCENT_MAX];
 	uint32_t count = s->found_count;
@@ -452,8 +466,8 @@ static enum err start_frontier(const struct code_query *q, const struct hnsw_wal
 	return ERR_NONE;
 }
 
-static enum err search_heaps(const struct hnsw *g, const struct code_query *q, const struct hnsw_walk *w,
-			     struct hnsw_scratch *s)
+static enum err search_heaps(const struct hnsw *g, const struct code_query *q,
+			     const struct hnsw_walk *w, struct hnsw_scratch *s)
 {
 	enum err e = start_frontier(q, w, s);
 	while (!e && s->frontier_count > 0) {

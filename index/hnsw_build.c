@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Building a graph, in batches of a fixed size, so that the result does not depend on the number of threads:
- * 1. each node of the batch searches the graph as it was before the batch, compares itself with the earlier nodes
- *    of the batch, and writes its own rows;
- * 2. each node that was chosen as a neighbour takes all its new back links at once, in order of the batch, and prunes
- *    its row if they are too many.
- * Within either step no task reads what another one writes. At the end, nodes that pruning has cut off are linked
- * again.
+ * Building a graph, in batches of a fixed size, so that the result does not depend on the number of
+ * threads:
+ * 1. each node of the batch searches the graph as it was before the batch, compares itself with the
+ *    earlier nodes of the batch, and writes its own rows;
+ * 2. each node that was chosen as a neighbour takes all its new back links at once, in order of the
+ *    batch, and prunes its row if they are too many.
+ * Within either step no task reads what another one writes. At the end, nodes that pruning has cut
+ * off are linked again.
  */
 #include "index/hnsw.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Part of the format: another size makes other graphs. Large enough to keep threads busy between their meetings,
- * small enough that comparing all nodes of a batch costs little. */
+/* Part of the format: another size makes other graphs. Large enough to keep threads busy between
+ * their meetings, small enough that comparing all nodes of a batch costs little. */
 #define BATCH 512
 #define NODES_PER_TASK 8
 #define ROWS_PER_TASK 32
 
-/* A back link to be made, as a number that sorts by level, target and place of the source in the batch. */
+/* A back link to be made, as a number that sorts by level, target and place of the source in the
+ * batch. */
 #define LINK_TARGET_SHIFT 16
 #define LINK_LEVEL_SHIFT 47
 
@@ -28,13 +30,13 @@ struct builder {
 	const struct codes *c;
 	const struct hnsw_build_options *options;
 	struct hnsw_scratches *scratches;
-	uint32_t first;            /* node of the batch */
-	uint32_t count;            /* nodes in the batch */
-	uint64_t *links;           /* back links of the batch, sorted */
+	uint32_t first;  /* node of the batch */
+	uint32_t count;  /* nodes in the batch */
+	uint64_t *links; /* back links of the batch, sorted */
 	uint32_t link_count;
-	uint32_t *rows;            /* where the links of one row begin; row_count + 1 */
+	uint32_t *rows; /* where the links of one row begin; row_count + 1 */
 	uint32_t row_count;
-	atomic_int err;            /* enum err of any task */
+	atomic_int err; /* enum err of any task */
 };
 
 static bool is_stopped(struct builder *b)
@@ -44,7 +46,8 @@ static bool is_stopped(struct builder *b)
 	return atomic_load(&b->err) != ERR_NONE;
 }
 
-static void run_tasks(struct builder *b, uint32_t items, uint32_t per_task, void (*fn)(void *ctx, unsigned i))
+static void run_tasks(struct builder *b, uint32_t items, uint32_t per_task,
+		      void (*fn)(void *ctx, unsigned i))
 {
 	unsigned tasks = (items + per_task - 1) / per_task;
 	if (b->options->pool) {
@@ -79,10 +82,11 @@ static uint32_t links_max(const struct hnsw *g, uint32_t level)
 	return level == 0 ? 2 * g->m : g->m;
 }
 
-/* A candidate that is nearer to one already taken than to the node itself is reached through that one; so
- * the links spread in all directions. A duplicate of a taken one is covered too, or the links of a point in a crowd
- * of equal ones would not lead out of it. */
-static bool is_covered(const struct codes *c, struct hnsw_found candidate, const uint32_t *taken, uint32_t count)
+/* A candidate that is nearer to one already taken than to the node itself is reached through
+ * that one; so the links spread in all directions. A duplicate of a taken one is covered too, or
+ * the links of a point in a crowd of equal ones would not lead out of it. */
+static bool is_covered(const struct codes *c, struct hnsw_found candidate, const uint32_t *taken,
+		       uint32_t count)
 {
 	struct code_query q = code_query_of_node(c, candidate.node);
 	for (uint32_t i = 0; i < count; i++) {
@@ -97,8 +101,8 @@ static bool is_covered(const struct codes *c, struct hnsw_found candidate, const
 }
 
 /* candidates: best first. Fills the row with up to max of them. */
-static void choose_links(const struct codes *c, const struct hnsw_found *candidates, uint32_t count, uint32_t max,
-			 uint32_t *row)
+static void choose_links(const struct codes *c, const struct hnsw_found *candidates, uint32_t count,
+			 uint32_t max, uint32_t *row)
 {
 	uint32_t taken = 0;
 	for (uint32_t i = 0; i < count && taken < max; i++)
@@ -125,8 +129,9 @@ static uint32_t compare_batch(const struct builder *b, const struct code_query *
 }
 
 /* Merges what the walk found with those of the batch that have the level. */
-static uint32_t merge_candidates(const struct builder *b, const struct hnsw_scratch *s, const struct hnsw_found *near,
-				 uint32_t near_count, uint32_t level, struct hnsw_found *ret_candidates)
+static uint32_t merge_candidates(const struct builder *b, const struct hnsw_scratch *s,
+				 const struct hnsw_found *near, uint32_t near_count, uint32_t level,
+				 struct hnsw_found *ret_candidates)
 {
 	uint32_t max = b->options->ef_construct, count = 0, i = 0, j = 0;
 	while (count < max) {
@@ -210,13 +215,14 @@ static void list_links(struct builder *b)
 			list_links_of(b, place, level);
 	qsort(b->links, b->link_count, sizeof(*b->links), compare_links);
 	for (uint32_t i = 0; i < b->link_count; i++)
-		if (i == 0 || b->links[i] >> LINK_TARGET_SHIFT != b->links[i - 1] >> LINK_TARGET_SHIFT)
+		if (i == 0 ||
+		    b->links[i] >> LINK_TARGET_SHIFT != b->links[i - 1] >> LINK_TARGET_SHIFT)
 			b->rows[b->row_count++] = i;
 	b->rows[b->row_count] = b->link_count;
 }
 
-static void prune_row(const struct builder *b, uint32_t node, const uint32_t *nodes, uint32_t count, uint32_t max,
-		      uint32_t *row)
+static void prune_row(const struct builder *b, uint32_t node, const uint32_t *nodes, uint32_t count,
+		      uint32_t max, uint32_t *row)
 {
 	float scores[2 * HNSW_M_MAX + BATCH];
 	struct hnsw_found candidates[2 * HNSW_M_MAX + BATCH];
@@ -238,7 +244,8 @@ static void link_back(const struct builder *b, const uint64_t *links, uint32_t c
 	uint32_t max = links_max(b->g, level), length = row_length(row, max);
 	memcpy(nodes, row, length * sizeof(*row));
 	for (uint32_t i = 0; i < count; i++)
-		nodes[length + i] = b->first + (uint32_t)(links[i] & ((1U << LINK_TARGET_SHIFT) - 1));
+		nodes[length + i] =
+			b->first + (uint32_t)(links[i] & ((1U << LINK_TARGET_SHIFT) - 1));
 	if (length + count <= max)
 		memcpy(row, nodes, (length + count) * sizeof(*row));
 	else
@@ -275,7 +282,8 @@ static void link_all(struct builder *b)
 		run_tasks(b, b->row_count, ROWS_PER_TASK, link_rows_back);
 		raise_entry(b);
 		if (b->options->progress)
-			atomic_fetch_add_explicit(b->options->progress, b->count, memory_order_relaxed);
+			atomic_fetch_add_explicit(b->options->progress, b->count,
+						  memory_order_relaxed);
 	}
 }
 
@@ -284,8 +292,8 @@ static void link_all(struct builder *b)
  */
 
 struct reach {
-	uint8_t *reached;   /* for each node */
-	uint32_t *waiting;  /* reached nodes whose row was not followed yet */
+	uint8_t *reached;  /* for each node */
+	uint32_t *waiting; /* reached nodes whose row was not followed yet */
 };
 
 static void follow_from(const struct hnsw *g, struct reach *r, uint32_t node)
@@ -305,7 +313,8 @@ static void follow_from(const struct hnsw *g, struct reach *r, uint32_t node)
 }
 
 /* The nearest reached node that has room, or else the nearest reached one. */
-static uint32_t find_anchor(const struct hnsw *g, const struct reach *r, const struct hnsw_scratch *s)
+static uint32_t find_anchor(const struct hnsw *g, const struct reach *r,
+			    const struct hnsw_scratch *s)
 {
 	uint32_t anchor = HNSW_NONE;
 	for (uint32_t i = 0; i < s->found_count; i++) {
@@ -328,8 +337,8 @@ static bool has_link(const uint32_t *row, uint32_t length, uint32_t node)
 	return false;
 }
 
-/* Links anchor to node. In a full row node takes the last place and leads on to what was there, so that nothing
- * else gets lost; nobody depends yet on where node led before. */
+/* Links anchor to node. In a full row node takes the last place and leads on to what was there,
+ * so that nothing else gets lost; nobody depends yet on where node led before. */
 static void anchor_node(const struct hnsw *g, uint32_t anchor, uint32_t node)
 {
 	uint32_t max = 2 * g->m;
@@ -345,7 +354,8 @@ static void anchor_node(const struct hnsw *g, uint32_t anchor, uint32_t node)
 		own[MIN(own_length, max - 1)] = moved;
 }
 
-static enum err connect_node(struct builder *b, struct reach *r, struct hnsw_scratch *s, uint32_t node)
+static enum err connect_node(struct builder *b, struct reach *r, struct hnsw_scratch *s,
+			     uint32_t node)
 {
 	struct code_query q = code_query_of_node(b->c, node);
 	enum err e = hnsw_walk_begin(s, b->options->ef_construct);
@@ -365,7 +375,8 @@ static enum err connect_with(struct builder *b, struct reach *r, struct hnsw_scr
 	follow_from(b->g, r, b->g->entry);
 	for (uint32_t node = 0; node < b->g->count && !e; node++) {
 		if (r->reached[node] == 0)
-			e = is_stopped(b) ? (enum err)atomic_load(&b->err) : connect_node(b, r, s, node);
+			e = is_stopped(b) ? (enum err)atomic_load(&b->err)
+					  : connect_node(b, r, s, node);
 	}
 	return e;
 }

@@ -2,13 +2,15 @@
 /*
  * Training, encoding and scoring of codes.
  *
- * Let D(a, b) = sum of a (b - 128), which is what the kernels give for a row a and a query b. With w = offset / scale
+ * Let D(a, b) = sum of a (b - 128), which is what the kernels give for a row a and a query b. With
+ * w = offset / scale
  *     dot(x, y) / scale^2  = D(a, b) + sum((128 + w) a) + sum(w b) + a constant
  *     -|x - y|^2 / (2 scale^2) = D(a, b) + (128 sum(a) - sum(a^2) / 2) - sum(b^2) / 2
  *     -|x - y|_1 / scale   = -sum |a - b|
- * so that a row has one number to add (bias) and a query another one (post), bias = 128 sum(a) + post. A query
- * that is no row needs no post, as it is the same for all rows. For dot products such a query is not put on the
- * grid, whose range may be another one than the query's: with y ~ t (b - 128),
+ * so that a row has one number to add (bias) and a query another one (post), bias = 128 sum(a) +
+ * post. A query that is no row needs no post, as it is the same for all rows. For dot products such
+ * a query is not put on the grid, whose range may be another one than the query's: with
+ * y ~ t (b - 128),
  *     dot(x, y) / (scale t) = D(a, b) + a constant.
  */
 #include "index/quantize.h"
@@ -30,10 +32,11 @@
 /* Values looked at in training; at least SAMPLE_ROWS_MIN rows. */
 #define SAMPLE_VALUES_MAX (4U << 20)
 #define SAMPLE_ROWS_MIN 64
-/* An offset for each dimension must narrow the range to this part, or the plain one stays: whole numbers that
- * fit a byte are then kept without loss. */
+/* An offset for each dimension must narrow the range to this part, or the plain one stays: whole
+ * numbers that fit a byte are then kept without loss. */
 #define CENTRED_GAIN 0.9
-/* Rows fetched ahead, and bytes of each: more than the processor can have under way gains nothing. */
+/* Rows fetched ahead, and bytes of each: more than the processor can have under way gains
+ * nothing. */
 #define AHEAD_ROWS 8
 #define AHEAD_BYTES_MAX 2048
 
@@ -61,8 +64,8 @@ static uint8_t encode_one(float x, float offset, float inverse)
 	return (uint8_t)lrintf(v);
 }
 
-static void encode_scalar(const float *x, const float *offset, uint32_t step, float inverse, uint32_t dim,
-			  uint8_t *out)
+static void encode_scalar(const float *x, const float *offset, uint32_t step, float inverse,
+			  uint32_t dim, uint8_t *out)
 {
 	for (uint32_t i = 0; i < dim; i++)
 		out[i] = encode_one(x[i], offset[i * step], inverse);
@@ -111,16 +114,18 @@ AVX2 static uint32_t sad_avx2(const uint8_t *a, const uint8_t *b, uint32_t bytes
 	return (uint32_t)sum_avx2(s);
 }
 
-AVX2 static void encode_avx2(const float *x, const float *offset, uint32_t step, float inverse, uint32_t dim,
-			     uint8_t *out)
+AVX2 static void encode_avx2(const float *x, const float *offset, uint32_t step, float inverse,
+			     uint32_t dim, uint8_t *out)
 {
 	const __m256 low = _mm256_setzero_ps(), high = _mm256_set1_ps((float)CODE_MAX);
 	uint32_t i = 0;
 	for (; i + 8 <= dim; i += 8) {
 		__m256 o = step != 0 ? _mm256_loadu_ps(offset + i) : _mm256_set1_ps(*offset);
-		__m256 v = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), o), _mm256_set1_ps(inverse));
+		__m256 v = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), o),
+					 _mm256_set1_ps(inverse));
 		__m256i n = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, low), high));
-		__m128i words = _mm_packus_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+		__m128i words =
+			_mm_packus_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
 		_mm_storel_epi64((__m128i_u *)(out + i), _mm_packus_epi16(words, words));
 	}
 	for (; i < dim; i++)
@@ -148,17 +153,20 @@ AVX512 static uint32_t sad_avx512(const uint8_t *a, const uint8_t *b, uint32_t b
 {
 	__m512i s = _mm512_setzero_si512();
 	for (uint32_t i = 0; i < bytes; i += 64)
-		s = _mm512_add_epi64(s, _mm512_sad_epu8(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i)));
+		s = _mm512_add_epi64(
+			s, _mm512_sad_epu8(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i)));
 	return (uint32_t)_mm512_reduce_add_epi64(s);
 }
 
-AVX512 static void encode_avx512(const float *x, const float *offset, uint32_t step, float inverse, uint32_t dim,
-				 uint8_t *out)
+AVX512 static void encode_avx512(const float *x, const float *offset, uint32_t step, float inverse,
+				 uint32_t dim, uint8_t *out)
 {
 	const __m512 low = _mm512_setzero_ps(), high = _mm512_set1_ps((float)CODE_MAX);
 	for (uint32_t i = 0; i < dim; i += 16) {
-		__mmask16 m = dim - i < 16 ? (__mmask16)((1U << (dim - i)) - 1U) : (__mmask16)0xffff;
-		__m512 o = step != 0 ? _mm512_maskz_loadu_ps(m, offset + i) : _mm512_set1_ps(*offset);
+		__mmask16 m =
+			dim - i < 16 ? (__mmask16)((1U << (dim - i)) - 1U) : (__mmask16)0xffff;
+		__m512 o =
+			step != 0 ? _mm512_maskz_loadu_ps(m, offset + i) : _mm512_set1_ps(*offset);
 		__m512 v = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), o);
 		v = _mm512_mul_ps(v, _mm512_set1_ps(inverse));
 		v = _mm512_min_ps(_mm512_max_ps(v, low), high);
@@ -338,7 +346,8 @@ enum err codes_train(struct codes *c)
  * Encoding
  */
 
-/* Products of a float and a byte are exact in double, so that fused multiplication changes nothing. */
+/* Products of a float and a byte are exact in double, so that fused multiplication changes
+ * nothing. */
 static double weighted_sum(const struct codes *c, const uint8_t *row)
 {
 	double sum = 0.0;
@@ -443,7 +452,8 @@ bool codes_equal(const struct codes *c, uint32_t a, uint32_t b)
 {
 	if (c->kind == CODE_F32)
 		return memcmp(vector_of(c, a), vector_of(c, b), c->dim * sizeof(float)) == 0;
-	return memcmp(c->rows + (size_t)a * c->stride, c->rows + (size_t)b * c->stride, c->stride) == 0;
+	return memcmp(c->rows + (size_t)a * c->stride, c->rows + (size_t)b * c->stride,
+		      c->stride) == 0;
 }
 
 /*
@@ -477,7 +487,8 @@ static float score_f32(const struct code_query *q, uint32_t node)
 	return isnan(score) ? -INFINITY : score;
 }
 
-void codes_score(const struct code_query *q, const uint32_t *nodes, uint32_t count, float *ret_scores)
+void codes_score(const struct code_query *q, const uint32_t *nodes, uint32_t count,
+		 float *ret_scores)
 {
 	if (q->codes->kind == CODE_F32) {
 		for (uint32_t i = 0; i < count; i++)

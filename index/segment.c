@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Segment files. All numbers are little-endian; each part begins on a page, and what fills up a page is zero.
+ * Segment files. All numbers are little-endian; each part begins on a page, and what fills up a
+ * page is zero.
  *
  * Header, 4,096 bytes
  *      0  magic "ISTHSEG", 0
@@ -27,8 +28,8 @@
  * Part 5  count rows of hnsw_base_width(m) u32: links in the base layer
  * Part 6  count rows of code_stride(dim) bytes: codes
  *
- * A build makes the whole file in memory; opening maps it. Whatever passes the checks is safe to walk, even if
- * its checksums were forged.
+ * A build makes the whole file in memory; opening maps it. Whatever passes the checks is safe to
+ * walk, even if its checksums were forged.
  */
 #include "index/segment.h"
 
@@ -60,20 +61,25 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "parts of the file are
 #define RERANK_MIN 30
 #define NODES_PER_ENCODE_TASK 256
 #define NODES_PER_LOOK 256
-/* f32 vectors fetched ahead, and how much of each: the processor follows a row by itself once it has begun. Whole
- * rows, or one row ahead, are 7 to 9 % slower. */
+/* f32 vectors fetched ahead, and how much of each: the processor follows a row by itself once it
+ * has begun. Whole rows, or one row ahead, are 7 to 9 % slower. */
 #define VECTORS_AHEAD 4
 #define VECTOR_AHEAD_BYTES 256
 
-enum part { PART_SLOTS, PART_UPPER_AT, PART_OFFSET, PART_BIAS, PART_UPPER, PART_LINKS, PART_CODES, PART_COUNT };
+enum part {
+	PART_SLOTS,
+	PART_UPPER_AT,
+	PART_OFFSET,
+	PART_BIAS,
+	PART_UPPER,
+	PART_LINKS,
+	PART_CODES,
+	PART_COUNT
+};
 
 static const char *const part_names[PART_COUNT] = {
-	[PART_SLOTS] = "slots",
-	[PART_UPPER_AT] = "levels",
-	[PART_OFFSET] = "grid",
-	[PART_BIAS] = "bias",
-	[PART_UPPER] = "upper links",
-	[PART_LINKS] = "links",
+	[PART_SLOTS] = "slots", [PART_UPPER_AT] = "levels",   [PART_OFFSET] = "grid",
+	[PART_BIAS] = "bias",   [PART_UPPER] = "upper links", [PART_LINKS] = "links",
 	[PART_CODES] = "codes",
 };
 
@@ -95,7 +101,7 @@ struct header {
 struct image {
 	struct header header;
 	uint8_t *base;
-	size_t at[PART_COUNT + 1];   /* where the parts begin; the last is the size */
+	size_t at[PART_COUNT + 1]; /* where the parts begin; the last is the size */
 	struct hnsw graph;
 	struct codes codes;
 };
@@ -204,27 +210,32 @@ static enum err check_request(const struct segment_source *source, uint32_t coun
 			      const struct segment_build_options *o, struct fault *reterr_fault)
 {
 	if (source->dim == 0 || source->dim > CODE_DIM_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "a segment of %u dimensions: 1 to %u are possible",
-				 source->dim, CODE_DIM_MAX);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "a segment of %u dimensions: 1 to %u are possible", source->dim,
+				 CODE_DIM_MAX);
 	if (count > HNSW_COUNT_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "a segment of %u points: at most %u are possible",
-				 count, HNSW_COUNT_MAX);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "a segment of %u points: at most %u are possible", count,
+				 HNSW_COUNT_MAX);
 	if (o->m < HNSW_M_MIN || o->m > HNSW_M_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "m is %u: %u to %u are possible", o->m, HNSW_M_MIN,
-				 HNSW_M_MAX);
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "m is %u: %u to %u are possible",
+				 o->m, HNSW_M_MIN, HNSW_M_MAX);
 	if (o->ef_construct == 0 || o->ef_construct > HNSW_EF_CONSTRUCT_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "ef_construct is %u: 1 to %u are possible",
-				 o->ef_construct, HNSW_EF_CONSTRUCT_MAX);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "ef_construct is %u: 1 to %u are possible", o->ef_construct,
+				 HNSW_EF_CONSTRUCT_MAX);
 	return ERR_NONE;
 }
 
 static enum err image_new(struct image *im)
 {
 	lay_out(im);
-	void *base = mmap(NULL, im->at[PART_COUNT], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *base = mmap(NULL, im->at[PART_COUNT], PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (base == MAP_FAILED)
 		return ERR_NO_MEMORY;
-	/* Rows are read in random order: with small pages much of the time would go into address translation. */
+	/* Rows are read in random order: with small pages much of the time would go into address
+	 * translation. */
 	(void)madvise(base, im->at[PART_COUNT], MADV_HUGEPAGE);
 	im->base = base;
 	return ERR_NONE;
@@ -245,7 +256,8 @@ static void fill_graph(struct build *b, const uint32_t *slots)
 	memset(im->graph.links, 0xff, part_bytes(&im->header, PART_LINKS));
 }
 
-static enum err begin_build(struct build *b, const struct segment_source *source, const uint32_t *slots)
+static enum err begin_build(struct build *b, const struct segment_source *source,
+			    const uint32_t *slots)
 {
 	struct header *h = &b->image.header;
 	uint64_t upper_rows = 0;
@@ -263,7 +275,8 @@ static enum err begin_build(struct build *b, const struct segment_source *source
 	b->image.codes.weight = calloc(h->dim, sizeof(float));
 	if (!b->image.codes.post || !b->image.codes.weight)
 		return ERR_NO_MEMORY;
-	return b->options->threads > 1 ? pool_new("builder", b->options->threads - 1, 1, &b->pool) : ERR_NONE;
+	return b->options->threads > 1 ? pool_new("builder", b->options->threads - 1, 1, &b->pool)
+				       : ERR_NONE;
 }
 
 static bool is_cancelled(const struct build *b)
@@ -282,7 +295,8 @@ static void encode_nodes(void *ctx, unsigned task)
 
 static void encode_all(struct build *b)
 {
-	unsigned tasks = (b->image.header.count + NODES_PER_ENCODE_TASK - 1) / NODES_PER_ENCODE_TASK;
+	unsigned tasks =
+		(b->image.header.count + NODES_PER_ENCODE_TASK - 1) / NODES_PER_ENCODE_TASK;
 	if (b->pool) {
 		pool_each(b->pool, tasks, encode_nodes, b);
 		return;
@@ -318,8 +332,9 @@ static void put_header_fields(struct buf *out, const struct header *h)
 	uint32_t scale_bits;
 	memcpy(&scale_bits, &h->scale, sizeof(scale_bits));
 	(void)buf_append(out, MAGIC, MAGIC_BYTES);
-	const uint32_t fields[] = { VERSION,         h->distance, h->kind, h->dim,        h->count,   h->m,
-				    h->ef_construct, h->entry,    h->top,  h->upper_rows, scale_bits, 0 };
+	const uint32_t fields[] = { VERSION,  h->distance,   h->kind,         h->dim,
+				    h->count, h->m,          h->ef_construct, h->entry,
+				    h->top,   h->upper_rows, scale_bits,      0 };
 	for (size_t i = 0; i < LEN(fields); i++)
 		wire_put_u32(out, fields[i]);
 	for (unsigned p = 0; p < PART_COUNT; p++)
@@ -398,11 +413,13 @@ static enum err write_file(const struct image *im, const char *path, struct faul
 	else
 		e = sync_folder(path);
 	free(temporary);
-	return e ? fault_set(reterr_fault, e, "%s: cannot be written: %s", path, err_sentence(e)) : ERR_NONE;
+	return e ? fault_set(reterr_fault, e, "%s: cannot be written: %s", path, err_sentence(e))
+		 : ERR_NONE;
 }
 
-enum err segment_build(const struct segment_source *source, const uint32_t *slots, const uint64_t *id_hashes,
-		       uint32_t count, const struct segment_build_options *options, const char *path,
+enum err segment_build(const struct segment_source *source, const uint32_t *slots,
+		       const uint64_t *id_hashes, uint32_t count,
+		       const struct segment_build_options *options, const char *path,
 		       struct fault *reterr_fault)
 {
 	enum err e = check_request(source, count, options, reterr_fault);
@@ -473,8 +490,9 @@ static bool get_header_fields(struct wire_reader *r, struct header *h)
 	for (unsigned p = 0; p < PART_COUNT; p++)
 		h->checksums[p] = wire_u64(r);
 	return h->distance >= DISTANCE_COSINE && h->distance <= DISTANCE_MANHATTAN && h->dim > 0 &&
-	       h->dim <= CODE_DIM_MAX && h->kind == code_kind_for(h->dim) && h->count <= HNSW_COUNT_MAX &&
-	       h->m >= HNSW_M_MIN && h->m <= HNSW_M_MAX && isfinite(h->scale) && h->scale > 0.0F;
+	       h->dim <= CODE_DIM_MAX && h->kind == code_kind_for(h->dim) &&
+	       h->count <= HNSW_COUNT_MAX && h->m >= HNSW_M_MIN && h->m <= HNSW_M_MAX &&
+	       isfinite(h->scale) && h->scale > 0.0F;
 }
 
 static enum err get_header(struct image *im, const char *path, struct fault *reterr_fault)
@@ -485,9 +503,11 @@ static enum err get_header(struct image *im, const char *path, struct fault *ret
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s: not a segment file", path);
 	uint32_t version = wire_u32(&r);
 	if (version != VERSION)
-		return fault_set(reterr_fault, ERR_VERSION, "%s: has version %u, known is %u", path, version, VERSION);
+		return fault_set(reterr_fault, ERR_VERSION, "%s: has version %u, known is %u", path,
+				 version, VERSION);
 	struct wire_reader end = wire_reader_of(im->base + HEADER_CHECKSUM_AT, sizeof(uint64_t));
-	if (wire_u64(&end) != hash64(im->base, HEADER_CHECKSUM_AT, 0) || !get_header_fields(&r, &im->header))
+	if (wire_u64(&end) != hash64(im->base, HEADER_CHECKSUM_AT, 0) ||
+	    !get_header_fields(&r, &im->header))
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s: the header is damaged", path);
 	return ERR_NONE;
 }
@@ -496,13 +516,14 @@ static enum err check_parts(const struct image *im, const char *path, struct fau
 {
 	for (unsigned p = 0; p < PART_COUNT; p++)
 		if (part_checksum(im, p) != im->header.checksums[p])
-			return fault_set(reterr_fault, ERR_CORRUPT, "%s: the part %s is damaged", path, part_names[p]);
+			return fault_set(reterr_fault, ERR_CORRUPT, "%s: the part %s is damaged",
+					 path, part_names[p]);
 	return ERR_NONE;
 }
 
 /* From a mapped file to a checked image. */
-static enum err read_image(struct image *im, size_t bytes, const struct segment_source *source, const char *path,
-			   struct fault *reterr_fault)
+static enum err read_image(struct image *im, size_t bytes, const struct segment_source *source,
+			   const char *path, struct fault *reterr_fault)
 {
 	enum err e = get_header(im, path, reterr_fault);
 	if (e)
@@ -510,22 +531,24 @@ static enum err read_image(struct image *im, size_t bytes, const struct segment_
 	struct image laid_out = *im;
 	lay_out(&laid_out);
 	if (laid_out.at[PART_COUNT] != bytes)
-		return fault_set(reterr_fault, ERR_CORRUPT, "%s: has %zu bytes, should have %zu", path, bytes,
-				 laid_out.at[PART_COUNT]);
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s: has %zu bytes, should have %zu",
+				 path, bytes, laid_out.at[PART_COUNT]);
 	*im = laid_out;
 	if (im->header.dim != source->dim || im->header.distance != source->distance)
-		return fault_set(reterr_fault, ERR_CORRUPT, "%s: was built for other vectors", path);
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s: was built for other vectors",
+				 path);
 	e = check_parts(im, path, reterr_fault);
 	if (e)
 		return e;
 	set_views(im, source);
 	if (!hnsw_check(&im->graph, im->header.upper_rows))
-		return fault_set(reterr_fault, ERR_CORRUPT, "%s: the graph contradicts itself", path);
+		return fault_set(reterr_fault, ERR_CORRUPT, "%s: the graph contradicts itself",
+				 path);
 	return ERR_NONE;
 }
 
-enum err segment_open(const char *path, const struct segment_source *source, struct segment **ret_segment,
-		      struct fault *reterr_fault)
+enum err segment_open(const char *path, const struct segment_source *source,
+		      struct segment **ret_segment, struct fault *reterr_fault)
 {
 	struct segment *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -539,7 +562,8 @@ enum err segment_open(const char *path, const struct segment_source *source, str
 		e = read_image(&s->image, bytes, &s->source, path, reterr_fault);
 	if (!e) {
 		s->scratches = hnsw_scratches_new(s->image.header.count, s->image.codes.stride);
-		e = s->scratches ? ERR_NONE : fault_set(reterr_fault, ERR_NO_MEMORY, "%s: no memory", path);
+		e = s->scratches ? ERR_NONE
+				 : fault_set(reterr_fault, ERR_NO_MEMORY, "%s: no memory", path);
 	}
 	if (e) {
 		segment_close(s);
@@ -619,12 +643,13 @@ static void offer(struct best *b, struct candidate item)
 	b->items[at] = item;
 }
 
-static void offer_slot(const struct segment *s, const struct segment_query *q, distance_f32_fn similarity,
-		       struct best *b, uint32_t slot)
+static void offer_slot(const struct segment *s, const struct segment_query *q,
+		       distance_f32_fn similarity, struct best *b, uint32_t slot)
 {
 	const float *vector = s->source.vector(&s->source, slot);
 	float value = similarity(vector, q->vector, s->source.dim);
-	offer(b, (struct candidate){ .similarity = isnan(value) ? -INFINITY : value, .slot = slot });
+	offer(b,
+	      (struct candidate){ .similarity = isnan(value) ? -INFINITY : value, .slot = slot });
 }
 
 static enum err may_go_on(const struct segment_query *q)
@@ -659,12 +684,13 @@ static void prefetch_vector(const struct segment *s, uint32_t slot)
 		__builtin_prefetch(v + i);
 }
 
-static void rerank(const struct segment *s, const struct segment_query *q, const struct hnsw_scratch *scratch,
-		   struct best *b)
+static void rerank(const struct segment *s, const struct segment_query *q,
+		   const struct hnsw_scratch *scratch, struct best *b)
 {
 	distance_f32_fn similarity = distance_f32(s->source.distance);
 	const uint32_t *slots = segment_slots(s);
-	uint32_t count = MAX(b->max > UINT32_MAX / RERANK_FACTOR ? b->max : b->max * RERANK_FACTOR, RERANK_MIN);
+	uint32_t count = MAX(b->max > UINT32_MAX / RERANK_FACTOR ? b->max : b->max * RERANK_FACTOR,
+			     RERANK_MIN);
 	count = MIN(count, scratch->found_count);
 	for (uint32_t i = 0; i < MIN(count, (uint32_t)VECTORS_AHEAD); i++)
 		prefetch_vector(s, slots[scratch->found[i].node]);
@@ -675,12 +701,14 @@ static void rerank(const struct segment *s, const struct segment_query *q, const
 	}
 }
 
-static enum err walk(const struct segment *s, const struct segment_query *q, uint32_t ef, struct best *b)
+static enum err walk(const struct segment *s, const struct segment_query *q, uint32_t ef,
+		     struct best *b)
 {
 	struct hnsw_scratch *scratch = hnsw_scratch_take(s->scratches);
 	if (!scratch)
 		return ERR_NO_MEMORY;
-	const struct code_query query = code_query_of_vector(&s->image.codes, q->vector, scratch->code);
+	const struct code_query query =
+		code_query_of_vector(&s->image.codes, q->vector, scratch->code);
 	const struct hnsw_walk w = {
 		.ef = ef,
 		.accept = q->accept,
@@ -695,8 +723,8 @@ static enum err walk(const struct segment *s, const struct segment_query *q, uin
 	return e;
 }
 
-enum err segment_search(const struct segment *s, const struct segment_query *q, struct candidate *out,
-			uint32_t *ret_count)
+enum err segment_search(const struct segment *s, const struct segment_query *q,
+			struct candidate *out, uint32_t *ret_count)
 {
 	struct best b = { .items = out, .max = MIN(q->k, segment_count(s)) };
 	uint32_t ef = MAX(q->ef, q->k);

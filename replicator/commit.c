@@ -529,6 +529,7 @@ void committer_state(struct committer *c, struct committer_state *ret_state)
 	pthread_mutex_lock(&c->state_lock);
 	*ret_state = c->state;
 	pthread_mutex_unlock(&c->state_lock);
+	ret_state->queue_bytes = queue_weight(&c->queue);
 }
 
 enum history_place committer_find(struct committer *c, struct position p)

@@ -131,6 +131,7 @@ struct committer_state {
 	uint64_t turns;              /* moves while the thread is alive: for the watchdog */
 	uint8_t store_id[16];        /* random, of this store */
 	uint64_t boots;              /* how often the store was opened */
+	uint64_t queue_bytes;        /* that wait for the committer */
 	uint64_t log_ops;            /* held */
 	uint64_t log_bytes;
 };

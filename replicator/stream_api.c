@@ -160,11 +160,27 @@ static void floor_member(struct json_reader *r, struct str key, void *ctx)
 		json_skip(r);
 }
 
+struct durable_reply {
+	struct pull_found *found;
+	uint64_t start;           /* sequence that it began with; 0: all */
+};
+
+static void start_member(struct json_reader *r, struct str key, void *ctx)
+{
+	if (stream_api_is(key, "opt_start_seq"))
+		*(uint64_t *)ctx = json_u64(r);
+	else
+		json_skip(r);
+}
+
 static void durable_member(struct json_reader *r, struct str key, void *ctx)
 {
-	struct pull_found *f = ctx;
+	struct durable_reply *d = ctx;
+	struct pull_found *f = d->found;
 	if (stream_api_is(key, "ack_floor"))
 		stream_api_members(r, floor_member, f);
+	else if (stream_api_is(key, "config"))
+		stream_api_members(r, start_member, &d->start);
 	else if (stream_api_is(key, "num_ack_pending"))
 		f->unacked = json_u64(r);
 	else
@@ -186,10 +202,13 @@ enum err stream_api_durable(struct stream *s, const char *domain, const char *re
 		*ret_found = f;
 		return ERR_NONE;
 	}
+	struct durable_reply d = { .found = &f };
 	if (!e)
-		e = stream_api_read(&reply, durable_member, &f, what, reterr_fault);
+		e = stream_api_read(&reply, durable_member, &d, what, reterr_fault);
 	if (!e) {
 		f.durable = true;
+		/* Before the first acknowledgement 2.9.10 says 0, wherever it began. */
+		f.floor = MAX(f.floor, d.start ? d.start - 1 : 0);
 		*ret_found = f;
 	}
 	return e;

@@ -254,14 +254,11 @@ static void on_disconnected(natsConnection *nc, void *closure)
 static void on_connection_closed(natsConnection *nc, void *closure)
 {
 	struct link *l = closure;
-	const char *words = NULL;
-	natsStatus st = natsConnection_GetLastError(nc, &words);
+	(void)nc;
 
 	connection_changed(l, false);
 	pthread_mutex_lock(&l->stream->stream_lock);
 	l->closed = true;
-	if (st && words && words[0])
-		fault_set(&l->stream->shown.trouble, ERR_UNAVAILABLE, "the connection to NATS was closed: %s", words);
 	pthread_cond_broadcast(&l->stream->changed);
 	pthread_mutex_unlock(&l->stream->stream_lock);
 }
@@ -460,6 +457,10 @@ static enum err link_new(struct nats_stream *s, struct fault *reterr_fault)
 	st = st ? st : natsConnection_Connect(&l->nc, o);
 	natsOptions_Destroy(o);
 	bool later = st == NATS_NOT_YET_CONNECTED;
+	/* Why not yet is told nowhere else: when libnats gives up for good, it names no reason. */
+	const char *why = NULL;
+	if (later && natsConnection_GetLastError(l->nc, &why) != NATS_OK && why && why[0])
+		fault_set(reterr_fault, ERR_UNAVAILABLE, "NATS: %.200s", why);
 	if (st == NATS_OK || later)
 		st = link_furnish(l);
 	if (st == NATS_OK) {
@@ -469,8 +470,8 @@ static enum err link_new(struct nats_stream *s, struct fault *reterr_fault)
 		pthread_mutex_unlock(&s->stream_lock);
 		if (up)
 			connection_changed(l, true);
-		else
-			fault_set(reterr_fault, ERR_UNAVAILABLE, "NATS is not reachable; trying on");
+		else if (!reterr_fault->err)
+			fault_set(reterr_fault, ERR_UNAVAILABLE, "NATS is not reachable");
 		return ERR_NONE;
 	}
 	if (!reterr_fault->err)
@@ -530,11 +531,12 @@ static struct link *keeper_retire(struct nats_stream *s)
 static void keeper_connect(struct nats_stream *s)
 {
 	struct fault f = { 0 };
-	enum err e = link_new(s, &f);
+	/* An error, or not yet connected: either way it is tried on. */
+	(void)link_new(s, &f);
 	if (!f.err)
 		return;
 	pthread_mutex_lock(&s->stream_lock);
-	bool news = !s->outage || (e && strcmp(s->shown.trouble.text, f.text) != 0);
+	bool news = !s->outage || strcmp(s->shown.trouble.text, f.text) != 0;
 	s->outage = true;
 	if (news && !s->shown.connected)
 		s->shown.trouble = f;

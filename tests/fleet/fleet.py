@@ -346,7 +346,7 @@ class Fleet:
     def status_of(self, name):
         try:
             with urllib.request.urlopen(self.rest(name) + "/isthmus/status", timeout=3) as reply:
-                return json.load(reply)["result"]
+                return json.load(reply)
         except (OSError, ValueError, KeyError):
             return None
 

@@ -36,9 +36,10 @@ static inline float random_normal(struct random *r)
 	return sum - 6.0F;
 }
 
-/* count vectors around that many centres, with a common offset as embeddings have; unit length for Cosine. */
-static inline void random_clusters(uint64_t seed, enum distance d, uint32_t dim, uint32_t count, uint32_t centres,
-				   float *ret_vectors)
+/* count vectors around that many centres, with a common offset as embeddings have; unit length
+ * for Cosine. */
+static inline void random_clusters(uint64_t seed, enum distance d, uint32_t dim, uint32_t count,
+				   uint32_t centres, float *ret_vectors)
 {
 	struct random noise = { seed * 2 + 1 };
 	for (uint32_t i = 0; i < count; i++) {

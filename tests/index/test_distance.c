@@ -17,7 +17,8 @@
 #define DIMS_ALL 130
 #define SHIFTS 4 /* floats by which the inputs are moved off their alignment */
 
-static const enum distance distances[] = { DISTANCE_COSINE, DISTANCE_EUCLID, DISTANCE_DOT, DISTANCE_MANHATTAN };
+static const enum distance distances[] = { DISTANCE_COSINE, DISTANCE_EUCLID, DISTANCE_DOT,
+					   DISTANCE_MANHATTAN };
 
 static float a[DIM_MAX + SHIFTS], b[DIM_MAX + SHIFTS];
 
@@ -31,7 +32,8 @@ static void fill_random(uint64_t seed)
 }
 
 /* The similarity, and the sum of its terms' magnitudes, which bounds what rounding may do. */
-static double plain(enum distance d, const float *x, const float *y, uint32_t dim, double *ret_magnitude)
+static double plain(enum distance d, const float *x, const float *y, uint32_t dim,
+		    double *ret_magnitude)
 {
 	double sum = 0.0, magnitude = 0.0;
 	for (uint32_t i = 0; i < dim; i++) {
@@ -56,11 +58,11 @@ static void check_dim(enum kernel_set set, uint32_t dim)
 			double kernel = (double)distance_f32_of(distances[d], set)(x, y, dim);
 			double exact = (double)distance_exact(distances[d], x, y, dim);
 			ck_assert_msg(fabs(kernel - expected) <= 1e-5 * magnitude,
-				      "set %d distance %d dim %u shift %u: %.9g, not %.9g", (int)set,
-				      (int)distances[d], dim, shift, kernel, expected);
+				      "set %d distance %d dim %u shift %u: %.9g, not %.9g",
+				      (int)set, (int)distances[d], dim, shift, kernel, expected);
 			ck_assert_msg(fabs(exact - expected) <= 3e-7 * magnitude,
-				      "exact, distance %d dim %u: %.9g, not %.9g", (int)distances[d], dim, exact,
-				      expected);
+				      "exact, distance %d dim %u: %.9g, not %.9g",
+				      (int)distances[d], dim, exact, expected);
 		}
 	}
 }
@@ -81,16 +83,20 @@ END_TEST
 START_TEST(kernels_read_nothing_beyond_the_end)
 {
 	for (uint32_t dim = 1; dim <= 70; dim++) {
-		/* Of exactly this size, for the address sanitizer; NaN behind it would show in the sum. */
+		/* Of exactly this size, for the address sanitizer; NaN behind it would show in
+		 * the sum. */
 		float *x = malloc((dim + 1) * sizeof(*x)), *y = malloc(dim * sizeof(*y));
 		ck_assert(x && y);
 		for (uint32_t i = 0; i < dim; i++)
 			x[i] = y[i] = 1.0F;
 		x[dim] = NAN;
 		for (int set = KERNEL_SET_SCALAR; set <= (int)kernel_set_best(); set++) {
-			ck_assert(distance_f32_of(DISTANCE_DOT, (enum kernel_set)set)(x, y, dim) == (float)dim);
-			ck_assert(distance_f32_of(DISTANCE_EUCLID, (enum kernel_set)set)(x, y, dim) == 0.0F);
-			ck_assert(distance_f32_of(DISTANCE_MANHATTAN, (enum kernel_set)set)(x, y, dim) == 0.0F);
+			ck_assert(distance_f32_of(DISTANCE_DOT, (enum kernel_set)set)(x, y, dim) ==
+				  (float)dim);
+			ck_assert(distance_f32_of(DISTANCE_EUCLID,
+						  (enum kernel_set)set)(x, y, dim) == 0.0F);
+			ck_assert(distance_f32_of(DISTANCE_MANHATTAN,
+						  (enum kernel_set)set)(x, y, dim) == 0.0F);
 		}
 		free(x);
 		free(y);
@@ -145,8 +151,8 @@ START_TEST(normalizing_gives_unit_length)
 		for (uint32_t j = 0; j < 300; j++)
 			a[j] *= scales[i];
 		distance_normalize(a, 300);
-		ck_assert_msg(fabs((double)distance_exact(DISTANCE_DOT, a, a, 300) - 1.0) < 1e-6, "scale %g",
-			      (double)scales[i]);
+		ck_assert_msg(fabs((double)distance_exact(DISTANCE_DOT, a, a, 300) - 1.0) < 1e-6,
+			      "scale %g", (double)scales[i]);
 	}
 }
 END_TEST
@@ -183,10 +189,8 @@ START_TEST(scores_are_what_clients_expect)
 		float similarity, score;
 		bool larger_is_nearer;
 	} cases[] = {
-		{ DISTANCE_COSINE, 0.5F, 0.5F, true },
-		{ DISTANCE_DOT, -3.0F, -3.0F, true },
-		{ DISTANCE_EUCLID, -25.0F, 5.0F, false },
-		{ DISTANCE_EUCLID, -0.0F, 0.0F, false },
+		{ DISTANCE_COSINE, 0.5F, 0.5F, true },      { DISTANCE_DOT, -3.0F, -3.0F, true },
+		{ DISTANCE_EUCLID, -25.0F, 5.0F, false },   { DISTANCE_EUCLID, -0.0F, 0.0F, false },
 		{ DISTANCE_MANHATTAN, -7.0F, 7.0F, false },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {

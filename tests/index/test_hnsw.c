@@ -63,18 +63,29 @@ static void net_new(struct net *n, uint32_t dim, uint32_t count)
 	for (uint32_t i = 0; i < count; i++)
 		n->slots[i] = i;
 	n->source = (struct segment_source){
-		.vector = vector_at, .dim = dim, .distance = DISTANCE_EUCLID, .ctx = n->vectors,
+		.vector = vector_at,
+		.dim = dim,
+		.distance = DISTANCE_EUCLID,
+		.ctx = n->vectors,
 	};
 	set_levels(n);
 	n->graph.links = empty_rows((size_t)count * hnsw_base_width(M));
 	n->graph.upper = empty_rows((size_t)n->upper_rows * hnsw_upper_width(M));
 	uint32_t stride = code_stride(dim);
 	n->codes = (struct codes){
-		.kind = code_kind_for(dim), .distance = DISTANCE_EUCLID, .dim = dim, .count = count, .stride = stride,
-		.offset = calloc(dim, sizeof(float)), .bias = calloc((size_t)count + 1, sizeof(float)),
-		.post = calloc((size_t)count + 1, sizeof(float)), .weight = calloc(dim, sizeof(float)),
+		.kind = code_kind_for(dim),
+		.distance = DISTANCE_EUCLID,
+		.dim = dim,
+		.count = count,
+		.stride = stride,
+		.offset = calloc(dim, sizeof(float)),
+		.bias = calloc((size_t)count + 1, sizeof(float)),
+		.post = calloc((size_t)count + 1, sizeof(float)),
+		.weight = calloc(dim, sizeof(float)),
 		.rows = aligned_alloc(CODE_ALIGN, (size_t)count * stride + CODE_ALIGN),
-		.slots = n->slots, .source = &n->source, .kernels = code_kernels_of(kernel_set_best()),
+		.slots = n->slots,
+		.source = &n->source,
+		.kernels = code_kernels_of(kernel_set_best()),
 	};
 	memset(n->codes.rows, 0, (size_t)count * stride + CODE_ALIGN);
 	n->scratches = hnsw_scratches_new(count, stride);
@@ -92,7 +103,8 @@ static enum err net_try_build(struct net *n, const struct hnsw_build_options *o)
 static void net_build(struct net *n, struct pool *pool)
 {
 	ck_assert_int_eq(
-		net_try_build(n, &(struct hnsw_build_options){ .ef_construct = EF_CONSTRUCT, .pool = pool }),
+		net_try_build(n, &(struct hnsw_build_options){ .ef_construct = EF_CONSTRUCT,
+							       .pool = pool }),
 		ERR_NONE);
 }
 
@@ -126,7 +138,8 @@ static void check_row(const struct net *n, uint32_t node, uint32_t level)
 	uint32_t length = row_length(row, width);
 	ck_assert_uint_le(length, level == 0 ? 2 * M : M);
 	for (uint32_t i = 0; i < width; i++) {
-		ck_assert_msg(i < length || row[i] == HNSW_NONE, "node %u has a link behind the last", node);
+		ck_assert_msg(i < length || row[i] == HNSW_NONE,
+			      "node %u has a link behind the last", node);
 		ck_assert_msg(row[i] != node, "node %u leads to itself", node);
 		for (uint32_t j = 0; j < i && i < length; j++)
 			ck_assert_msg(row[i] != row[j], "node %u leads to %u twice", node, row[i]);
@@ -216,7 +229,8 @@ START_TEST(cancelled_build_ends_with_an_error)
 	struct net n;
 	atomic_bool cancel = true;
 	net_new(&n, DIM, 100);
-	ck_assert_int_eq(net_try_build(&n, &(struct hnsw_build_options){ .ef_construct = 10, .cancel = &cancel }),
+	ck_assert_int_eq(net_try_build(&n, &(struct hnsw_build_options){ .ef_construct = 10,
+									 .cancel = &cancel }),
 			 ERR_CANCELLED);
 	net_free(&n);
 }
@@ -238,10 +252,16 @@ START_TEST(late_and_cancelled_searches_end)
 	struct hnsw_scratch *s = hnsw_scratch_take(n.scratches);
 	ck_assert_ptr_nonnull(s);
 	for (uint32_t ef = 10; ef <= 2000; ef += 1990) {
-		ck_assert_int_eq(search_some(&n, &(struct hnsw_walk){ .ef = ef, .deadline_ns = 1 }, s), ERR_TIMEOUT);
-		ck_assert_int_eq(search_some(&n, &(struct hnsw_walk){ .ef = ef, .cancel = &cancel }, s), ERR_CANCELLED);
-		ck_assert_int_eq(search_some(&n, &(struct hnsw_walk){ .ef = ef, .deadline_ns = UINT64_MAX }, s),
-				 ERR_NONE);
+		ck_assert_int_eq(
+			search_some(&n, &(struct hnsw_walk){ .ef = ef, .deadline_ns = 1 }, s),
+			ERR_TIMEOUT);
+		ck_assert_int_eq(
+			search_some(&n, &(struct hnsw_walk){ .ef = ef, .cancel = &cancel }, s),
+			ERR_CANCELLED);
+		ck_assert_int_eq(
+			search_some(&n, &(struct hnsw_walk){ .ef = ef, .deadline_ns = UINT64_MAX },
+				    s),
+			ERR_NONE);
 	}
 	hnsw_scratch_give(n.scratches, s);
 	net_free(&n);
@@ -271,8 +291,8 @@ START_TEST(levels_are_these_for_ever)
 		{ 0xffffffffffffffffU, 2, 0 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++)
-		ck_assert_msg(hnsw_level_for(cases[i].id_hash, cases[i].m) == cases[i].level, "case %zu: %u", i,
-			      hnsw_level_for(cases[i].id_hash, cases[i].m));
+		ck_assert_msg(hnsw_level_for(cases[i].id_hash, cases[i].m) == cases[i].level,
+			      "case %zu: %u", i, hnsw_level_for(cases[i].id_hash, cases[i].m));
 }
 END_TEST
 
@@ -287,8 +307,8 @@ START_TEST(each_level_has_one_mth_of_the_one_below)
 		ck_assert_uint_eq(at_least[HNSW_LEVELS_MAX + 1], 0);
 		for (uint32_t l = 1; at_least[l - 1] / ms[i] > 500; l++) {
 			double expected = (double)at_least[l - 1] / ms[i];
-			ck_assert_msg(fabs(at_least[l] - expected) < 5.0 * sqrt(expected), "m %u, level %u: %u", ms[i], l,
-				      at_least[l]);
+			ck_assert_msg(fabs(at_least[l] - expected) < 5.0 * sqrt(expected),
+				      "m %u, level %u: %u", ms[i], l, at_least[l]);
 		}
 	}
 }
@@ -408,7 +428,8 @@ START_TEST(progress_reaches_the_count)
 	atomic_uint progress = 0;
 	net_new(&n, DIM, COUNT);
 	fill_random(&n);
-	ck_assert_int_eq(net_try_build(&n, &(struct hnsw_build_options){ .ef_construct = 10, .progress = &progress }),
+	ck_assert_int_eq(net_try_build(&n, &(struct hnsw_build_options){ .ef_construct = 10,
+									 .progress = &progress }),
 			 ERR_NONE);
 	ck_assert_uint_eq(progress, COUNT);
 	net_free(&n);
@@ -425,8 +446,8 @@ static bool is_multiple(void *ctx, uint32_t slot)
 }
 
 /* By codes, so that only the walk can miss. */
-static uint32_t count_true(const struct net *n, const struct code_query *q, const struct hnsw_scratch *s, uint32_t k,
-			   uint32_t divisor)
+static uint32_t count_true(const struct net *n, const struct code_query *q,
+			   const struct hnsw_scratch *s, uint32_t k, uint32_t divisor)
 {
 	uint32_t hits = 0;
 	for (uint32_t i = 0; i < MIN(k, s->found_count); i++) {
@@ -450,7 +471,9 @@ static void check_walk(struct net *n, uint32_t ef, uint32_t divisor)
 		struct hnsw_scratch *s = hnsw_scratch_take(n->scratches);
 		ck_assert_ptr_nonnull(s);
 		struct code_query q = code_query_of_vector(&n->codes, query, s->code);
-		struct hnsw_walk w = { .ef = ef, .accept = divisor > 1 ? is_multiple : NULL, .ctx = &divisor };
+		struct hnsw_walk w = { .ef = ef,
+				       .accept = divisor > 1 ? is_multiple : NULL,
+				       .ctx = &divisor };
 		ck_assert_int_eq(hnsw_search(&n->graph, &q, &w, s), ERR_NONE);
 		ck_assert_uint_eq(s->found_count, MIN(ef, (COUNT + divisor - 1) / divisor));
 		for (uint32_t j = 0; j < s->found_count; j++) {
@@ -488,8 +511,11 @@ START_TEST(walk_that_nothing_satisfies_ends_empty)
 	net_build(&n, NULL);
 	struct hnsw_scratch *s = hnsw_scratch_take(n.scratches);
 	ck_assert_ptr_nonnull(s);
-	ck_assert_int_eq(search_some(&n, &(struct hnsw_walk){ .ef = 10, .accept = is_multiple, .ctx = &divisor }, s),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		search_some(&n,
+			    &(struct hnsw_walk){ .ef = 10, .accept = is_multiple, .ctx = &divisor },
+			    s),
+		ERR_NONE);
 	ck_assert_uint_eq(s->found_count, 0);
 	hnsw_scratch_give(n.scratches, s);
 	net_free(&n);
@@ -509,11 +535,14 @@ START_TEST(scratch_gives_the_same_answer_for_ever)
 		ck_assert_ptr_nonnull(s);
 		const float *vector = n.vectors + (i % 255 == 0 ? 0 : (size_t)DIM * 17);
 		struct code_query q = code_query_of_vector(&n.codes, vector, s->code);
-		ck_assert_int_eq(hnsw_search(&n.graph, &q, &(struct hnsw_walk){ .ef = LEN(first) }, s), ERR_NONE);
+		ck_assert_int_eq(
+			hnsw_search(&n.graph, &q, &(struct hnsw_walk){ .ef = LEN(first) }, s),
+			ERR_NONE);
 		if (i == 0)
 			memcpy(first, s->found, sizeof(first));
 		ck_assert_uint_eq(s->found_count, LEN(first));
-		ck_assert_msg(i % 255 != 0 || memcmp(s->found, first, sizeof(first)) == 0, "walk %u", i);
+		ck_assert_msg(i % 255 != 0 || memcmp(s->found, first, sizeof(first)) == 0,
+			      "walk %u", i);
 		hnsw_scratch_give(n.scratches, s);
 	}
 	ck_assert_uint_gt(hnsw_scratches_bytes(n.scratches), 600);

@@ -22,8 +22,9 @@ static const struct {
 	const char *name;
 	int a, b; /* -1: random */
 } fills[] = {
-	{ "random", -1, -1 }, { "largest positive", 255, 255 }, { "largest negative", 255, 0 }, { "zero", 0, 255 },
-	{ "a random", -1, 0 }, { "b random", 255, -1 },
+	{ "random", -1, -1 },           { "largest positive", 255, 255 },
+	{ "largest negative", 255, 0 }, { "zero", 0, 255 },
+	{ "a random", -1, 0 },          { "b random", 255, -1 },
 };
 
 static void fill_bytes(size_t i)
@@ -46,11 +47,14 @@ START_TEST(integer_kernels_give_the_same_numbers)
 				sad += abs(a[1 + j] - b[j]);
 			}
 			for (int set = 0; set <= (int)kernel_set_best(); set++) {
-				const struct code_kernels *k = code_kernels_of((enum kernel_set)set);
-				ck_assert_msg(k->dot(a + 1, b, bytes) == dot, "dot, %s, set %d, %u bytes",
-					      fills[i].name, set, bytes);
-				ck_assert_msg(k->sad(a + 1, b, bytes) == sad, "sad, %s, set %d, %u bytes",
-					      fills[i].name, set, bytes);
+				const struct code_kernels *k =
+					code_kernels_of((enum kernel_set)set);
+				ck_assert_msg(k->dot(a + 1, b, bytes) == dot,
+					      "dot, %s, set %d, %u bytes", fills[i].name, set,
+					      bytes);
+				ck_assert_msg(k->sad(a + 1, b, bytes) == sad,
+					      "sad, %s, set %d, %u bytes", fills[i].name, set,
+					      bytes);
 			}
 		}
 	}
@@ -79,8 +83,9 @@ START_TEST(encoding_rounds_and_clips)
 		float x;
 		uint8_t code;
 	} cases[] = {
-		{ 0.0F, 0 },     { 0.49F, 0 },    { 0.5F, 0 },         { 1.5F, 2 },    { 2.5F, 2 },       { 254.5F, 254 },
-		{ 255.0F, 255 }, { 255.4F, 255 }, { 1e30F, 255 },      { -0.5F, 0 },   { -1e30F, 0 },     { NAN, 0 },
+		{ 0.0F, 0 },       { 0.49F, 0 },     { 0.5F, 0 },     { 1.5F, 2 },
+		{ 2.5F, 2 },       { 254.5F, 254 },  { 255.0F, 255 }, { 255.4F, 255 },
+		{ 1e30F, 255 },    { -0.5F, 0 },     { -1e30F, 0 },   { NAN, 0 },
 		{ INFINITY, 255 }, { -INFINITY, 0 }, { 127.5F, 128 },
 	};
 	static const float zeros[64];
@@ -93,10 +98,12 @@ START_TEST(encoding_rounds_and_clips)
 				x[j] = cases[i].x;
 			for (int set = 0; set <= (int)kernel_set_best(); set++) {
 				memset(out, 99, sizeof(out));
-				code_kernels_of((enum kernel_set)set)->encode(x, zeros, 1, 1.0F, dim, out);
+				code_kernels_of((enum kernel_set)set)
+					->encode(x, zeros, 1, 1.0F, dim, out);
 				for (uint32_t j = 0; j < dim; j++)
-					ck_assert_msg(out[j] == cases[i].code, "%g gives %d, set %d",
-						      (double)cases[i].x, out[j], set);
+					ck_assert_msg(out[j] == cases[i].code,
+						      "%g gives %d, set %d", (double)cases[i].x,
+						      out[j], set);
 				ck_assert_uint_eq(out[dim], 99);
 			}
 		}
@@ -115,9 +122,11 @@ START_TEST(encoding_is_the_same_in_all_sets)
 			offset[i] = -3.0F + 0.1F * random_normal(&r);
 		}
 		for (uint32_t step = 0; step <= 1; step++) {
-			code_kernels_of(KERNEL_SET_SCALAR)->encode(x, offset, step, 42.5F, dim, expected);
+			code_kernels_of(KERNEL_SET_SCALAR)
+				->encode(x, offset, step, 42.5F, dim, expected);
 			for (int set = 1; set <= (int)kernel_set_best(); set++) {
-				code_kernels_of((enum kernel_set)set)->encode(x, offset, step, 42.5F, dim, out);
+				code_kernels_of((enum kernel_set)set)
+					->encode(x, offset, step, 42.5F, dim, out);
 				ck_assert_mem_eq(out, expected, dim);
 			}
 		}
@@ -145,16 +154,26 @@ static void set_new(struct set *s, enum distance d, uint32_t dim, uint32_t count
 		.vectors = calloc((size_t)count * dim, sizeof(*s->vectors)),
 	};
 	ck_assert(s->slots && s->vectors);
-	s->source = (struct segment_source){ .vector = vector_at, .dim = dim, .distance = d, .ctx = s->vectors };
+	s->source = (struct segment_source){
+		.vector = vector_at, .dim = dim, .distance = d, .ctx = s->vectors
+	};
 	for (uint32_t i = 0; i < count; i++)
 		s->slots[i] = i;
 	uint32_t stride = code_stride(dim);
 	s->codes = (struct codes){
-		.kind = code_kind_for(dim), .distance = d, .dim = dim, .count = count, .stride = stride,
-		.offset = calloc(dim, sizeof(float)), .bias = calloc(count, sizeof(float)),
-		.post = calloc(count, sizeof(float)), .weight = calloc(dim, sizeof(float)),
+		.kind = code_kind_for(dim),
+		.distance = d,
+		.dim = dim,
+		.count = count,
+		.stride = stride,
+		.offset = calloc(dim, sizeof(float)),
+		.bias = calloc(count, sizeof(float)),
+		.post = calloc(count, sizeof(float)),
+		.weight = calloc(dim, sizeof(float)),
 		.rows = aligned_alloc(CODE_ALIGN, (size_t)count * stride + CODE_ALIGN),
-		.slots = s->slots, .source = &s->source, .kernels = code_kernels_of(kernel_set_best()),
+		.slots = s->slots,
+		.source = &s->source,
+		.kernels = code_kernels_of(kernel_set_best()),
 	};
 	memset(s->codes.rows, 0, (size_t)count * stride + CODE_ALIGN);
 }
@@ -178,7 +197,8 @@ static void set_free(struct set *s)
 }
 
 /* How many nodes are truly nearer to the query than the one that the codes call nearest. */
-static uint32_t nearer_ones(const struct set *s, const struct code_query *q, const float *vector, uint32_t not_node)
+static uint32_t nearer_ones(const struct set *s, const struct code_query *q, const float *vector,
+			    uint32_t not_node)
 {
 	float best = -INFINITY, limit = 0.0F;
 	uint32_t nearer = 0;
@@ -187,17 +207,20 @@ static uint32_t nearer_ones(const struct set *s, const struct code_query *q, con
 		codes_score(q, &i, 1, &score);
 		if (i != not_node && score > best) {
 			best = score;
-			limit = distance_exact(s->codes.distance, s->vectors + (size_t)i * s->codes.dim, vector,
+			limit = distance_exact(s->codes.distance,
+					       s->vectors + (size_t)i * s->codes.dim, vector,
 					       s->codes.dim);
 		}
 	}
 	for (uint32_t i = 0; i < s->codes.count; i++)
-		nearer += i != not_node && distance_exact(s->codes.distance, s->vectors + (size_t)i * s->codes.dim,
-							  vector, s->codes.dim) > limit;
+		nearer += i != not_node &&
+			  distance_exact(s->codes.distance, s->vectors + (size_t)i * s->codes.dim,
+					 vector, s->codes.dim) > limit;
 	return nearer;
 }
 
-static const enum distance distances[] = { DISTANCE_COSINE, DISTANCE_EUCLID, DISTANCE_DOT, DISTANCE_MANHATTAN };
+static const enum distance distances[] = { DISTANCE_COSINE, DISTANCE_EUCLID, DISTANCE_DOT,
+					   DISTANCE_MANHATTAN };
 
 START_TEST(scores_order_rows_as_the_vectors_do)
 {
@@ -218,7 +241,8 @@ START_TEST(scores_order_rows_as_the_vectors_do)
 			struct code_query node = code_query_of_node(&s.codes, i);
 			wrong += nearer_ones(&s, &node, s.vectors + (size_t)i * dim, i) > 2;
 		}
-		ck_assert_msg(wrong <= 1, "distance %d, dim %u: %u of 40 queries", (int)d, dim, wrong);
+		ck_assert_msg(wrong <= 1, "distance %d, dim %u: %u of 40 queries", (int)d, dim,
+			      wrong);
 		set_free(&s);
 	}
 }
@@ -239,8 +263,8 @@ START_TEST(scores_of_nodes_are_symmetric)
 				codes_score(&qi, &j, 1, &ij);
 				codes_score(&qj, &i, 1, &ji);
 				/* Sums of up to 2^22 are rounded to 24 bits a few times. */
-				ck_assert_msg(fabsf(ij - ji) <= 4.0F, "distance %d: %g and %g", (int)distances[c],
-					      (double)ij, (double)ji);
+				ck_assert_msg(fabsf(ij - ji) <= 4.0F, "distance %d: %g and %g",
+					      (int)distances[c], (double)ij, (double)ji);
 			}
 		}
 		set_free(&s);
@@ -261,7 +285,8 @@ START_TEST(whole_numbers_that_fit_a_byte_are_kept_without_loss)
 	for (uint32_t i = 0; i < COUNT; i++) {
 		float score;
 		codes_score(&q, &i, 1, &score);
-		ck_assert(score * 2.0F == distance_exact(DISTANCE_EUCLID, s.vectors + (size_t)i * DIM,
+		ck_assert(score * 2.0F == distance_exact(DISTANCE_EUCLID,
+							 s.vectors + (size_t)i * DIM,
 							 s.vectors + 7 * DIM, DIM));
 	}
 	set_free(&s);
@@ -279,8 +304,8 @@ START_TEST(dimension_with_an_offset_does_not_coarsen_the_others)
 		moved.vectors[(size_t)i * DIM + 11] += 100.0F;
 	set_encode(&plain);
 	set_encode(&moved);
-	ck_assert_msg(moved.codes.scale < 1.3F * plain.codes.scale, "%g, %g", (double)moved.codes.scale,
-		      (double)plain.codes.scale);
+	ck_assert_msg(moved.codes.scale < 1.3F * plain.codes.scale, "%g, %g",
+		      (double)moved.codes.scale, (double)plain.codes.scale);
 	set_free(&plain);
 	set_free(&moved);
 }
@@ -311,18 +336,22 @@ START_TEST(odd_values_give_a_usable_grid)
 		const char *name;
 		float value, other;
 	} cases[] = {
-		{ "all zero", 0.0F, 0.0F },  { "all equal", 7.5F, 7.5F },       { "largest", 3e38F, -3e38F },
-		{ "smallest", 1e-45F, 0.0F }, { "infinite", INFINITY, 1.0F }, { "no number", NAN, 1.0F },
+		{ "all zero", 0.0F, 0.0F },     { "all equal", 7.5F, 7.5F },
+		{ "largest", 3e38F, -3e38F },   { "smallest", 1e-45F, 0.0F },
+		{ "infinite", INFINITY, 1.0F }, { "no number", NAN, 1.0F },
 	};
 	for (size_t c = 0; c < LEN(cases) * LEN(distances); c++) {
 		struct set s;
 		set_new(&s, distances[c % LEN(distances)], DIM, 10);
 		for (uint32_t i = 0; i < 10 * DIM; i++)
-			s.vectors[i] = i % 3 == 0 ? cases[c / LEN(distances)].value : cases[c / LEN(distances)].other;
+			s.vectors[i] = i % 3 == 0 ? cases[c / LEN(distances)].value
+						  : cases[c / LEN(distances)].other;
 		set_encode(&s);
-		ck_assert_msg(isfinite(s.codes.scale) && s.codes.scale > 0.0F, "%s", cases[c / LEN(distances)].name);
+		ck_assert_msg(isfinite(s.codes.scale) && s.codes.scale > 0.0F, "%s",
+			      cases[c / LEN(distances)].name);
 		for (uint32_t i = 0; i < DIM; i++)
-			ck_assert_msg(isfinite(s.codes.offset[i]), "%s", cases[c / LEN(distances)].name);
+			ck_assert_msg(isfinite(s.codes.offset[i]), "%s",
+				      cases[c / LEN(distances)].name);
 		set_free(&s);
 	}
 }

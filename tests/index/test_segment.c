@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Segments: what a damaged file does, recall against a plain scan, filters, and equal files from equal input.
+ * Segments: what a damaged file does, recall against a plain scan, filters, and equal files from
+ * equal input.
  */
 #include "index/segment.h"
 
@@ -24,7 +25,8 @@
 #define CENTRES 40
 #define FILE_BYTES_MAX (8U << 20)
 
-static const enum distance distances[] = { DISTANCE_COSINE, DISTANCE_EUCLID, DISTANCE_DOT, DISTANCE_MANHATTAN };
+static const enum distance distances[] = { DISTANCE_COSINE, DISTANCE_EUCLID, DISTANCE_DOT,
+					   DISTANCE_MANHATTAN };
 
 /* Vectors in memory at every third slot, so that nodes and slots differ. */
 struct data {
@@ -52,7 +54,10 @@ static void data_new(struct data *d, enum distance distance, uint32_t dim, uint3
 	};
 	ck_assert(d->vectors && d->slots && d->hashes);
 	d->source = (struct segment_source){
-		.vector = vector_at, .dim = dim, .distance = distance, .ctx = d->vectors,
+		.vector = vector_at,
+		.dim = dim,
+		.distance = distance,
+		.ctx = d->vectors,
 	};
 	random_clusters(7, distance, dim, count, CENTRES, d->vectors);
 	for (uint32_t i = 0; i < count; i++) {
@@ -71,12 +76,15 @@ static void data_free(struct data *d)
 	free(d->hashes);
 }
 
-static const struct segment_build_options default_options = { .m = 12, .ef_construct = 80, .threads = 1 };
+static const struct segment_build_options default_options = { .m = 12,
+							      .ef_construct = 80,
+							      .threads = 1 };
 
 static void data_build(struct data *d)
 {
 	struct fault f;
-	ck_assert_int_eq(segment_build(&d->source, d->slots, d->hashes, d->count, &default_options, d->path, &f),
+	ck_assert_int_eq(segment_build(&d->source, d->slots, d->hashes, d->count, &default_options,
+				       d->path, &f),
 			 ERR_NONE);
 }
 
@@ -124,7 +132,9 @@ START_TEST(impossible_options_are_refused)
 		{ { .m = 1, .ef_construct = 10 }, 4, "m is 1" },
 		{ { .m = HNSW_M_MAX + 1, .ef_construct = 10 }, 4, "m is 129" },
 		{ { .m = 4, .ef_construct = 0 }, 4, "ef_construct is 0" },
-		{ { .m = 4, .ef_construct = HNSW_EF_CONSTRUCT_MAX + 1 }, 4, "ef_construct is 4097" },
+		{ { .m = 4, .ef_construct = HNSW_EF_CONSTRUCT_MAX + 1 },
+		  4,
+		  "ef_construct is 4097" },
 		{ { .m = 4, .ef_construct = 10 }, 0, "0 dimensions" },
 		{ { .m = 4, .ef_construct = 10 }, CODE_DIM_MAX + 1, "65537 dimensions" },
 	};
@@ -134,8 +144,9 @@ START_TEST(impossible_options_are_refused)
 		struct fault f = { 0 };
 		struct segment_source source = d.source;
 		source.dim = cases[i].dim;
-		ck_assert_int_eq(segment_build(&source, d.slots, d.hashes, 3, &cases[i].options, d.path, &f),
-				 ERR_BAD_INPUT);
+		ck_assert_int_eq(
+			segment_build(&source, d.slots, d.hashes, 3, &cases[i].options, d.path, &f),
+			ERR_BAD_INPUT);
 		ck_assert_msg(strstr(f.text, cases[i].word), "%s: %s", cases[i].word, f.text);
 		ck_assert_int_ne(access(d.path, F_OK), 0);
 	}
@@ -148,7 +159,8 @@ static void expect_refused(struct data *d, enum err expected, const char *what, 
 	struct segment *s = NULL;
 	struct fault f = { 0 };
 	enum err e = segment_open(d->path, &d->source, &s, &f);
-	ck_assert_msg(e == expected, "%s at %zu: %s, not %s", what, at, err_name(e), err_name(expected));
+	ck_assert_msg(e == expected, "%s at %zu: %s, not %s", what, at, err_name(e),
+		      err_name(expected));
 	ck_assert_ptr_null(s);
 	ck_assert_msg(strstr(f.text, d->path), "the fault names no file: %s", f.text);
 }
@@ -169,7 +181,8 @@ START_TEST(damage_anywhere_is_found)
 	data_new(&d, DISTANCE_COSINE, DIM, 150);
 	data_build(&d);
 	uint8_t *file = read_file(d.path, &bytes);
-	/* All of the header that says something, then some bytes of every page, also in what fills it. */
+	/* All of the header that says something, then some bytes of every page, also in what
+	 * fills it. */
 	for (size_t at = 0; at < bytes; at += at < 128 ? 1 : at % PAGE == PAGE - 1 ? 1 : 455) {
 		file[at] ^= 0x10;
 		write_file(d.path, file, bytes);
@@ -190,7 +203,9 @@ START_TEST(file_of_another_length_is_refused)
 	data_new(&d, DISTANCE_COSINE, DIM, 150);
 	data_build(&d);
 	uint8_t *file = read_file(d.path, &bytes);
-	const size_t lengths[] = { 0, 1, 8, PAGE - 1, PAGE, PAGE + 1, bytes / 2, bytes - PAGE, bytes - 1 };
+	const size_t lengths[] = { 0,        1,        8,         PAGE - 1,
+				   PAGE,     PAGE + 1, bytes / 2, bytes - PAGE,
+				   bytes - 1 };
 	for (size_t i = 0; i < LEN(lengths); i++) {
 		write_file(d.path, file, lengths[i]);
 		expect_refused(&d, ERR_CORRUPT, "cut", lengths[i]);
@@ -243,7 +258,8 @@ static uint32_t get_u32(const uint8_t *at)
 static void find_parts(const uint8_t *file, size_t at[8])
 {
 	size_t count = get_u32(file + 24), rows = get_u32(file + 44);
-	const size_t bytes[7] = { 4 * count, 4 * (count + 1), 4 * DIM, 4 * count, rows * 16 * 4, count * 32 * 4, count * 64 };
+	const size_t bytes[7] = { 4 * count,     4 * (count + 1), 4 * DIM,   4 * count,
+				  rows * 16 * 4, count * 32 * 4,  count * 64 };
 	at[0] = PAGE;
 	for (size_t p = 0; p < 7; p++)
 		at[p + 1] = at[p] + (bytes[p] + PAGE - 1) / PAGE * PAGE;
@@ -337,7 +353,9 @@ START_TEST(random_graph_that_passes_is_safe_to_walk)
 	for (uint32_t i = 0; i < 20; i++) {
 		struct candidate out[10];
 		uint32_t count = 99;
-		struct segment_query q = { .vector = d.vectors + (size_t)i * DIM, .k = 10, .ef = 50 };
+		struct segment_query q = { .vector = d.vectors + (size_t)i * DIM,
+					   .k = 10,
+					   .ef = 50 };
 		ck_assert_int_eq(segment_search(s, &q, out, &count), ERR_NONE);
 		ck_assert_uint_le(count, 10);
 	}
@@ -355,7 +373,8 @@ START_TEST(cancelled_build_leaves_no_file)
 	struct segment_build_options o = default_options;
 	o.cancel = &cancel;
 	data_new(&d, DISTANCE_EUCLID, DIM, 100);
-	ck_assert_int_eq(segment_build(&d.source, d.slots, d.hashes, 100, &o, d.path, &f), ERR_CANCELLED);
+	ck_assert_int_eq(segment_build(&d.source, d.slots, d.hashes, 100, &o, d.path, &f),
+			 ERR_CANCELLED);
 	ck_assert_int_ne(access(d.path, F_OK), 0);
 	ck_assert_int_ne(access(scratch_path(&d.scratch, "segment.tmp"), F_OK), 0);
 	data_free(&d);
@@ -367,19 +386,24 @@ START_TEST(failed_write_keeps_the_old_file)
 	struct data d;
 	struct fault f = { 0 };
 	data_new(&d, DISTANCE_EUCLID, DIM, 10);
-	ck_assert_int_eq(segment_build(&d.source, d.slots, d.hashes, 10, &default_options, "/dev/null/segment", &f),
+	ck_assert_int_eq(segment_build(&d.source, d.slots, d.hashes, 10, &default_options,
+				       "/dev/null/segment", &f),
 			 ERR_IO);
 	ck_assert(strstr(f.text, "/dev/null/segment"));
 	data_build(&d);
 	/* A folder in the place of the temporary file, then in that of the file. */
 	struct scratch other = d.scratch;
 	ck_assert_int_eq(mkdir(scratch_path(&other, "segment.tmp"), 0700), 0);
-	ck_assert_int_ne(segment_build(&d.source, d.slots, d.hashes, 9, &default_options, d.path, &f), ERR_NONE);
+	ck_assert_int_ne(
+		segment_build(&d.source, d.slots, d.hashes, 9, &default_options, d.path, &f),
+		ERR_NONE);
 	struct segment *s = data_open(&d);
 	ck_assert_uint_eq(segment_count(s), 10);
 	segment_close(s);
 	ck_assert_int_eq(mkdir(scratch_path(&other, "folder"), 0700), 0);
-	ck_assert_int_ne(segment_build(&d.source, d.slots, d.hashes, 9, &default_options, other.path, &f), ERR_NONE);
+	ck_assert_int_ne(
+		segment_build(&d.source, d.slots, d.hashes, 9, &default_options, other.path, &f),
+		ERR_NONE);
 	ck_assert_int_ne(access(scratch_path(&other, "folder.tmp"), F_OK), 0);
 	data_free(&d);
 }
@@ -395,18 +419,19 @@ static bool is_multiple(void *ctx, uint32_t slot)
 }
 
 /* How many of the answers belong to the k nearest; everything about them that can be checked is. */
-static uint32_t check_answers(const struct data *d, const float *query, uint32_t k, uint32_t divisor,
-			      const struct candidate *out, uint32_t count)
+static uint32_t check_answers(const struct data *d, const float *query, uint32_t k,
+			      uint32_t divisor, const struct candidate *out, uint32_t count)
 {
 	float all[COUNT];
 	uint32_t hits = 0;
 	for (uint32_t v = 0; v < d->count; v++)
-		all[v] = distance_exact(d->source.distance, d->vectors + (size_t)v * d->source.dim, query, d->source.dim);
+		all[v] = distance_exact(d->source.distance, d->vectors + (size_t)v * d->source.dim,
+					query, d->source.dim);
 	for (uint32_t i = 0; i < count; i++) {
 		float exact = all[out[i].slot / 3];
 		uint32_t better = 0;
-		ck_assert_msg(fabsf(exact - out[i].similarity) <= 1e-4F * (1.0F + fabsf(exact)), "%g, not %g",
-			      (double)out[i].similarity, (double)exact);
+		ck_assert_msg(fabsf(exact - out[i].similarity) <= 1e-4F * (1.0F + fabsf(exact)),
+			      "%g, not %g", (double)out[i].similarity, (double)exact);
 		ck_assert(i == 0 || out[i].similarity <= out[i - 1].similarity);
 		ck_assert_uint_eq(out[i].slot / 3 % divisor, 0);
 		for (uint32_t j = 0; j < i; j++)
@@ -418,7 +443,8 @@ static uint32_t check_answers(const struct data *d, const float *query, uint32_t
 	return hits;
 }
 
-static void check_recall(const struct data *d, const struct segment *s, uint32_t ef, uint32_t divisor, double least)
+static void check_recall(const struct data *d, const struct segment *s, uint32_t ef,
+			 uint32_t divisor, double least)
 {
 	enum { QUERIES = 40, K = 10 };
 	uint32_t hits = 0;
@@ -428,14 +454,18 @@ static void check_recall(const struct data *d, const struct segment *s, uint32_t
 		uint32_t count = 99;
 		random_clusters(1000 + i, d->source.distance, d->source.dim, 1, CENTRES, query);
 		struct segment_query q = {
-			.vector = query, .k = K, .ef = ef, .accept = divisor > 1 ? is_multiple : NULL, .ctx = &divisor,
+			.vector = query,
+			.k = K,
+			.ef = ef,
+			.accept = divisor > 1 ? is_multiple : NULL,
+			.ctx = &divisor,
 		};
 		ck_assert_int_eq(segment_search(s, &q, out, &count), ERR_NONE);
 		ck_assert_uint_eq(count, K);
 		hits += check_answers(d, query, K, divisor, out, count);
 	}
-	ck_assert_msg(hits >= least * QUERIES * K, "distance %d, ef %u, one in %u: recall %g", (int)d->source.distance, ef,
-		      divisor, hits / (double)(QUERIES * K));
+	ck_assert_msg(hits >= least * QUERIES * K, "distance %d, ef %u, one in %u: recall %g",
+		      (int)d->source.distance, ef, divisor, hits / (double)(QUERIES * K));
 }
 
 START_TEST(nearest_are_found_with_good_recall)
@@ -488,7 +518,9 @@ START_TEST(f32_decides_among_equal_codes)
 	for (uint32_t i = 0; i < 200; i++) {
 		struct candidate out;
 		uint32_t found = 0;
-		struct segment_query q = { .vector = d.vectors + (size_t)i * DIM, .k = 1, .ef = 64 };
+		struct segment_query q = { .vector = d.vectors + (size_t)i * DIM,
+					   .k = 1,
+					   .ef = 64 };
 		ck_assert_int_eq(segment_search(s, &q, &out, &found), ERR_NONE);
 		wrong += found != 1 || out.slot != 3 * i;
 	}
@@ -508,7 +540,8 @@ START_TEST(equal_input_gives_equal_files)
 	uint8_t *one = read_file(d.path, &bytes[0]);
 	struct segment_build_options o = default_options;
 	o.threads = 2;
-	ck_assert_int_eq(segment_build(&d.source, d.slots, d.hashes, COUNT, &o, d.path, &f), ERR_NONE);
+	ck_assert_int_eq(segment_build(&d.source, d.slots, d.hashes, COUNT, &o, d.path, &f),
+			 ERR_NONE);
 	uint8_t *two = read_file(d.path, &bytes[1]);
 	ck_assert_uint_eq(bytes[0], bytes[1]);
 	ck_assert_mem_eq(one, two, bytes[0]);
@@ -529,15 +562,23 @@ START_TEST(small_segments_answer_exactly)
 		struct segment *s = data_open(&d);
 		float query[DIM] = { 0 };
 		ck_assert_uint_eq(segment_count(s), count);
-		ck_assert_int_eq(segment_search(s, &(struct segment_query){ .vector = query, .k = 10, .ef = 5 }, out, &found),
-				 ERR_NONE);
+		ck_assert_int_eq(
+			segment_search(s,
+				       &(struct segment_query){ .vector = query, .k = 10, .ef = 5 },
+				       out, &found),
+			ERR_NONE);
 		ck_assert_uint_eq(found, count);
 		ck_assert_uint_eq(check_answers(&d, query, 10, 1, out, found), count);
 		/* Through the graph too. */
-		ck_assert_int_eq(segment_search(s, &(struct segment_query){ .vector = query, .k = 1, .ef = 1 }, out, &found),
-				 ERR_NONE);
+		ck_assert_int_eq(
+			segment_search(s,
+				       &(struct segment_query){ .vector = query, .k = 1, .ef = 1 },
+				       out, &found),
+			ERR_NONE);
 		ck_assert_uint_eq(found, MIN(count, 1U));
-		ck_assert_int_eq(segment_search(s, &(struct segment_query){ .vector = query, .ef = 5 }, NULL, &found),
+		ck_assert_int_eq(segment_search(s,
+						&(struct segment_query){ .vector = query, .ef = 5 },
+						NULL, &found),
 				 ERR_NONE);
 		ck_assert_uint_eq(found, 0);
 		segment_close(s);
@@ -554,16 +595,19 @@ START_TEST(all_duplicates_are_found)
 	data_new(&d, DISTANCE_COSINE, DIM, COUNT);
 	/* 200 equal points among the others */
 	for (uint32_t i = 1; i < 200; i++)
-		memcpy(d.vectors + (size_t)i * 10 * DIM, d.vectors, DIM * sizeof(float));
+		memcpy(d.vectors + (size_t)i * 8 * DIM, d.vectors, DIM * sizeof(float));
 	data_build(&d);
 	struct segment *s = data_open(&d);
 	ck_assert_int_eq(
-		segment_search(s, &(struct segment_query){ .vector = d.vectors, .k = 200, .ef = 400 }, out, &found),
+		segment_search(s,
+			       &(struct segment_query){ .vector = d.vectors, .k = 200, .ef = 400 },
+			       out, &found),
 		ERR_NONE);
 	ck_assert_uint_eq(found, 200);
 	ck_assert_uint_ge(check_answers(&d, d.vectors, 200, 1, out, found), 190);
 	for (uint32_t i = 1; i < 190; i++)
-		ck_assert_msg(out[i].similarity == out[0].similarity && out[i].slot > out[i - 1].slot,
+		ck_assert_msg(out[i].similarity == out[0].similarity &&
+				      out[i].slot > out[i - 1].slot,
 			      "answer %u: %g, slot %u", i, (double)out[i].similarity, out[i].slot);
 	segment_close(s);
 	data_free(&d);
@@ -581,8 +625,11 @@ START_TEST(more_than_there_are_gives_all)
 		struct candidate *out = calloc(COUNT, sizeof(*out));
 		uint32_t found = 0;
 		ck_assert_ptr_nonnull(out);
-		ck_assert_int_eq(segment_search(s, &(struct segment_query){ .vector = d.vectors, .k = ks[i] }, out, &found),
-				 ERR_NONE);
+		ck_assert_int_eq(
+			segment_search(s,
+				       &(struct segment_query){ .vector = d.vectors, .k = ks[i] },
+				       out, &found),
+			ERR_NONE);
 		ck_assert_uint_eq(found, COUNT);
 		ck_assert_uint_eq(out[0].slot % 3, 0);
 		for (uint32_t j = 1; j < COUNT; j++)
@@ -602,7 +649,10 @@ START_TEST(many_answers_come_through_the_graph)
 	data_new(&d, DISTANCE_EUCLID, DIM, COUNT);
 	data_build(&d);
 	struct segment *s = data_open(&d);
-	ck_assert_int_eq(segment_search(s, &(struct segment_query){ .vector = d.vectors, .k = 1200 }, out, &found), ERR_NONE);
+	ck_assert_int_eq(segment_search(s,
+					&(struct segment_query){ .vector = d.vectors, .k = 1200 },
+					out, &found),
+			 ERR_NONE);
 	ck_assert_uint_eq(found, 1200);
 	ck_assert_uint_ge(check_answers(&d, d.vectors, 1200, 1, out, found), 1185);
 	segment_close(s);
@@ -624,8 +674,12 @@ START_TEST(query_that_is_not_finite_is_survived)
 		for (uint32_t j = 0; j < DIM; j++)
 			query[j] = j % 2 == 0 ? odd[i / LEN(distances)] : 1.0F;
 		for (uint32_t ef = 20; ef <= 300; ef += 280) {
-			ck_assert_int_eq(segment_search(s, &(struct segment_query){ .vector = query, .k = 10, .ef = ef }, out,
-							&found), ERR_NONE);
+			ck_assert_int_eq(segment_search(s,
+							&(struct segment_query){ .vector = query,
+										 .k = 10,
+										 .ef = ef },
+							out, &found),
+					 ERR_NONE);
 			ck_assert_uint_eq(found, 10);
 		}
 		segment_close(s);
@@ -644,7 +698,9 @@ START_TEST(late_and_cancelled_searches_end)
 	data_build(&d);
 	struct segment *s = data_open(&d);
 	for (uint32_t ef = 20; ef <= 300; ef += 280) {
-		struct segment_query q = { .vector = d.vectors, .k = 10, .ef = ef, .deadline_ns = 1 };
+		struct segment_query q = {
+			.vector = d.vectors, .k = 10, .ef = ef, .deadline_ns = 1
+		};
 		ck_assert_int_eq(segment_search(s, &q, out, &found), ERR_TIMEOUT);
 		q.deadline_ns = 0;
 		q.cancel = &cancel;
@@ -669,7 +725,9 @@ static void *search_many(void *arg)
 	for (uint32_t i = 0; i < 200; i++) {
 		struct candidate out;
 		uint32_t found = 0;
-		struct segment_query q = { .vector = me->d->vectors + (size_t)i * DIM, .k = 1, .ef = 32 };
+		struct segment_query q = { .vector = me->d->vectors + (size_t)i * DIM,
+					   .k = 1,
+					   .ef = 32 };
 		enum err e = segment_search(me->s, &q, &out, &found);
 		me->wrong += e || found != 1 || out.slot != 3 * i;
 	}
@@ -685,7 +743,8 @@ START_TEST(threads_search_at_once)
 	struct segment *s = data_open(&d);
 	for (size_t i = 0; i < LEN(searchers); i++) {
 		searchers[i] = (struct searcher){ .d = &d, .s = s };
-		ck_assert_int_eq(pthread_create(&searchers[i].thread, NULL, search_many, &searchers[i]), 0);
+		ck_assert_int_eq(
+			pthread_create(&searchers[i].thread, NULL, search_many, &searchers[i]), 0);
 	}
 	for (size_t i = 0; i < LEN(searchers); i++) {
 		ck_assert_int_eq(pthread_join(searchers[i].thread, NULL), 0);

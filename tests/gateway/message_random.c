@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Random messages.
+ */
+#include "tests/gateway/message_random.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t random_next(struct message_random *r)
+{
+	r->state ^= r->state << 13;
+	r->state ^= r->state >> 7;
+	r->state ^= r->state << 17;
+	return r->state;
+}
+
+uint32_t random_below(struct message_random *r, uint32_t n)
+{
+	return (uint32_t)((random_next(r) >> 11) % n);
+}
+
+static bool coin(struct message_random *r)
+{
+	return random_below(r, 2) == 1;
+}
+
+static void *make(struct message_random *r, size_t count, size_t size)
+{
+	void *p = arena_array(r->arena, count, size);
+	ck_assert_ptr_nonnull(p);
+	return p;
+}
+
+static struct str random_text(struct message_random *r)
+{
+	static const char *const pieces[] = { "a", "Z9", "-", "\xc3\xa4", "\xe2\x82\xac", "\"", "\\", "\n", "\t", " ", "/", "\x01" };
+	uint32_t n = 1 + random_below(r, 6);
+	char *text = make(r, n, 4);
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const char *piece = pieces[random_below(r, LEN(pieces))];
+		memcpy(text + len, piece, strlen(piece));
+		len += strlen(piece);
+	}
+	return (struct str){ .data = text, .len = len };
+}
+
+/* prefix and number: texts made with rising numbers are sorted. */
+static struct str numbered(struct message_random *r, char prefix, uint32_t number)
+{
+	struct str text = arena_printf(r->arena, "%c%03u", prefix, number);
+	ck_assert_ptr_nonnull(text.data);
+	return text;
+}
+
+static float random_float(struct message_random *r)
+{
+	float v = (float)((int32_t)random_next(r)) / (float)(1 + random_below(r, 1000));
+	return coin(r) ? v : v * 1e-12f;
+}
+
+static float *random_floats(struct message_random *r, uint32_t n)
+{
+	float *v = make(r, n, sizeof(*v));
+	for (uint32_t i = 0; i < n; i++)
+		v[i] = random_float(r);
+	return v;
+}
+
+static struct point_id random_id(struct message_random *r)
+{
+	if (coin(r))
+		return (struct point_id){ .kind = POINT_ID_NUM, .lo = random_next(r) };
+	return (struct point_id){ .kind = POINT_ID_UUID, .hi = random_next(r), .lo = random_next(r) };
+}
+
+static struct vector random_vector(struct message_random *r, bool sparse)
+{
+	uint32_t n = 1 + random_below(r, 5);
+	struct vector v = { .kind = VECTOR_DENSE, .count = n, .values = random_floats(r, n) };
+
+	if (!sparse)
+		return v;
+	uint32_t *indices = make(r, n, sizeof(*indices));
+	uint32_t at = random_below(r, 300);
+	for (uint32_t i = 0; i < n; i++) {
+		indices[i] = at;
+		at += 1 + random_below(r, 1u << 20);
+	}
+	v.kind = VECTOR_SPARSE;
+	v.indices = indices;
+	return v;
+}
+
+static struct path random_path(struct message_random *r)
+{
+	static const char *const paths[] = { "a", "a.b", "a[].b", "a[3]", "\"quoted key\".b" };
+	const char *text = paths[random_below(r, LEN(paths))];
+	struct path p;
+
+	ck_assert_int_eq(path_parse((struct str){ .data = text, .len = strlen(text) }, &p, NULL), ERR_NONE);
+	return p;
+}
+
+static struct value keep(struct message_random *r, const struct buf *b)
+{
+	ck_assert_int_eq(buf_err(b), ERR_NONE);
+	uint8_t *copy = make(r, b->len, 1);
+	memcpy(copy, b->data, b->len);
+	return (struct value){ .data = copy, .len = (uint32_t)b->len };
+}
+
+static struct value random_value(struct message_random *r, unsigned depth);
+
+static struct value random_object(struct message_random *r, unsigned depth)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(1u << 20);
+	struct value_member members[3];
+	uint32_t n = 1 + random_below(r, LEN(members));
+
+	for (uint32_t i = 0; i < n; i++)
+		members[i] = (struct value_member){ .key = numbered(r, 'k', i), .value = random_value(r, depth) };
+	ck_assert_int_eq(value_put_object(&b, members, n), ERR_NONE);
+	return keep(r, &b);
+}
+
+static struct value random_value(struct message_random *r, unsigned depth)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(1u << 20);
+	struct value items[3];
+	uint32_t n = random_below(r, LEN(items));
+
+	switch (random_below(r, depth > 3 ? 6 : 8)) {
+	case 0:
+		value_put_null(&b);
+		break;
+	case 1:
+	case 2:
+		value_put_bool(&b, coin(r));
+		break;
+	case 3:
+		value_put_int(&b, (int64_t)random_next(r));
+		break;
+	case 4:
+		value_put_double(&b, (double)(int64_t)random_next(r) / 1024.5);
+		break;
+	case 5:
+		value_put_string(&b, random_text(r));
+		break;
+	case 6:
+		for (uint32_t i = 0; i < n; i++)
+			items[i] = random_value(r, depth + 1);
+		ck_assert_int_eq(value_put_list(&b, items, n), ERR_NONE);
+		break;
+	default:
+		return random_object(r, depth + 1);
+	}
+	return keep(r, &b);
+}
+
+/* ---- filters ---- */
+
+static struct filter *random_filter(struct message_random *r, unsigned depth);
+
+static struct range random_range(struct message_random *r)
+{
+	return (struct range){
+		.has_lt = true,
+		.lt = (double)random_float(r),
+		.has_gte = coin(r),
+		.gte = 0,
+	};
+}
+
+static void random_sets(struct message_random *r, struct condition *c)
+{
+	uint32_t n = 1 + random_below(r, 4);
+
+	if (c->kind == CONDITION_MATCH_ANY_TEXT || c->kind == CONDITION_MATCH_EXCEPT_TEXT) {
+		c->texts = (struct text_set){ .items = make(r, n, sizeof(struct str)), .count = n };
+		for (uint32_t i = 0; i < n; i++)
+			c->texts.items[i] = numbered(r, 't', i);
+	} else if (c->kind == CONDITION_HAS_ID) {
+		c->ids = (struct id_set){ .items = make(r, n, sizeof(struct point_id)), .count = n };
+		for (uint32_t i = 0; i < n; i++)
+			c->ids.items[i] = (struct point_id){ .kind = POINT_ID_NUM, .lo = i * 1000 };
+	} else {
+		c->ints = (struct int_set){ .items = make(r, n, sizeof(int64_t)), .count = n };
+		for (uint32_t i = 0; i < n; i++)
+			c->ints.items[i] = (int64_t)i * 7 - 5;
+	}
+}
+
+static struct condition random_condition(struct message_random *r, unsigned depth)
+{
+	struct condition c = { .kind = (enum condition_kind)random_below(r, CONDITION_COUNT), .key = random_path(r) };
+
+	switch (c.kind) {
+	case CONDITION_MATCH_TEXT_VALUE:
+		c.text = random_text(r);
+		break;
+	case CONDITION_MATCH_INT_VALUE:
+		c.integer = (int64_t)random_next(r);
+		break;
+	case CONDITION_MATCH_BOOL_VALUE:
+	case CONDITION_FIELD_IS_EMPTY:
+	case CONDITION_FIELD_IS_NULL:
+		c.boolean = coin(r);
+		break;
+	case CONDITION_MATCH_ANY_TEXT:
+	case CONDITION_MATCH_ANY_INT:
+	case CONDITION_MATCH_EXCEPT_INT:
+	case CONDITION_MATCH_EXCEPT_TEXT:
+	case CONDITION_HAS_ID:
+		random_sets(r, &c);
+		break;
+	case CONDITION_RANGE:
+		c.range = random_range(r);
+		break;
+	case CONDITION_HAS_VECTOR:
+		c.vector_name = random_text(r);
+		break;
+	case CONDITION_FILTER:
+		if (depth < 3)
+			c.filter = random_filter(r, depth + 1);
+		else
+			c.kind = CONDITION_IS_NULL;
+		break;
+	case CONDITION_IS_EMPTY:
+	case CONDITION_IS_NULL:
+	case CONDITION_COUNT:
+		break;
+	}
+	return c;
+}
+
+static struct condition_list random_conditions(struct message_random *r, unsigned depth)
+{
+	uint32_t n = 1 + random_below(r, 2);
+	struct condition_list list = { .items = make(r, n, sizeof(struct condition)), .count = n };
+
+	for (uint32_t i = 0; i < n; i++)
+		list.items[i] = random_condition(r, depth);
+	return list;
+}
+
+static struct filter *random_filter(struct message_random *r, unsigned depth)
+{
+	struct filter *f = make(r, 1, sizeof(*f));
+
+	f->must = random_conditions(r, depth);
+	if (coin(r))
+		f->should = random_conditions(r, depth);
+	if (coin(r))
+		f->must_not = random_conditions(r, depth);
+	f->has_min_should = coin(r);
+	if (f->has_min_should) {
+		f->min_should = random_conditions(r, depth);
+		f->min_count = 1;
+	}
+	return f;
+}
+
+/* ---- custom kinds ---- */
+
+static struct vector_list random_vectors(struct message_random *r)
+{
+	uint32_t n = 1 + random_below(r, 3);
+	struct vector_list list = { .items = make(r, n, sizeof(struct named_vector)), .count = n };
+
+	for (uint32_t i = 0; i < n; i++)
+		list.items[i] = (struct named_vector){ .name = numbered(r, 'v', i), .vector = random_vector(r, coin(r)) };
+	if (coin(r)) {
+		list.count = 1;
+		list.items[0] = (struct named_vector){ .name = STR(""), .vector = random_vector(r, false) };
+	}
+	return list;
+}
+
+static struct with_payload random_with_payload(struct message_random *r)
+{
+	struct with_payload w = { .kind = (enum with_payload_kind)random_below(r, 4) };
+
+	if (w.kind != WITH_PAYLOAD_INCLUDE && w.kind != WITH_PAYLOAD_EXCLUDE)
+		return w;
+	w.count = 2;
+	w.paths = make(r, w.count, sizeof(*w.paths));
+	w.paths[0] = random_path(r);
+	w.paths[1] = random_path(r);
+	return w;
+}
+
+static struct with_vectors random_with_vectors(struct message_random *r)
+{
+	struct with_vectors w = { .kind = (enum with_vectors_kind)random_below(r, 3) };
+
+	if (w.kind != WITH_VECTORS_NAMED)
+		return w;
+	w.count = 1;
+	w.names = make(r, w.count, sizeof(*w.names));
+	w.names[0] = random_text(r);
+	return w;
+}
+
+static struct query_input random_query(struct message_random *r)
+{
+	if (coin(r))
+		return (struct query_input){ .kind = QUERY_POINT, .id = random_id(r) };
+	return (struct query_input){ .kind = QUERY_VECTOR, .vector = random_vector(r, coin(r)) };
+}
+
+static struct search_vector random_search_vector(struct message_random *r)
+{
+	bool sparse = coin(r);
+	struct search_vector v = { .vector = random_vector(r, sparse) };
+
+	if (sparse || coin(r))
+		v.name = random_text(r);
+	return v;
+}
+
+static struct read_consistency random_consistency(struct message_random *r)
+{
+	struct read_consistency c = { .kind = (enum read_consistency_kind)random_below(r, 4) };
+
+	c.factor = c.kind == READ_FACTOR ? 1 + random_below(r, 9) : 0;
+	return c;
+}
+
+static struct message_map random_map(struct message_random *r, const struct message *m, bool may_be_unnamed)
+{
+	uint32_t n = 1 + random_below(r, 3);
+	struct message_map map = {
+		.keys = make(r, n, sizeof(struct str)),
+		.items = make(r, n, m->size),
+		.count = n,
+	};
+
+	for (uint32_t i = 0; i < n; i++) {
+		map.keys[i] = numbered(r, 'm', i);
+		random_message(r, m, false, (char *)map.items + i * m->size);
+	}
+	if (may_be_unnamed && coin(r)) {
+		map.keys[0] = STR("");
+		map.count = 1;
+	}
+	return map;
+}
+
+static const struct msg_index_params *random_index_params(struct message_random *r)
+{
+	struct msg_index_params *p = make(r, 1, sizeof(*p));
+
+	random_message(r, &message_index_params, false, p);
+	return p;
+}
+
+static struct index_schema random_schema(struct message_random *r)
+{
+	if (coin(r))
+		return (struct index_schema){ .type = (enum field_schema)(1 + random_below(r, 8)) };
+	struct msg_index_params *p = make(r, 1, sizeof(*p));
+	p->has_uuid = true;
+	p->uuid.has_is_tenant = true;
+	p->uuid.is_tenant = coin(r);
+	return (struct index_schema){ .type = FIELD_UUID, .params = p };
+}
+
+#define PUT(type, value)                         \
+	do {                                     \
+		type _v = (value);               \
+		ck_assert_uint_eq(sizeof(_v), k->size); \
+		memcpy(at, &_v, sizeof(_v));     \
+	} while (0)
+
+static void random_custom(struct message_random *r, const struct message_custom *k, void *at)
+{
+	if (k == &kind_point_id)
+		PUT(struct point_id, random_id(r));
+	else if (k == &kind_next_page)
+		PUT(struct next_page, ((struct next_page){ .has = true, .id = random_id(r) }));
+	else if (k == &kind_payload)
+		PUT(struct value, random_object(r, 0));
+	else if (k == &kind_vectors)
+		PUT(struct vector_list, random_vectors(r));
+	else if (k == &kind_with_payload)
+		PUT(struct with_payload, random_with_payload(r));
+	else if (k == &kind_with_vectors)
+		PUT(struct with_vectors, random_with_vectors(r));
+	else if (k == &kind_read_consistency)
+		PUT(struct read_consistency, random_consistency(r));
+	else if (k == &kind_query)
+		PUT(struct query_input, random_query(r));
+	else if (k == &kind_search_vector)
+		PUT(struct search_vector, random_search_vector(r));
+	else if (k == &kind_filter)
+		PUT(const struct filter *, random_filter(r, 0));
+	else if (k == &kind_vectors_config)
+		PUT(struct message_map, random_map(r, &message_vector_params, true));
+	else if (k == &kind_vectors_config_diff)
+		PUT(struct message_map, random_map(r, &message_vector_params_diff, true));
+	else if (k == &kind_quantization_diff)
+		random_message(r, &message_quantization_diff, false, at);
+	else if (k == &kind_max_threads)
+		PUT(struct max_threads, (coin(r) ? (struct max_threads){ .automatic = true } :
+						   (struct max_threads){ .value = random_next(r) }));
+	else if (k == &kind_strict_mode_enabled)
+		PUT(bool, false);
+	else if (k == &kind_optimizer_status)
+		PUT(struct optimizer_status, (coin(r) ? (struct optimizer_status){ .error = random_text(r) } :
+							(struct optimizer_status){ 0 }));
+	else if (k == &kind_field_schema)
+		PUT(struct index_schema, random_schema(r));
+	else if (k == &kind_index_params)
+		PUT(const struct msg_index_params *, random_index_params(r));
+	else
+		ck_abort_msg("a custom kind without random values");
+}
+
+/* ---- rows ---- */
+
+static uint64_t random_whole(struct message_random *r, const struct message_row *row, uint64_t max)
+{
+	uint64_t low = row->has_min ? (uint64_t)row->min : 0;
+	uint64_t high = row->has_max ? (uint64_t)row->max : max;
+
+	return coin(r) ? low : low + random_next(r) % (high - low);
+}
+
+static uint32_t random_word(struct message_random *r, const struct message_enum *e)
+{
+	const struct message_word *w;
+
+	do
+		w = &e->words[random_below(r, e->count)];
+	while (w->later);
+	return w->number;
+}
+
+static void random_single(struct message_random *r, const struct message_row *row, void *at)
+{
+	struct message_map map;
+	struct str text;
+	uint64_t whole;
+	uint32_t narrow;
+	double number;
+	float f;
+	bool truth;
+
+	switch (row->kind) {
+	case KIND_STRING:
+		text = random_text(r);
+		memcpy(at, &text, sizeof(text));
+		return;
+	case KIND_BOOL:
+		truth = coin(r);
+		memcpy(at, &truth, sizeof(truth));
+		return;
+	case KIND_U32:
+		narrow = (uint32_t)random_whole(r, row, UINT32_MAX);
+		memcpy(at, &narrow, sizeof(narrow));
+		return;
+	case KIND_U64:
+		whole = random_whole(r, row, UINT64_MAX);
+		memcpy(at, &whole, sizeof(whole));
+		return;
+	case KIND_F32:
+		f = row->has_min ? (float)row->min : random_float(r);
+		memcpy(at, &f, sizeof(f));
+		return;
+	case KIND_F64:
+	case KIND_TIME:
+		number = row->has_min ? row->min + 0.125 : (double)random_float(r);
+		memcpy(at, &number, sizeof(number));
+		return;
+	case KIND_ENUM:
+		narrow = random_word(r, row->words);
+		memcpy(at, &narrow, sizeof(narrow));
+		return;
+	case KIND_MESSAGE:
+		random_message(r, row->message, false, at);
+		return;
+	case KIND_MAP:
+		map = random_map(r, row->message, false);
+		memcpy(at, &map, sizeof(map));
+		return;
+	case KIND_CUSTOM:
+		random_custom(r, row->custom, at);
+		return;
+	case KIND_LATER:
+		break;
+	}
+	ck_abort();
+}
+
+static void random_row(struct message_random *r, const struct message_row *row, void *out)
+{
+	void *at = (char *)out + row->offset;
+
+	message_set_has(row, out);
+	if (!row->list) {
+		random_single(r, row, at);
+		return;
+	}
+	size_t size = message_kind_size(row);
+	struct message_list list = { .count = 1 + random_below(r, 3) };
+	list.items = make(r, list.count, size);
+	for (uint32_t i = 0; i < list.count; i++)
+		random_single(r, row, (char *)list.items + i * size);
+	memcpy(at, &list, sizeof(list));
+}
+
+void random_message(struct message_random *r, const struct message *m, bool params, void *out)
+{
+	uint32_t fields = 0;
+
+	message_set_defaults(m, out);
+	for (uint32_t i = 0; i < m->row_count; i++)
+		fields += m->rows[i].role == ROLE_FIELD;
+	uint32_t only = m->shape == SHAPE_UNION ? random_below(r, fields) : UINT32_MAX;
+	for (uint32_t i = 0, field = 0; i < m->row_count; i++) {
+		const struct message_row *row = &m->rows[i];
+		bool wanted = row->role == ROLE_FIELD || (row->role == ROLE_PARAM && params);
+		if (!wanted || (row->role == ROLE_FIELD && m->shape == SHAPE_UNION && field++ != only))
+			continue;
+		if (m->shape == SHAPE_UNION || row->presence == PRESENCE_REQ || coin(r))
+			random_row(r, row, out);
+	}
+}
