@@ -100,10 +100,3 @@ enum ack_level call_ack_level(const struct write_plan *p);
 void call_touch(struct call *c);
 /* A copy in the call's arena; data == NULL when memory ran out. */
 struct str call_own(struct call *c, struct str s);
-
-/* Handlers: one per row of method.def. */
-#define METHOD(name, verb, path, grpc, access, reach, place, in, out, handler) void handler(struct call *c);
-#define METHOD_LATER(name, verb, path, grpc, access, reach)
-#include "gateway/method.def"
-#undef METHOD
-#undef METHOD_LATER

@@ -43,7 +43,7 @@ void call_touch(struct call *c)
 	struct committer_state state;
 
 	committer_state(c->api->committer, &state);
-	c->position = state.position;
+	c->position = state.publishing;
 	c->hlc = state.hlc;
 	c->touched = true;
 }

@@ -38,7 +38,7 @@ bool grpc_parse_timeout(struct str text, uint64_t *ret_ns)
 	}
 	for (size_t i = 0; i < LEN(units); i++)
 		if (units[i].unit == text.data[text.len - 1]) {
-			*ret_ns = v * units[i].ns;
+			*ret_ns = v > UINT64_MAX / units[i].ns ? UINT64_MAX : v * units[i].ns;
 			return true;
 		}
 	return false;
@@ -54,7 +54,7 @@ static enum err set_deadline(struct call *c)
 	if (!grpc_parse_timeout(text, &ns))
 		return fault_set(&c->fault, ERR_BAD_REQUEST, "failed to decode grpc-timeout `%.*s`",
 				 (int)MIN(text.len, (size_t)32), text.data);
-	c->request->deadline_ns = c->started_ns + ns;
+	c->request->deadline_ns = ns > UINT64_MAX - c->started_ns ? UINT64_MAX : c->started_ns + ns;
 	return ERR_NONE;
 }
 
@@ -70,10 +70,12 @@ static enum err inflate(struct call *c, struct bytes in, struct bytes *ret_messa
 	enum err e = gzip_inflate(in, &out);
 
 	if (e)
-		return fault_set(&c->fault, e, "failed to decode the compressed message: %s", err_sentence(e));
+		return fault_set(&c->fault, e, "failed to decode the compressed message: %s",
+				 err_sentence(e));
 	uint8_t *copy = arena_alloc(c->arena, out.len);
 	if (!copy)
-		return fault_set(&c->fault, ERR_TOO_LARGE, "the request needs more memory than one may have");
+		return fault_set(&c->fault, ERR_TOO_LARGE,
+				 "the request needs more memory than one may have");
 	if (out.len > 0)
 		memcpy(copy, out.data, out.len);
 	*ret_message = (struct bytes){ .data = copy, .len = out.len };
@@ -91,7 +93,8 @@ static enum err open_frame(struct call *c, struct bytes *ret_message)
 	struct str encoding = request_header(c->request, "grpc-encoding");
 
 	if (wire_done(&r) != ERR_NONE || compressed > 1)
-		return fault_set(&c->fault, ERR_BAD_REQUEST, "failed to decode the request: not exactly one message");
+		return fault_set(&c->fault, ERR_BAD_REQUEST,
+				 "failed to decode the request: not exactly one message");
 	if (!compressed) {
 		*ret_message = message;
 		return ERR_NONE;
@@ -99,9 +102,11 @@ static enum err open_frame(struct call *c, struct bytes *ret_message)
 	if (is_word(encoding, "gzip"))
 		return inflate(c, message, ret_message);
 	if (!encoding.data || is_word(encoding, "identity"))
-		return fault_set(&c->fault, ERR_BAD_REQUEST,
-				 "failed to decode the request: compressed, but grpc-encoding names no compression");
-	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "grpc-encoding `%.*s`; gzip and identity are known",
+		return fault_set(
+			&c->fault, ERR_BAD_REQUEST,
+			"failed to decode the request: compressed, but grpc-encoding names no compression");
+	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
+			 "grpc-encoding `%.*s`; gzip and identity are known",
 			 (int)MIN(encoding.len, (size_t)32), encoding.data);
 }
 
@@ -113,7 +118,8 @@ enum err grpc_decode(struct call *c)
 	c->in = arena_alloc(c->arena, message_size(in));
 	c->out = arena_alloc(c->arena, message_size(out));
 	if (!c->in || !c->out)
-		return fault_set(&c->fault, ERR_TOO_LARGE, "the request needs more memory than one may have");
+		return fault_set(&c->fault, ERR_TOO_LARGE,
+				 "the request needs more memory than one may have");
 	message_set_defaults(out, c->out);
 	enum err e = set_deadline(c);
 	if (!e)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gRPC envelope: one message in a 5-byte frame, gzip on the way in, status and message as trailers (which h2
- * writes, and percent-encodes).
- * Thread: whichever decodes or encodes.
+ * The gRPC envelope: one message in a 5-byte frame, gzip on the way in, status and message as
+ * trailers (which h2 writes, and percent-encodes). Thread: whichever decodes or encodes.
  */
 #pragma once
 
@@ -14,10 +13,12 @@
 
 struct call;
 
-/* Makes c->in from the request for c->method, and c->out with its defaults, both in c->arena; the texts of c->in may lie
- * in the body. Sets the request's deadline. On error c->fault has the words. */
+/* Makes c->in from the request for c->method, and c->out with its defaults, both in c->arena; the
+ * texts of c->in may lie in the body. Sets the request's deadline. On error c->fault has the
+ * words. */
 MUST_USE enum err grpc_decode(struct call *c);
-/* Fills c->request->reply: from c->out, or from e and c->fault. c->method may be NULL when e is set. */
+/* Fills c->request->reply: from c->out, or from e and c->fault. c->method may be NULL when e is
+ * set. */
 void grpc_encode(struct call *c, enum err e);
 /* "5S", "5010m": what the header grpc-timeout says, in nanoseconds. False: it is malformed. */
 bool grpc_parse_timeout(struct str text, uint64_t *ret_ns);

@@ -627,20 +627,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code U
 
 /* --- frames --------------------------------------------------------------------------------- */
 
-/* Sees the head of every frame, also of unknown ones. */
-static int on_begin_frame(nghttp2_session *session UNUSED, const nghttp2_frame_hd *hd, void *ctx)
-{
-	struct h2 *h = ctx;
-	const struct h2_frame_head head = {
-		.length = (uint32_t)hd->length,
-		.type = hd->type,
-		.flags = hd->flags,
-		.stream_id = hd->stream_id,
-	};
-
-	return obey(h, h2_guard_frame(&h->guard, &head, now(h)));
-}
-
 /* A reply that came before the end of the request: the client need not send the rest (section 8.1). */
 static void on_reply_end(struct h2 *h, int32_t id)
 {
@@ -700,7 +686,11 @@ static void receive(struct protocol *p, struct bytes in)
 
 	if (h->failed)
 		return;
-	h2_guard_watch(&h->guard, in, now(h));
+	enum h2_code code = h2_guard_watch(&h->guard, in, now(h));
+	if (code) {
+		give_up(h, code);
+		return;
+	}
 	ssize_t n = nghttp2_session_mem_recv(h->session, in.data, in.len);
 	if (n < 0)
 		give_up(h, code_of(n));
@@ -928,7 +918,6 @@ static void set_options(nghttp2_option *o)
 
 static void set_callbacks(nghttp2_session_callbacks *c)
 {
-	nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);

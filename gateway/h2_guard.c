@@ -8,6 +8,7 @@
 #include "gateway/h2.h"
 
 #define DRIBBLE_BYTES 256          /* a DATA below it that ends nothing is tiny */
+#define PADDING_BYTES 256          /* a padded DATA up to it counts as empty */
 #define WINDOW_UPDATES_PER_FRAME 4 /* that one sent allows */
 
 enum frame_type {
@@ -28,49 +29,19 @@ enum frame_flag {
 	FLAG_END_STREAM = 0x1, /* of DATA and HEADERS */
 	FLAG_ACK = 0x1,        /* of SETTINGS and PING */
 	FLAG_END_HEADERS = 0x4,
+	FLAG_PADDED = 0x8,
+};
+
+struct frame_head {
+	uint32_t length;
+	uint8_t type;
+	uint8_t flags;
+	int32_t stream_id;
 };
 
 void h2_guard_init(struct h2_guard *g, const struct conn_limits *limits)
 {
 	*g = (struct h2_guard){ .limits = limits, .preface_left = sizeof(H2_PREFACE) - 1 };
-}
-
-/* Takes the next bytes; true at the end of a frame. */
-static bool step(struct h2_guard *g, struct bytes *in)
-{
-	if (g->left > 0) {
-		size_t n = MIN((size_t)g->left, in->len);
-		g->left -= (uint32_t)n;
-		in->data += n;
-		in->len -= n;
-		return g->left == 0;
-	}
-	g->head[g->head_len++] = *in->data++;
-	in->len--;
-	if (g->head_len < H2_FRAME_HEAD_BYTES)
-		return false;
-	g->head_len = 0;
-	g->left = (uint32_t)(g->head[0] << 16 | g->head[1] << 8 | g->head[2]);
-	if (g->head[3] == FRAME_HEADERS || g->head[3] == FRAME_CONTINUATION)
-		g->in_block = !(g->head[4] & FLAG_END_HEADERS);
-	return g->left == 0;
-}
-
-/* DATA may take its time, which is the body's. */
-void h2_guard_watch(struct h2_guard *g, struct bytes in, uint64_t now_ns)
-{
-	bool between = !g->stuck;
-	size_t preface = MIN(g->preface_left, in.len);
-
-	g->preface_left -= preface;
-	in.data += preface;
-	in.len -= preface;
-	while (in.len > 0)
-		if (step(g, &in) && !g->in_block)
-			between = true;
-	g->stuck = g->in_block || g->head_len > 0 || (g->left > 0 && g->head[3] != FRAME_DATA);
-	if (g->stuck && between)
-		g->stuck_ns = now_ns;
 }
 
 uint64_t h2_guard_due_ns(const struct h2_guard *g)
@@ -105,6 +76,14 @@ static enum h2_code check_id(struct h2_guard *g, int32_t id)
 	return H2_CODE_NONE;
 }
 
+/* DATA that brings nothing. What is padded may be all padding; whoever pads for a reason pads more. */
+static bool is_empty(const struct frame_head *head)
+{
+	if (head->flags & FLAG_END_STREAM)
+		return false;
+	return head->length == 0 || (head->flags & FLAG_PADDED && head->length <= PADDING_BYTES);
+}
+
 static enum h2_code on_ping(struct h2_guard *g, bool ack, uint64_t now_ns)
 {
 	if (!ack && g->data_since_ping) {
@@ -123,13 +102,11 @@ static enum h2_code on_window_update(struct h2_guard *g, uint64_t now_ns)
 	return count(g, GLITCH_window_update, now_ns);
 }
 
-enum h2_code h2_guard_frame(struct h2_guard *g, const struct h2_frame_head *head, uint64_t now_ns)
+static enum h2_code on_head(struct h2_guard *g, const struct frame_head *head, uint64_t now_ns)
 {
 	switch (head->type) {
 	case FRAME_DATA:
-		if (head->length == 0 && !(head->flags & FLAG_END_STREAM))
-			return count(g, GLITCH_empty_data, now_ns);
-		return H2_CODE_NONE;
+		return is_empty(head) ? count(g, GLITCH_empty_data, now_ns) : H2_CODE_NONE;
 	case FRAME_HEADERS:
 		return check_id(g, head->stream_id);
 	case FRAME_PING:
@@ -150,6 +127,66 @@ enum h2_code h2_guard_frame(struct h2_guard *g, const struct h2_frame_head *head
 	default:
 		return count(g, GLITCH_unknown, now_ns);
 	}
+}
+
+static int32_t stream_id_of(const uint8_t *head)
+{
+	return (int32_t)((uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 |
+			 (uint32_t)head[7] << 8 | (uint32_t)head[8]);
+}
+
+/* Takes the next bytes. *ret_ended: a frame, and with it what it is a part of, has ended. */
+static enum h2_code step(struct h2_guard *g, struct bytes *in, uint64_t now_ns, bool *ret_ended)
+{
+	enum h2_code code = H2_CODE_NONE;
+
+	if (g->left > 0) {
+		size_t n = MIN((size_t)g->left, in->len);
+		g->left -= (uint32_t)n;
+		in->data += n;
+		in->len -= n;
+	} else {
+		g->head[g->head_len++] = *in->data++;
+		in->len--;
+		if (g->head_len == H2_FRAME_HEAD_BYTES) {
+			const struct frame_head head = {
+				.length =
+					(uint32_t)(g->head[0] << 16 | g->head[1] << 8 | g->head[2]),
+				.type = g->head[3],
+				.flags = g->head[4],
+				.stream_id = stream_id_of(g->head),
+			};
+			g->head_len = 0;
+			g->left = head.length;
+			if (head.type == FRAME_HEADERS || head.type == FRAME_CONTINUATION)
+				g->in_block = !(head.flags & FLAG_END_HEADERS);
+			code = on_head(g, &head, now_ns);
+		}
+	}
+	*ret_ended = g->left == 0 && g->head_len == 0 && !g->in_block;
+	return code;
+}
+
+enum h2_code h2_guard_watch(struct h2_guard *g, struct bytes in, uint64_t now_ns)
+{
+	bool between = !g->stuck;
+	size_t preface = MIN(g->preface_left, in.len);
+
+	g->preface_left -= preface;
+	in.data += preface;
+	in.len -= preface;
+	while (in.len > 0) {
+		bool ended;
+		enum h2_code code = step(g, &in, now_ns, &ended);
+		if (code)
+			return code;
+		between |= ended;
+	}
+	/* DATA may take its time, which is the body's. */
+	g->stuck = g->in_block || g->head_len > 0 || (g->left > 0 && g->head[3] != FRAME_DATA);
+	if (g->stuck && between)
+		g->stuck_ns = now_ns;
+	return H2_CODE_NONE;
 }
 
 enum h2_code h2_guard_sent_data(struct h2_guard *g, size_t length, size_t rest, uint64_t now_ns)

@@ -20,13 +20,6 @@ enum h2_code {
 	H2_CODE_ENHANCE_YOUR_CALM = 11,
 };
 
-struct h2_frame_head {
-	uint32_t length;
-	uint8_t type;
-	uint8_t flags;
-	int32_t stream_id;
-};
-
 /* Stream ids that were passed over, both ends included. */
 struct h2_skip {
 	int32_t from;
@@ -44,8 +37,7 @@ struct h2_guard {
 	struct h2_skip skips[H2_GUARD_SKIPS]; /* a ring */
 	uint32_t skips_at;
 
-	/* Where the input stands between two reads: the library does not say when a frame that it drops is
-	 * complete. */
+	/* Where the input stands between two reads. */
 	uint8_t head[H2_FRAME_HEAD_BYTES];
 	size_t head_len;
 	uint32_t left;            /* bytes of the payload to come */
@@ -56,14 +48,12 @@ struct h2_guard {
 };
 
 void h2_guard_init(struct h2_guard *g, const struct conn_limits *limits);
-/* Every byte that comes, preface included. */
-void h2_guard_watch(struct h2_guard *g, struct bytes in, uint64_t now_ns);
 /* When the frame that has begun must be complete; UINT64_MAX when none has. */
 uint64_t h2_guard_due_ns(const struct h2_guard *g);
 
 /* The next three say with which code the connection has to end, or H2_CODE_NONE. */
-/* Every frame whose head has come. */
-MUST_USE enum h2_code h2_guard_frame(struct h2_guard *g, const struct h2_frame_head *head, uint64_t now_ns);
+/* Every byte that comes, preface included, in front of the library: that one does not show every frame. */
+MUST_USE enum h2_code h2_guard_watch(struct h2_guard *g, struct bytes in, uint64_t now_ns);
 /* A DATA that went out, and what remains behind it. */
 MUST_USE enum h2_code h2_guard_sent_data(struct h2_guard *g, size_t length, size_t rest, uint64_t now_ns);
 MUST_USE enum h2_code h2_guard_sent_reset(struct h2_guard *g, uint64_t now_ns);

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "gateway/apt_records.h"
 #include "gateway/ctl_http.h"
+#include "gateway/ctl_text.h"
 #include "gateway/embed.h"
 
 #define RECORDS_BYTES_MAX ((size_t)1 << 30)
@@ -146,14 +147,11 @@ static enum err read_records(FILE *from, struct records *r, struct fault *reterr
 	if (err)
 		return err;
 	err = read_all(&reader, r);
-	if (err) {
-		/* What it has to say is of no interest any more. */
-		(void)apt_reader_close(&reader, NULL);
-		return fault_set(reterr_fault, err, "reading package records: %s", err_sentence(err));
-	}
-	err = apt_reader_close(&reader, reterr_fault);
+	enum err close_err = apt_reader_close(&reader, err ? NULL : reterr_fault);
 	if (err)
-		return err;
+		return fault_set(reterr_fault, err, "reading package records: %s", err_sentence(err));
+	if (close_err)
+		return close_err;
 	put_in_order(r);
 	if (r->count < IMPORT_RECORDS_MIN)
 		return fault_set(reterr_fault, ERR_NOT_FOUND,
@@ -399,8 +397,13 @@ static uint32_t print_hits(struct json_reader *r, FILE *out)
 		struct hit hit = take_hit(r);
 		if (count == 0 && !json_failed(r))
 			(void)fprintf(out, "%-7s  %-30s  %s\n", "SCORE", "NAME", "SUMMARY");
-		if (!json_failed(r))
-			(void)fprintf(out, "%-7.4f  %-30.*s  %.*s\n", hit.score, STR_FMT(hit.name), STR_FMT(hit.summary));
+		if (json_failed(r))
+			continue;
+		(void)fprintf(out, "%-7.4f  ", hit.score);
+		ctl_text_put(out, hit.name, 30);
+		(void)fputs("  ", out);
+		ctl_text_put(out, hit.summary, 0);
+		(void)fputc('\n', out);
 	}
 	return count;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables made from message.def and message_enum.def, and what needs neither JSON nor protobuf: presence,
- * defaults, parameters given as text, ranges.
+ * The tables made from message.def and message_enum.def, and what needs neither JSON nor protobuf:
+ * presence, defaults, parameters given as text, ranges.
  */
 #include "gateway/message.h"
 
@@ -18,13 +18,14 @@
 
 #define ENUM_BEGIN(name) static const struct message_word words_##name[] = {
 #define WORD(name, constant, number_, word_) { .number = (number_), .word = (word_) },
-#define WORD_LATER(name, number_, word_, later_) { .number = (number_), .word = (word_), .later = (later_) },
-#define ENUM_END(name)                               \
-	}                                            \
-	;                                            \
-	static const struct message_enum enum_##name = { \
-		.words = words_##name,               \
-		.count = LEN(words_##name),          \
+#define WORD_LATER(name, number_, word_, later_)                                                   \
+	{ .number = (number_), .word = (word_), .later = (later_) },
+#define ENUM_END(name)                                                                             \
+	}                                                                                          \
+	;                                                                                          \
+	static const struct message_enum enum_##name = {                                           \
+		.words = words_##name,                                                             \
+		.count = LEN(words_##name),                                                        \
 	};
 #define ENUM_OF_INDEX_BEGIN ENUM_BEGIN
 #define WORD_OF_INDEX WORD
@@ -60,41 +61,50 @@
 #define PRESENCE_OF_OPT PRESENCE_ROW_OPT
 #define PRESENCE_OF_DEF(value_) .value = (int)(value_), PRESENCE_ROW_DEF
 #define PRESENCE_ROW_REQ(m, member) .presence = PRESENCE_REQ, .has_offset = NO_FLAG
-#define PRESENCE_ROW_OPT(m, member) .presence = PRESENCE_OPT, .has_offset = offsetof(struct msg_##m, has_##member)
+#define PRESENCE_ROW_OPT(m, member)                                                                \
+	.presence = PRESENCE_OPT, .has_offset = offsetof(struct msg_##m, has_##member)
 #define PRESENCE_ROW_DEF(m, member) .presence = PRESENCE_DEF, .has_offset = NO_FLAG
 
 #define RANGE_OF_ANY .has_min = false
 #define RANGE_OF_AT_LEAST(n) .has_min = true, .min = (n)
 #define RANGE_OF_WITHIN(a, b) .has_min = true, .min = (a), .has_max = true, .max = (b)
 
-#define ROW(m, member_, json_, proto_, kind_, presence_, range_, role_)      \
-	{                                                                    \
-		.member = #member_,                                          \
-		.json = (json_),                                             \
-		.proto = (proto_),                                           \
-		.role = (role_),                                             \
-		.offset = offsetof(struct msg_##m, member_),                 \
-		KIND_OF_##kind_,                                             \
-		PRESENCE_OF_##presence_(m, member_),                         \
-		RANGE_OF_##range_,                                           \
+#define ROW(m, member_, json_, proto_, kind_, presence_, range_, role_)                            \
+	{                                                                                          \
+		.member = #member_,                                                                \
+		.json = (json_),                                                                   \
+		.proto = (proto_),                                                                 \
+		.role = (role_),                                                                   \
+		.offset = offsetof(struct msg_##m, member_),                                       \
+		KIND_OF_##kind_,                                                                   \
+		PRESENCE_OF_##presence_(m, member_),                                               \
+		RANGE_OF_##range_,                                                                 \
 	},
 #define MESSAGE_BEGIN(m, shape_) static const struct message_row rows_##m[] = {
-#define FIELD(m, member, json, proto, kind, presence, range) \
+#define FIELD(m, member, json, proto, kind, presence, range)                                       \
 	ROW(m, member, json, proto, kind, presence, range, ROLE_FIELD)
-#define PARAM(m, member, json, proto, kind, presence, range) \
+#define PARAM(m, member, json, proto, kind, presence, range)                                       \
 	ROW(m, member, json, proto, kind, presence, range, ROLE_PARAM)
-#define VIEW(m, member, json, proto, kind, presence, range) \
+#define VIEW(m, member, json, proto, kind, presence, range)                                        \
 	ROW(m, member, json, proto, kind, presence, range, ROLE_VIEW)
-#define ALIAS(m, member, json, proto, kind, presence, range) \
+#define ALIAS(m, member, json, proto, kind, presence, range)                                       \
 	ROW(m, member, json, proto, kind, presence, range, ROLE_ALIAS)
-#define LATER(m, json_, proto_, words_) \
-	{ .json = (json_), .proto = (proto_), .role = ROLE_LATER, .kind = KIND_LATER, .later = (words_), .has_offset = NO_FLAG },
+#define LATER(m, json_, proto_, words_)                                                            \
+	{ .json = (json_),                                                                         \
+	  .proto = (proto_),                                                                       \
+	  .role = ROLE_LATER,                                                                      \
+	  .kind = KIND_LATER,                                                                      \
+	  .later = (words_),                                                                       \
+	  .has_offset = NO_FLAG },
 /* One empty row stands behind the last: C has no empty arrays. */
-#define MESSAGE_END(m)                                                                          \
-		{ .has_offset = NO_FLAG }                                                       \
-	}                                                                                       \
-	;                                                                                       \
-	_Static_assert(LEN(rows_##m) - 1 <= MESSAGE_ROWS_MAX, "a message has more rows than a set has bits");
+#define MESSAGE_END(m)                                                                             \
+	{                                                                                          \
+		.has_offset = NO_FLAG                                                              \
+	}                                                                                          \
+	}                                                                                          \
+	;                                                                                          \
+	_Static_assert(LEN(rows_##m) - 1 <= MESSAGE_ROWS_MAX,                                      \
+		       "a message has more rows than a set has bits");
 #include "gateway/message.def"
 #undef MESSAGE_BEGIN
 #undef FIELD
@@ -104,13 +114,13 @@
 #undef LATER
 #undef MESSAGE_END
 
-#define MESSAGE_BEGIN(m, shape_)                    \
-	const struct message message_##m = {        \
-		.name = #m,                         \
-		.shape = SHAPE_##shape_,            \
-		.size = sizeof(struct msg_##m),     \
-		.rows = rows_##m,                   \
-		.row_count = LEN(rows_##m) - 1,     \
+#define MESSAGE_BEGIN(m, shape_)                                                                   \
+	const struct message message_##m = {                                                       \
+		.name = #m,                                                                        \
+		.shape = SHAPE_##shape_,                                                           \
+		.size = sizeof(struct msg_##m),                                                    \
+		.rows = rows_##m,                                                                  \
+		.row_count = LEN(rows_##m) - 1,                                                    \
 	};
 #define FIELD(...)
 #define PARAM(...)
@@ -161,7 +171,8 @@ const struct message_word *message_word_of(const struct message_enum *e, uint32_
 const struct message_word *message_word_find(const struct message_enum *e, struct str word)
 {
 	for (uint32_t i = 0; i < e->count; i++)
-		if (strlen(e->words[i].word) == word.len && memcmp(e->words[i].word, word.data, word.len) == 0)
+		if (strlen(e->words[i].word) == word.len &&
+		    memcmp(e->words[i].word, word.data, word.len) == 0)
 			return &e->words[i];
 	return NULL;
 }
@@ -251,11 +262,13 @@ static bool is_default(const struct message_row *row, const void *in)
 	case KIND_U32:
 	case KIND_ENUM:
 	case KIND_U64:
-		memcpy(&whole, at, message_kind_size(row)); /* little-endian, as every machine this runs on */
+		memcpy(&whole, at,
+		       message_kind_size(row)); /* little-endian, as every machine this runs on */
 		return whole == (uint64_t)row->value;
 	case KIND_CUSTOM:
 		memcpy(&first, at, sizeof(first));
-		return first == row->value && is_zero((const char *)at + sizeof(first), row->custom->size - sizeof(first));
+		return first == row->value &&
+		       is_zero((const char *)at + sizeof(first), row->custom->size - sizeof(first));
 	case KIND_MESSAGE:
 	case KIND_LATER:
 		break;
@@ -341,7 +354,7 @@ void message_leave(struct message_reading *d)
 	d->depth--;
 }
 
-/* "vectors.a.hnsw_config" and "points[3].id". Fields without a name of their own are passed over. */
+/* "vectors.a.hnsw_config", "points[3].id". Fields without a name of their own are passed over. */
 static void put_path(const struct message_reading *d, struct buf *out)
 {
 	for (unsigned i = 0; i < MIN(d->depth, (unsigned)MESSAGE_PATH_MAX); i++) {
@@ -352,7 +365,8 @@ static void put_path(const struct message_reading *d, struct buf *out)
 	}
 }
 
-static void set_fault(struct message_reading *d, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void set_fault(struct message_reading *d, enum err e, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
 static void set_fault(struct message_reading *d, enum err e, const char *fmt, ...)
 {
 	if (d->err)
@@ -407,7 +421,8 @@ void message_bad_proto(struct message_reading *d)
 	CLEANUP(buf_release) struct buf path = BUF_INIT(FAULT_TEXT_MAX / 2);
 
 	put_path(d, &path);
-	set_fault(d, ERR_BAD_REQUEST, "failed to decode Protobuf message: %.*s: invalid wire format",
+	set_fault(d, ERR_BAD_REQUEST,
+		  "failed to decode Protobuf message: %.*s: invalid wire format",
 		  STR_FMT(buf_str(&path)));
 }
 
@@ -470,7 +485,8 @@ static bool text_to_bool(struct str text, bool *ret_value)
 	return *ret_value || (text.len == 5 && memcmp(text.data, "false", 5) == 0);
 }
 
-static bool text_to_enum(struct message_reading *d, const struct message_row *row, struct str text, void *at)
+static bool text_to_enum(struct message_reading *d, const struct message_row *row, struct str text,
+			 void *at)
 {
 	const struct message_word *word = message_word_find(row->words, text);
 	if (!word)
@@ -481,7 +497,8 @@ static bool text_to_enum(struct message_reading *d, const struct message_row *ro
 	return true;
 }
 
-static bool set_row_text(struct message_reading *d, const struct message_row *row, struct str text, void *out)
+static bool set_row_text(struct message_reading *d, const struct message_row *row, struct str text,
+			 void *out)
 {
 	void *at = (char *)out + row->offset;
 	uint64_t whole = 0;
@@ -522,8 +539,8 @@ static bool set_row_text(struct message_reading *d, const struct message_row *ro
 
 static void check_row(struct message_reading *d, const struct message_row *row, const void *in);
 
-enum err message_set_text(const struct message *m, void *out, struct str json_key, struct str text, struct arena *a,
-			  struct fault *reterr_fault)
+enum err message_set_text(const struct message *m, void *out, struct str json_key, struct str text,
+			  struct arena *a, struct fault *reterr_fault)
 {
 	struct message_reading d = { .arena = a };
 	const struct message_row *row = NULL;
@@ -536,8 +553,8 @@ enum err message_set_text(const struct message *m, void *out, struct str json_ke
 		return ERR_NOT_FOUND;
 	message_enter(&d, json_key, -1);
 	if (!set_row_text(&d, row, text, out) && !d.err)
-		set_fault(&d, ERR_BAD_REQUEST, "%.*s: `%.*s` is not a value of it", STR_FMT(json_key),
-			  (int)MIN(text.len, (size_t)64), text.data);
+		set_fault(&d, ERR_BAD_REQUEST, "%.*s: `%.*s` is not a value of it",
+			  STR_FMT(json_key), (int)MIN(text.len, (size_t)64), text.data);
 	if (!d.err) {
 		message_set_has(row, out);
 		message_leave(&d);
@@ -558,33 +575,39 @@ static bool has_ranges(const struct message *m)
 		bool nested = row->kind == KIND_MESSAGE || row->kind == KIND_MAP;
 		if (row->has_min || (nested && has_ranges(row->message)))
 			return true;
-		if (row->kind == KIND_CUSTOM && (row->custom == &kind_vectors_config || row->custom == &kind_vectors_config_diff ||
+		if (row->kind == KIND_CUSTOM && (row->custom == &kind_vectors_config ||
+						 row->custom == &kind_vectors_config_diff ||
 						 row->custom == &kind_quantization_diff))
 			return true;
 	}
 	return false;
 }
 
-static void check_number(struct message_reading *d, const struct message_row *row, double v, const char *text)
+static void check_number(struct message_reading *d, const struct message_row *row, double v,
+			 const char *text)
 {
 	if (row->has_min && row->has_max && !(v >= row->min && v <= row->max))
-		message_invalid(d, "value %s invalid, must be from %g to %g", text, row->min, row->max);
+		message_invalid(d, "value %s invalid, must be from %g to %g", text, row->min,
+				row->max);
 	else if (row->has_min && !(v >= row->min))
 		message_invalid(d, "value %s invalid, must be %g or larger", text, row->min);
 }
 
-static void check_length(struct message_reading *d, const struct message_row *row, size_t n, const char *what)
+static void check_length(struct message_reading *d, const struct message_row *row, size_t n,
+			 const char *what)
 {
 	if (row->has_min && row->has_max && ((double)n < row->min || (double)n > row->max))
-		message_invalid(d, "length %zu invalid, must be from %g to %g %s", n, row->min, row->max, what);
+		message_invalid(d, "length %zu invalid, must be from %g to %g %s", n, row->min,
+				row->max, what);
 	else if (row->has_min && (double)n < row->min)
 		message_invalid(d, "length %zu invalid, must be %g %s or more", n, row->min, what);
 }
 
-static void check_message(struct message_reading *d, const struct message *m, const void *in, bool params);
+static void check_message(struct message_reading *d, const struct message *m, const void *in,
+			  bool params);
 
-static void check_items(struct message_reading *d, const struct message *m, const void *items, uint32_t count,
-			const struct str *keys)
+static void check_items(struct message_reading *d, const struct message *m, const void *items,
+			uint32_t count, const struct str *keys)
 {
 	if (!has_ranges(m))
 		return;
@@ -614,7 +637,9 @@ static void check_custom(struct message_reading *d, const struct message_row *ro
 	if (row->custom != &kind_vectors_config && row->custom != &kind_vectors_config_diff)
 		return;
 	memcpy(&map, at, sizeof(map));
-	check_items(d, row->custom == &kind_vectors_config ? &message_vector_params : &message_vector_params_diff,
+	check_items(d,
+		    row->custom == &kind_vectors_config ? &message_vector_params
+							: &message_vector_params_diff,
 		    map.items, map.count, map.keys);
 }
 
@@ -685,8 +710,10 @@ static void check_row(struct message_reading *d, const struct message_row *row, 
 		message_leave(d);
 }
 
-/* params: the parameters too. Those of messages inside others are never looked at: the outer one's hold. */
-static void check_message(struct message_reading *d, const struct message *m, const void *in, bool params)
+/* params: the parameters too. Those of messages inside others are never looked at: the outer one's
+ * hold. */
+static void check_message(struct message_reading *d, const struct message *m, const void *in,
+			  bool params)
 {
 	for (uint32_t i = 0; i < m->row_count && !d->err; i++) {
 		const struct message_row *row = &m->rows[i];
@@ -714,11 +741,12 @@ void message_check_union(struct message_reading *d, const struct message *m, con
 	for (uint32_t i = 0; i < m->row_count; i++)
 		given += m->rows[i].role == ROLE_FIELD && message_has(&m->rows[i], in);
 	if (given != 1)
-		message_bad_input(d, "exactly one of the forms of %s is to be given, not %" PRIu32, m->name, given);
+		message_bad_input(d, "exactly one of the forms of %s is to be given, not %" PRIu32,
+				  m->name, given);
 }
 
-static enum err finish(struct message_reading *d, const struct message *m, const void *in, bool params,
-		       struct fault *reterr_fault)
+static enum err finish(struct message_reading *d, const struct message *m, const void *in,
+		       bool params, struct fault *reterr_fault)
 {
 	if (!d->err)
 		check_message(d, m, in, params);
@@ -727,8 +755,8 @@ static enum err finish(struct message_reading *d, const struct message *m, const
 	return d->err;
 }
 
-enum err message_from_json(const struct message *m, struct json_reader *r, struct arena *a, void *out,
-			   struct fault *reterr_fault)
+enum err message_from_json(const struct message *m, struct json_reader *r, struct arena *a,
+			   void *out, struct fault *reterr_fault)
 {
 	struct message_reading d = { .arena = a };
 

@@ -14,9 +14,11 @@ static bool is_word(struct str s, const char *word)
 	return strlen(word) == s.len && memcmp(s.data, word, s.len) == 0;
 }
 
-/* ---- vectors_config: parameters, or an object of them by name; {params=1 | params_map=2{map=1}} ---- */
+/* ---- vectors_config: parameters, or an object of them by name; {params=1 | params_map=2{map=1}}
+ * ---- */
 
-/* The unnamed vector's parameters, told from an object of named ones by `is_own`'s keys having no objects. */
+/* The unnamed vector's parameters, told from an object of named ones by `is_own`'s keys having no
+ * objects. */
 static bool is_single(struct json_reader ahead, const char *const *own, size_t own_count)
 {
 	struct str key;
@@ -32,10 +34,12 @@ static bool is_single(struct json_reader ahead, const char *const *own, size_t o
 	return single;
 }
 
-static void *add_named(struct message_reading *d, struct message_map *map, struct str name, size_t size)
+static void *add_named(struct message_reading *d, struct message_map *map, struct str name,
+		       size_t size)
 {
 	for (uint32_t i = 0; i < map->count; i++)
-		if (map->keys[i].len == name.len && memcmp(map->keys[i].data, name.data, name.len) == 0) {
+		if (map->keys[i].len == name.len &&
+		    memcmp(map->keys[i].data, name.data, name.len) == 0) {
 			void *item = (char *)map->items + i * size;
 			memset(item, 0, size); /* the last one counts */
 			return item;
@@ -52,8 +56,8 @@ static void *add_named(struct message_reading *d, struct message_map *map, struc
 	return (char *)map->items + map->count++ * size;
 }
 
-static void config_from_json(struct message_reading *d, struct json_reader *r, const struct message *m, bool single,
-			     void *member)
+static void config_from_json(struct message_reading *d, struct json_reader *r,
+			     const struct message *m, bool single, void *member)
 {
 	struct message_map map = { 0 };
 	struct str key;
@@ -74,7 +78,8 @@ static void config_from_json(struct message_reading *d, struct json_reader *r, c
 	memcpy(member, &map, sizeof(map));
 }
 
-static void entry_from_proto(struct message_reading *d, struct bytes bytes, const struct message *m, struct message_map *map)
+static void entry_from_proto(struct message_reading *d, struct bytes bytes, const struct message *m,
+			     struct message_map *map)
 {
 	struct proto_reader r = proto_reader_of(bytes);
 	struct bytes value = { 0 };
@@ -101,7 +106,8 @@ static void entry_from_proto(struct message_reading *d, struct bytes bytes, cons
 	message_leave(d);
 }
 
-static void map_from_proto(struct message_reading *d, struct bytes bytes, const struct message *m, struct message_map *map)
+static void map_from_proto(struct message_reading *d, struct bytes bytes, const struct message *m,
+			   struct message_map *map)
 {
 	struct proto_reader r = proto_reader_of(bytes);
 	enum proto_type t;
@@ -120,8 +126,8 @@ static void map_from_proto(struct message_reading *d, struct bytes bytes, const 
 		message_bad_proto(d);
 }
 
-static void config_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, const struct message *m,
-			      void *member)
+static void config_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			      const struct message *m, void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
 	struct message_map map = { 0 };
@@ -168,7 +174,8 @@ static void config_to_json(const void *member, const struct message *m, struct j
 	json_put_object_end(w);
 }
 
-static void config_to_proto(const void *member, const struct message *m, uint32_t field, struct buf *out)
+static void config_to_proto(const void *member, const struct message *m, uint32_t field,
+			    struct buf *out)
 {
 	struct message_map map;
 	size_t mark = proto_begin(out, field);
@@ -196,7 +203,8 @@ static void vectors_from_json(struct message_reading *d, struct json_reader *r, 
 	config_from_json(d, r, &message_vector_params, is_single(*r, own, LEN(own)), member);
 }
 
-static void vectors_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void vectors_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			       void *member)
 {
 	config_from_proto(d, r, t, &message_vector_params, member);
 }
@@ -226,7 +234,8 @@ static void vectors_diff_from_json(struct message_reading *d, struct json_reader
 	config_from_json(d, r, &message_vector_params_diff, false, member);
 }
 
-static void vectors_diff_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void vectors_diff_from_proto(struct message_reading *d, struct proto_reader *r,
+				    enum proto_type t, void *member)
 {
 	config_from_proto(d, r, t, &message_vector_params_diff, member);
 }
@@ -274,7 +283,8 @@ static void quantization_from_json(struct message_reading *d, struct json_reader
 	q->has_disabled = true;
 }
 
-static void quantization_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void quantization_from_proto(struct message_reading *d, struct proto_reader *r,
+				    enum proto_type t, void *member)
 {
 	struct bytes b = proto_bytes(r, t);
 	memset(member, 0, sizeof(struct msg_quantization_diff));
@@ -324,7 +334,8 @@ static void threads_from_json(struct message_reading *d, struct json_reader *r, 
 		json_fail(r, "unknown variant, expected `auto`");
 }
 
-static void threads_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void threads_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			       void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
 	struct max_threads *threads = member;
@@ -385,7 +396,8 @@ static void strict_from_json(struct message_reading *d, struct json_reader *r, v
 		message_later(d, STRICT_MODE);
 }
 
-static void strict_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void strict_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			      void *member)
 {
 	*(bool *)member = proto_varint(r, t) != 0;
 	if (*(bool *)member)
@@ -432,7 +444,8 @@ static void status_from_json(struct message_reading *d, struct json_reader *r, v
 	}
 }
 
-static void status_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void status_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			      void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
 	struct optimizer_status *status = member;
@@ -505,7 +518,8 @@ static const struct message_row *given_row(const struct msg_index_params *params
 static enum field_schema schema_of(const struct message_row *row)
 {
 	static const enum field_schema types[] = {
-		FIELD_TEXT, FIELD_INTEGER, FIELD_KEYWORD, FIELD_FLOAT, FIELD_GEO, FIELD_BOOL, FIELD_DATETIME, FIELD_UUID,
+		FIELD_TEXT, FIELD_INTEGER, FIELD_KEYWORD,  FIELD_FLOAT,
+		FIELD_GEO,  FIELD_BOOL,    FIELD_DATETIME, FIELD_UUID,
 	};
 
 	ASSERT(row->proto >= 1 && row->proto <= LEN(types));
@@ -536,7 +550,9 @@ static const struct msg_index_params *read_params(struct message_reading *d, str
 
 	*ret_row = row;
 	if (!row) {
-		message_json_fail(d, r, "data did not match any variant of untagged enum PayloadSchemaParams");
+		message_json_fail(
+			d, r,
+			"data did not match any variant of untagged enum PayloadSchemaParams");
 		return NULL;
 	}
 	struct msg_index_params *params = message_array(d, 1, sizeof(*params));
@@ -554,7 +570,8 @@ static void params_from_json(struct message_reading *d, struct json_reader *r, v
 	*(const struct msg_index_params **)member = read_params(d, r, &row);
 }
 
-static void params_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void params_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			      void *member)
 {
 	struct bytes b = proto_bytes(r, t);
 	struct msg_index_params *params = message_array(d, 1, sizeof(*params));
@@ -621,7 +638,8 @@ static void schema_from_json(struct message_reading *d, struct json_reader *r, v
 	if (row)
 		schema->type = schema_of(row);
 	else
-		message_json_fail(d, r, "data did not match any variant of untagged enum PayloadFieldSchema");
+		message_json_fail(
+			d, r, "data did not match any variant of untagged enum PayloadFieldSchema");
 }
 
 static void schema_to_json(const void *member, struct json_writer *w)
@@ -643,8 +661,10 @@ const struct message_custom kind_field_schema = {
 	.to_json = schema_to_json,
 };
 
-/* FieldType counts from 0, PayloadSchemaType (and index/) from 1. Parameters win when both are given. */
-static void schema_type_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+/* FieldType counts from 0, PayloadSchemaType (and index/) from 1. Parameters win when both are
+ * given. */
+static void schema_type_from_proto(struct message_reading *d, struct proto_reader *r,
+				   enum proto_type t, void *member)
 {
 	struct index_schema *schema = member;
 	uint64_t number = proto_varint(r, t);
@@ -668,7 +688,8 @@ const struct message_custom kind_field_schema_type = {
 	.to_proto = schema_type_to_proto,
 };
 
-static void schema_params_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void schema_params_from_proto(struct message_reading *d, struct proto_reader *r,
+				     enum proto_type t, void *member)
 {
 	struct index_schema *schema = member;
 

@@ -20,7 +20,8 @@ static bool is_key(const struct message_row *row, const char *key)
 static struct str row_name(const struct message_row *row)
 {
 	bool nameless = !row->json || is_key(row, WHOLE) || is_key(row, FLAT);
-	return nameless ? (struct str){ 0 } : (struct str){ .data = row->json, .len = strlen(row->json) };
+	return nameless ? (struct str){ 0 }
+			: (struct str){ .data = row->json, .len = strlen(row->json) };
 }
 
 static const struct message_row *whole_row(const struct message *m)
@@ -47,14 +48,16 @@ static float read_f32(struct json_reader *r)
 	return v;
 }
 
-static void read_enum(struct message_reading *d, struct json_reader *r, const struct message_enum *e, void *at)
+static void read_enum(struct message_reading *d, struct json_reader *r,
+		      const struct message_enum *e, void *at)
 {
 	struct str text = json_string(r);
 	if (json_failed(r))
 		return;
 	const struct message_word *word = message_word_find(e, text);
 	if (!word) {
-		message_json_fail(d, r, "unknown variant `%.*s`", (int)MIN(text.len, (size_t)64), text.data);
+		message_json_fail(d, r, "unknown variant `%.*s`", (int)MIN(text.len, (size_t)64),
+				  text.data);
 		return;
 	}
 	if (word->later)
@@ -62,7 +65,8 @@ static void read_enum(struct message_reading *d, struct json_reader *r, const st
 	memcpy(at, &word->number, sizeof(word->number));
 }
 
-static void read_map(struct message_reading *d, struct json_reader *r, const struct message *m, void *at)
+static void read_map(struct message_reading *d, struct json_reader *r, const struct message *m,
+		     void *at)
 {
 	struct message_map map = { 0 };
 	struct str key;
@@ -84,7 +88,8 @@ static void read_map(struct message_reading *d, struct json_reader *r, const str
 }
 
 /* One value of the row's kind, not a list. */
-static void read_value(struct message_reading *d, struct json_reader *r, const struct message_row *row, void *at)
+static void read_value(struct message_reading *d, struct json_reader *r,
+		       const struct message_row *row, void *at)
 {
 	union {
 		struct str text;
@@ -133,7 +138,8 @@ static void read_value(struct message_reading *d, struct json_reader *r, const s
 	memcpy(at, &v, message_kind_size(row));
 }
 
-static void read_list(struct message_reading *d, struct json_reader *r, const struct message_row *row, void *at)
+static void read_list(struct message_reading *d, struct json_reader *r,
+		      const struct message_row *row, void *at)
 {
 	size_t size = message_kind_size(row);
 	struct message_list list = { 0 };
@@ -155,7 +161,8 @@ static void read_list(struct message_reading *d, struct json_reader *r, const st
 }
 
 /* Nothing is asked for by null, false and []; whatever else is. */
-static void read_later(struct message_reading *d, struct json_reader *r, const struct message_row *row)
+static void read_later(struct message_reading *d, struct json_reader *r,
+		       const struct message_row *row)
 {
 	struct str text = json_raw(r);
 	bool nothing = text.len == 4 && memcmp(text.data, "null", 4) == 0;
@@ -169,14 +176,16 @@ static void read_later(struct message_reading *d, struct json_reader *r, const s
 /* Null stands for an absent field, but where the field must be there. */
 static bool pass_null(struct json_reader *r, const struct message_row *row)
 {
-	bool takes = row->kind == KIND_LATER || (row->kind == KIND_CUSTOM && row->custom->takes_null);
+	bool takes =
+		row->kind == KIND_LATER || (row->kind == KIND_CUSTOM && row->custom->takes_null);
 	if (takes || row->presence == PRESENCE_REQ || json_peek(r) != JSON_NULL)
 		return false;
 	json_null(r);
 	return true;
 }
 
-static bool read_row(struct message_reading *d, struct json_reader *r, const struct message_row *row, void *out)
+static bool read_row(struct message_reading *d, struct json_reader *r,
+		     const struct message_row *row, void *out)
 {
 	if (pass_null(r, row))
 		return false;
@@ -205,7 +214,8 @@ static const struct message_row *find_row(const struct message *m, struct str ke
 }
 
 /* A key that is none of m's own may be one of a flat member. */
-static void read_flat(struct message_reading *d, struct json_reader *r, const struct message *m, struct str key, void *out)
+static void read_flat(struct message_reading *d, struct json_reader *r, const struct message *m,
+		      struct str key, void *out)
 {
 	for (uint32_t i = 0; i < m->row_count; i++) {
 		if (!is_key(&m->rows[i], FLAT))
@@ -220,7 +230,8 @@ static void read_flat(struct message_reading *d, struct json_reader *r, const st
 }
 
 /* A member may have several keys (ALIAS): one of them is enough. */
-static void check_required(struct message_reading *d, struct json_reader *r, const struct message *m, uint64_t seen)
+static void check_required(struct message_reading *d, struct json_reader *r,
+			   const struct message *m, uint64_t seen)
 {
 	for (uint32_t i = 0; i < m->row_count; i++) {
 		const struct message_row *row = &m->rows[i];
@@ -234,7 +245,8 @@ static void check_required(struct message_reading *d, struct json_reader *r, con
 	}
 }
 
-void message_read_json(struct message_reading *d, struct json_reader *r, const struct message *m, void *out)
+void message_read_json(struct message_reading *d, struct json_reader *r, const struct message *m,
+		       void *out)
 {
 	const struct message_row *whole = whole_row(m);
 	uint64_t seen = 0;
@@ -270,7 +282,8 @@ static void put_object(const struct message *m, const void *in, struct json_writ
 	for (uint32_t i = 0; i < m->row_count; i++) {
 		const struct message_row *row = &m->rows[i];
 		const void *at = (const char *)in + row->offset;
-		if ((row->role != ROLE_FIELD && row->role != ROLE_VIEW) || !row->json || !message_present(row, in))
+		if ((row->role != ROLE_FIELD && row->role != ROLE_VIEW) || !row->json ||
+		    !message_present(row, in))
 			continue;
 		if (is_key(row, FLAT)) {
 			put_object(row->message, at, w);

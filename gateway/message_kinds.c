@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The custom kinds of points and searches: ids, payloads, selectors, reading consistency. Those made of vectors
- * are in message_vectors.c.
+ * The custom kinds of points and searches: ids, payloads, selectors, reading consistency. Those
+ * made of vectors are in message_vectors.c.
  */
 #include "gateway/message_kinds.h"
 
@@ -43,9 +43,10 @@ struct point_id message_point_id_from_json(struct message_reading *d, struct jso
 		if (json_failed(r) || id_from_digits(text, &id.lo))
 			return id;
 	}
-	message_json_fail(d, r,
-			  "value %.*s is not a valid point ID, valid values are either an unsigned integer or a UUID",
-			  (int)MIN(text.len, (size_t)64), text.data);
+	message_json_fail(
+		d, r,
+		"value %.*s is not a valid point ID, valid values are either an unsigned integer or a UUID",
+		(int)MIN(text.len, (size_t)64), text.data);
 	return id;
 }
 
@@ -76,8 +77,8 @@ struct point_id message_point_id_from_proto(struct message_reading *d, struct by
 		} else if (field == 2) {
 			struct str text = proto_string(&r, t);
 			if (!r.err && point_id_parse_uuid(text, &id) != ERR_NONE)
-				message_bad_input(d, "Unable to parse UUID: %.*s", (int)MIN(text.len, (size_t)64),
-						  text.data);
+				message_bad_input(d, "Unable to parse UUID: %.*s",
+						  (int)MIN(text.len, (size_t)64), text.data);
 			given = true;
 		} else {
 			proto_skip(&r, t);
@@ -95,7 +96,8 @@ static void point_id_from_json(struct message_reading *d, struct json_reader *r,
 	*(struct point_id *)member = message_point_id_from_json(d, r);
 }
 
-static void point_id_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void point_id_from_proto(struct message_reading *d, struct proto_reader *r,
+				enum proto_type t, void *member)
 {
 	struct bytes b = proto_bytes(r, t);
 	if (!r->err)
@@ -107,8 +109,8 @@ static bool point_id_from_text(struct message_reading *d, struct str text, void 
 	struct point_id id = { 0 };
 
 	if (!id_from_digits(text, &id.lo) && point_id_parse_uuid(text, &id) != ERR_NONE)
-		message_bad_input(d, "Can not recognize \"%.*s\" as point id", (int)MIN(text.len, (size_t)64),
-				  text.data);
+		message_bad_input(d, "Can not recognize \"%.*s\" as point id",
+				  (int)MIN(text.len, (size_t)64), text.data);
 	*(struct point_id *)member = id;
 	return true;
 }
@@ -155,7 +157,8 @@ static void next_page_from_json(struct message_reading *d, struct json_reader *r
 		json_null(r);
 }
 
-static void next_page_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void next_page_from_proto(struct message_reading *d, struct proto_reader *r,
+				 enum proto_type t, void *member)
 {
 	struct next_page *page = member;
 
@@ -247,10 +250,12 @@ static uint32_t count_entries(struct bytes parent, uint32_t field)
 }
 
 /* map<string, Value>: all entries of that field number in parent, as one object. */
-static struct value read_object(struct message_reading *d, struct bytes parent, uint32_t field, unsigned depth)
+static struct value read_object(struct message_reading *d, struct bytes parent, uint32_t field,
+				unsigned depth)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(PAYLOAD_BYTES_MAX);
-	struct value_member *members = message_array(d, count_entries(parent, field), sizeof(*members));
+	struct value_member *members =
+		message_array(d, count_entries(parent, field), sizeof(*members));
 	struct proto_reader r = proto_reader_of(parent);
 	enum proto_type t;
 	uint32_t number, n = 0;
@@ -274,7 +279,9 @@ static struct value read_object(struct message_reading *d, struct bytes parent, 
 		if (entry.err)
 			r.err = entry.err;
 		else
-			members[n++] = (struct value_member){ .key = key, .value = read_value(d, value, depth) };
+			members[n++] =
+				(struct value_member){ .key = key,
+						       .value = read_value(d, value, depth) };
 	}
 	if (r.err)
 		message_bad_proto(d);
@@ -373,7 +380,8 @@ static struct value read_value(struct message_reading *d, struct bytes bytes, un
 	return keep_value(d, &b);
 }
 
-static void payload_from_parent(struct message_reading *d, struct bytes parent, uint32_t field, void *member)
+static void payload_from_parent(struct message_reading *d, struct bytes parent, uint32_t field,
+				void *member)
 {
 	*(struct value *)member = read_object(d, parent, field, 1);
 }
@@ -482,7 +490,8 @@ static void add_path(struct message_reading *d, struct with_payload *with, struc
 	with->count++;
 }
 
-static void paths_from_json(struct message_reading *d, struct json_reader *r, struct with_payload *with)
+static void paths_from_json(struct message_reading *d, struct json_reader *r,
+			    struct with_payload *with)
 {
 	if (!json_enter_array(r))
 		return;
@@ -539,10 +548,12 @@ static void paths_from_proto(struct message_reading *d, struct bytes b, struct w
 		message_bad_proto(d);
 }
 
-static void with_payload_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void with_payload_from_proto(struct message_reading *d, struct proto_reader *r,
+				    enum proto_type t, void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
-	struct with_payload with = *(const struct with_payload *)member; /* an empty selector leaves the default */
+	struct with_payload with =
+		*(const struct with_payload *)member; /* an empty selector leaves the default */
 	uint32_t field;
 
 	while (!d->err && proto_next(&in, &field, &t)) {
@@ -659,7 +670,8 @@ static void names_from_proto(struct message_reading *d, struct bytes b, struct w
 		message_bad_proto(d);
 }
 
-static void with_vectors_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void with_vectors_from_proto(struct message_reading *d, struct proto_reader *r,
+				    enum proto_type t, void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
 	struct with_vectors with = *(const struct with_vectors *)member;
@@ -726,7 +738,9 @@ const struct message_custom kind_with_vectors = {
 static const struct {
 	enum read_consistency_kind kind;
 	const char *word;
-} consistency_types[] = { { READ_ALL, "all" }, { READ_MAJORITY, "majority" }, { READ_QUORUM, "quorum" } };
+} consistency_types[] = { { READ_ALL, "all" },
+			  { READ_MAJORITY, "majority" },
+			  { READ_QUORUM, "quorum" } };
 
 static void set_factor(struct message_reading *d, struct read_consistency *c, uint64_t factor)
 {
@@ -753,7 +767,8 @@ static bool consistency_from_text(struct message_reading *d, struct str text, vo
 	return true;
 }
 
-static void consistency_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void consistency_from_proto(struct message_reading *d, struct proto_reader *r,
+				   enum proto_type t, void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
 	struct read_consistency *c = member;
@@ -763,9 +778,12 @@ static void consistency_from_proto(struct message_reading *d, struct proto_reade
 		if (field == 1) {
 			uint64_t type = proto_varint(&in, t);
 			if (type < LEN(consistency_types))
-				*c = (struct read_consistency){ .kind = consistency_types[type].kind };
+				*c = (struct read_consistency){
+					.kind = consistency_types[type].kind
+				};
 			else
-				message_bad_input(d, "read_consistency: unknown type %" PRIu64, type);
+				message_bad_input(d, "read_consistency: unknown type %" PRIu64,
+						  type);
 		} else if (field == 2) {
 			set_factor(d, c, proto_varint(&in, t));
 		} else {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The custom kinds: one description each, named in message.def by CUSTOM(name). They are in
- * message_kinds.c (ids, payloads, selectors), message_vectors.c, message_filter.c and message_config.c (collections).
+ * message_kinds.c (ids, payloads, selectors), message_vectors.c, message_filter.c and
+ * message_config.c (collections).
  */
 #pragma once
 

@@ -34,7 +34,8 @@ static uint32_t count_left(struct proto_reader r, enum proto_type t, uint32_t fi
 }
 
 /* Number 0 without a word of its own is protobuf's "not given". */
-static bool read_enum(struct message_reading *d, const struct message_row *row, uint64_t number, void *at)
+static bool read_enum(struct message_reading *d, const struct message_row *row, uint64_t number,
+		      void *at)
 {
 	const struct message_word *word =
 		number <= UINT32_MAX ? message_word_of(row->words, (uint32_t)number) : NULL;
@@ -169,7 +170,8 @@ static void read_entry(struct message_reading *d, struct proto_reader *r, enum p
 		message_bad_proto(d);
 	map.keys[map.count] = key;
 	message_enter(d, key, -1);
-	message_read_proto(d, row->message, value, (char *)map.items + map.count * row->message->size);
+	message_read_proto(d, row->message, value,
+			   (char *)map.items + map.count * row->message->size);
 	message_leave(d);
 	map.count++;
 	memcpy(at, &map, sizeof(map));
@@ -202,13 +204,16 @@ static bool read_row(struct message_reading *d, struct proto_reader *r, enum pro
 	return read_value(d, r, t, row, at);
 }
 
-/* Scalars have no presence in proto3 and are zero when absent; messages have. An enum without a 0 needs to be there. */
-static void check_required(struct message_reading *d, const struct message *m, uint64_t seen, void *out)
+/* Scalars have no presence in proto3 and are zero when absent; messages have. An enum without a 0
+ * needs to be there. */
+static void check_required(struct message_reading *d, const struct message *m, uint64_t seen,
+			   void *out)
 {
 	for (uint32_t i = 0; i < m->row_count && !d->err; i++) {
 		const struct message_row *row = &m->rows[i];
 		bool declares = row->role == ROLE_FIELD || row->role == ROLE_PARAM;
-		if ((seen >> i & 1) || !declares || row->presence != PRESENCE_REQ || row->proto == 0 || row->list)
+		if ((seen >> i & 1) || !declares || row->presence != PRESENCE_REQ ||
+		    row->proto == 0 || row->list)
 			continue;
 		void *at = (char *)out + row->offset;
 		if (row->kind == KIND_CUSTOM && row->custom->absent)
@@ -220,7 +225,8 @@ static void check_required(struct message_reading *d, const struct message *m, u
 	}
 }
 
-void message_read_proto(struct message_reading *d, const struct message *m, struct bytes b, void *out)
+void message_read_proto(struct message_reading *d, const struct message *m, struct bytes b,
+			void *out)
 {
 	struct proto_reader r = proto_reader_of(b);
 	enum proto_type t;
@@ -350,7 +356,8 @@ void message_to_proto(const struct message *m, const void *in, struct buf *out)
 	for (uint32_t i = 0; i < m->row_count; i++) {
 		const struct message_row *row = &m->rows[i];
 		const void *at = (const char *)in + row->offset;
-		if (row->role == ROLE_ALIAS || row->role == ROLE_LATER || row->proto == 0 || !message_present(row, in))
+		if (row->role == ROLE_ALIAS || row->role == ROLE_LATER || row->proto == 0 ||
+		    !message_present(row, in))
 			continue;
 		if (row->list)
 			put_list(row, at, out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * message.def as data: what the walkers of message_json.c and message_proto.c go through, and what the custom
- * kinds of message_kinds.c and message_filter.c are given. Nobody else needs it but the tests.
+ * message.def as data: what the walkers of message_json.c and message_proto.c go through, and what
+ * the custom kinds of message_kinds.c and message_filter.c are given. Nobody else needs it but the
+ * tests.
  */
 #pragma once
 
@@ -13,8 +14,18 @@
 #define FLAT "*"
 
 enum message_kind {
-	KIND_STRING, KIND_BOOL, KIND_U32, KIND_U64, KIND_F32, KIND_F64, KIND_TIME, KIND_ENUM, KIND_MESSAGE, KIND_MAP,
-	KIND_CUSTOM, KIND_LATER
+	KIND_STRING,
+	KIND_BOOL,
+	KIND_U32,
+	KIND_U64,
+	KIND_F32,
+	KIND_F64,
+	KIND_TIME,
+	KIND_ENUM,
+	KIND_MESSAGE,
+	KIND_MAP,
+	KIND_CUSTOM,
+	KIND_LATER
 };
 
 enum message_role { ROLE_FIELD, ROLE_PARAM, ROLE_VIEW, ROLE_ALIAS, ROLE_LATER };
@@ -44,9 +55,9 @@ struct message_reading {
 	struct arena *arena;
 	enum err err;
 	struct fault fault;
-	unsigned depth;                            /* of path; deeper names are left out */
+	unsigned depth; /* of path; deeper names are left out */
 	struct str path[MESSAGE_PATH_MAX];
-	int64_t index[MESSAGE_PATH_MAX];           /* of a list's item; -1: none */
+	int64_t index[MESSAGE_PATH_MAX]; /* of a list's item; -1: none */
 };
 
 void message_enter(struct message_reading *d, struct str name, int64_t index);
@@ -60,20 +71,25 @@ void message_no_memory(struct message_reading *d);
 void message_bad_proto(struct message_reading *d);
 /* arena_array, with the error set on failure. */
 MUST_USE void *message_array(struct message_reading *d, size_t count, size_t size);
-/* For a list that grows item by item: room for one more than count, which doubles. NULL on failure. */
+/* For a list that grows item by item: room for one more than count, which doubles. NULL on
+ * failure. */
 MUST_USE void *message_grow(struct message_reading *d, void *items, uint32_t count, size_t size);
 /* "words `value` more", for the reader's sticky error, which must live as long as the arena. */
-void message_json_fail(struct message_reading *d, struct json_reader *r, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void message_json_fail(struct message_reading *d, struct json_reader *r, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
 
-/* A kind whose shape differs between JSON and protobuf. Functions that a kind does not need are NULL. */
+/* A kind whose shape differs between JSON and protobuf. Functions that a kind does not need are
+ * NULL. */
 struct message_custom {
 	size_t size;
-	bool takes_null;   /* from_json is called for null too */
+	bool takes_null; /* from_json is called for null too */
 	void (*from_json)(struct message_reading *d, struct json_reader *r, void *member);
 	/* One occurrence; r stands behind the tag. */
-	void (*from_proto)(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member);
+	void (*from_proto)(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			   void *member);
 	/* Instead of it, once: all occurrences of the field in the message. */
-	void (*from_parent)(struct message_reading *d, struct bytes parent, uint32_t field, void *member);
+	void (*from_parent)(struct message_reading *d, struct bytes parent, uint32_t field,
+			    void *member);
 	/* Path and query parameters. False: the text is not one. */
 	bool (*from_text)(struct message_reading *d, struct str text, void *member);
 	/* REQ, and not in the protobuf message; NULL: that is an error. */
@@ -90,11 +106,11 @@ struct message_row {
 	uint32_t proto;
 	enum message_role role;
 	enum message_kind kind;
-	bool list;                 /* {items, count} of the kind */
+	bool list; /* {items, count} of the kind */
 	enum message_presence presence;
-	int value;                 /* of DEF; of a custom kind its first member, an int or enum */
+	int value; /* of DEF; of a custom kind its first member, an int or enum */
 	size_t offset;
-	size_t has_offset;         /* NO_FLAG */
+	size_t has_offset; /* NO_FLAG */
 	bool has_min, has_max;
 	double min, max;
 	union {
@@ -105,7 +121,7 @@ struct message_row {
 	};
 };
 
-#define MESSAGE_ROWS_MAX 64   /* as many as a uint64_t has bits */
+#define MESSAGE_ROWS_MAX 64 /* as many as a uint64_t has bits */
 
 struct message {
 	const char *name;
@@ -133,7 +149,9 @@ void message_set_has(const struct message_row *row, void *out);
 bool message_present(const struct message_row *row, const void *in);
 
 /* The nested forms: no end of text, no validation. */
-void message_read_json(struct message_reading *d, struct json_reader *r, const struct message *m, void *out);
-void message_read_proto(struct message_reading *d, const struct message *m, struct bytes b, void *out);
+void message_read_json(struct message_reading *d, struct json_reader *r, const struct message *m,
+		       void *out);
+void message_read_proto(struct message_reading *d, const struct message *m, struct bytes b,
+			void *out);
 /* UNION: exactly one field. */
 void message_check_union(struct message_reading *d, const struct message *m, const void *in);

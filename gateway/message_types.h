@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The C side of message.def: `struct msg_<name>` with one member per FIELD and PARAM, and `has_<member>` for those
- * that are OPT. By kind a member is
+ * The C side of message.def: `struct msg_<name>` with one member per FIELD and PARAM, and
+ * `has_<member>` for those that are OPT. By kind a member is
  *
- *   STRING struct str   BOOL bool   U32, U64, F32, F64   TIME double (seconds; the envelope fills it in)
- *   ENUM(e) enum e      MESSAGE(m) struct msg_m
- *   STRINGS struct str_list     LIST(m) struct msg_m_list     MAP(m) struct msg_m_map   {items, count}, a map has keys too
- *   CUSTOM(k) the type MSG_TYPE_k below                       CUSTOMS(point_id) struct point_id_list
+ *   STRING struct str     BOOL bool     U32, U64, F32, F64     TIME double: seconds, the envelope's
+ *   ENUM(e) enum e        MESSAGE(m) struct msg_m
+ *   STRINGS struct str_list, LIST(m) struct msg_m_list: {items, count}
+ *   MAP(m) struct msg_m_map: {keys, items, count}
+ *   CUSTOM(k) the type MSG_TYPE_k below          CUSTOMS(point_id) struct point_id_list
  *
  * Included by message.h only.
  */
@@ -19,11 +20,11 @@
 #define ENUM_BEGIN(name) enum name {
 #define WORD(name, constant, number, word) constant = (number),
 #define WORD_LATER(name, number, word, words)
-#define ENUM_END(name) \
-	}              \
+#define ENUM_END(name)                                                                             \
+	}                                                                                          \
 	;
 #define ENUM_OF_INDEX_BEGIN(name)
-#define WORD_OF_INDEX(name, constant, number, word) \
+#define WORD_OF_INDEX(name, constant, number, word)                                                \
 	_Static_assert(constant == (number), "the number on the wire is that of index/");
 #define ENUM_OF_INDEX_END(name)
 #include "gateway/message_enum.def"
@@ -47,14 +48,19 @@ struct point_id_list {
 	uint32_t count;
 };
 
-/* The vectors of a point; "" is the default one. Of requests they are checked: finite numbers; sparse indices unique
- * and ascending. */
+/* The vectors of a point; "" is the default one. Of requests they are checked: finite numbers;
+ * sparse indices unique and ascending. */
 struct vector_list {
 	struct named_vector *items;
 	uint32_t count;
 };
 
-enum with_payload_kind { WITH_PAYLOAD_NONE, WITH_PAYLOAD_ALL, WITH_PAYLOAD_INCLUDE, WITH_PAYLOAD_EXCLUDE };
+enum with_payload_kind {
+	WITH_PAYLOAD_NONE,
+	WITH_PAYLOAD_ALL,
+	WITH_PAYLOAD_INCLUDE,
+	WITH_PAYLOAD_EXCLUDE
+};
 struct with_payload {
 	enum with_payload_kind kind;
 	uint32_t count;
@@ -85,7 +91,7 @@ struct search_vector {
 enum read_consistency_kind { READ_FACTOR, READ_MAJORITY, READ_QUORUM, READ_ALL };
 struct read_consistency {
 	enum read_consistency_kind kind;
-	uint32_t factor;   /* of READ_FACTOR; 0: not given */
+	uint32_t factor; /* of READ_FACTOR; 0: not given */
 };
 
 /* Empty: all is well. */
@@ -108,11 +114,11 @@ struct next_page {
 struct msg_index_params;
 struct index_schema {
 	enum field_schema type;
-	const struct msg_index_params *params;   /* or NULL */
+	const struct msg_index_params *params; /* or NULL */
 };
 
 #define MSG_TYPE_point_id struct point_id
-#define MSG_TYPE_payload struct value   /* always an object */
+#define MSG_TYPE_payload struct value /* always an object */
 #define MSG_TYPE_vectors struct vector_list
 #define MSG_TYPE_filter const struct filter *
 #define MSG_TYPE_with_payload struct with_payload
@@ -129,7 +135,7 @@ struct index_schema {
 /* "" names the unnamed vector. */
 #define MSG_TYPE_vectors_config struct msg_vector_params_map
 #define MSG_TYPE_vectors_config_diff struct msg_vector_params_diff_map
-#define MSG_TYPE_strict_mode_enabled bool   /* false; true is not built */
+#define MSG_TYPE_strict_mode_enabled bool /* false; true is not built */
 
 /* ---- the structs ---- */
 
@@ -155,24 +161,24 @@ struct index_schema {
 #define MSG_HAS_DEF(value) MSG_HAS_NO_FLAG
 
 #define MESSAGE_BEGIN(message, shape) struct msg_##message {
-#define FIELD(message, member, json, proto, kind, presence, range) \
+#define FIELD(message, member, json, proto, kind, presence, range)                                 \
 	MSG_HAS_##presence(member) MSG_C_##kind member;
-#define PARAM(message, member, json, proto, kind, presence, range) \
+#define PARAM(message, member, json, proto, kind, presence, range)                                 \
 	MSG_HAS_##presence(member) MSG_C_##kind member;
 #define VIEW(...)
 #define ALIAS(...)
 #define LATER(...)
-#define MESSAGE_END(message)                  \
-	}                                     \
-	;                                     \
-	struct msg_##message##_list {         \
-		struct msg_##message *items;  \
-		uint32_t count;               \
-	};                                    \
-	struct msg_##message##_map {          \
-		struct str *keys;             \
-		struct msg_##message *items;  \
-		uint32_t count;               \
+#define MESSAGE_END(message)                                                                       \
+	}                                                                                          \
+	;                                                                                          \
+	struct msg_##message##_list {                                                              \
+		struct msg_##message *items;                                                       \
+		uint32_t count;                                                                    \
+	};                                                                                         \
+	struct msg_##message##_map {                                                               \
+		struct str *keys;                                                                  \
+		struct msg_##message *items;                                                       \
+		uint32_t count;                                                                    \
 	};
 #include "gateway/message.def"
 #undef MESSAGE_BEGIN

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The custom kinds made of vectors: those of points, of a batch of columns, of queries and of the older searches.
+ * The custom kinds made of vectors: those of points, of a batch of columns, of queries and of the
+ * older searches.
  *
- * JSON       [f32 …] dense, {"indices", "values"} sparse, an object of them by name
- * protobuf   written in the oneof (dense=101, sparse=102); read in it, or flat (data=1, indices=2, vectors_count=3)
+ *   JSON      [f32 …] dense, {"indices", "values"} sparse, an object of them by name
+ *   protobuf  written in the oneof (dense=101, sparse=102); read in it, or flat (data=1,
+ *             indices=2, vectors_count=3)
  */
 #include "gateway/message_kinds.h"
 
@@ -74,8 +76,8 @@ static void sort_sparse(struct message_reading *d, uint32_t *indices, float *val
 		message_invalid(d, "must be unique");
 }
 
-static struct vector make_sparse(struct message_reading *d, uint32_t *indices, uint32_t index_count, float *values,
-				 uint32_t value_count)
+static struct vector make_sparse(struct message_reading *d, uint32_t *indices, uint32_t index_count,
+				 float *values, uint32_t value_count)
 {
 	if (index_count != value_count) {
 		message_enter(d, STR("values"), -1);
@@ -155,7 +157,8 @@ static struct vector read_sparse(struct message_reading *d, struct json_reader *
 /* An array of arrays? Looks, and reads nothing. */
 static bool is_nested_array(struct json_reader ahead)
 {
-	return json_enter_array(&ahead) && json_next_element(&ahead) && json_peek(&ahead) == JSON_ARRAY;
+	return json_enter_array(&ahead) && json_next_element(&ahead) &&
+	       json_peek(&ahead) == JSON_ARRAY;
 }
 
 static struct vector read_dense(struct message_reading *d, struct json_reader *r)
@@ -201,7 +204,8 @@ static void put_vector(const struct vector *v, struct json_writer *w)
 /* ---- one vector in protobuf ---- */
 
 /* All floats of that field, packed or not, in one piece. NULL on failure. */
-static float *proto_read_floats(struct message_reading *d, struct bytes b, uint32_t field, uint32_t *ret_count)
+static float *proto_read_floats(struct message_reading *d, struct bytes b, uint32_t field,
+				uint32_t *ret_count)
 {
 	struct proto_reader r = proto_reader_of(b);
 	uint64_t bytes = 0;
@@ -238,7 +242,8 @@ static float *proto_read_floats(struct message_reading *d, struct bytes b, uint3
 	uint32_t count = (uint32_t)(bytes / sizeof(float));
 	for (uint32_t i = 0; values && i < count; i++)
 		if (!isfinite(values[i])) {
-			message_bad_input(d, "a vector has a component that is not a finite number");
+			message_bad_input(d,
+					  "a vector has a component that is not a finite number");
 			return NULL;
 		}
 	*ret_count = count;
@@ -255,7 +260,8 @@ static void add_index(struct message_reading *d, uint64_t v, uint32_t **items, u
 }
 
 /* All uint32 of that field, packed or not. */
-static uint32_t *proto_read_indices(struct message_reading *d, struct bytes b, uint32_t field, uint32_t *ret_count)
+static uint32_t *proto_read_indices(struct message_reading *d, struct bytes b, uint32_t field,
+				    uint32_t *ret_count)
 {
 	struct proto_reader r = proto_reader_of(b);
 	uint32_t *items = NULL, number;
@@ -268,7 +274,8 @@ static uint32_t *proto_read_indices(struct message_reading *d, struct bytes b, u
 		} else if (t == PROTO_LENGTH) {
 			struct proto_reader packed = proto_reader_of(proto_bytes(&r, t));
 			while (!d->err && packed.p < packed.end)
-				add_index(d, proto_varint(&packed, PROTO_VARINT), &items, ret_count);
+				add_index(d, proto_varint(&packed, PROTO_VARINT), &items,
+					  ret_count);
 			if (packed.err)
 				message_bad_proto(d);
 		} else {
@@ -289,7 +296,8 @@ static struct vector proto_read_sparse(struct message_reading *d, struct bytes b
 	float *values = proto_read_floats(d, b, 1, &value_count);
 	uint32_t *indices = proto_read_indices(d, b, 2, &index_count);
 
-	return d->err ? (struct vector){ 0 } : make_sparse(d, indices, index_count, values, value_count);
+	return d->err ? (struct vector){ 0 }
+		      : make_sparse(d, indices, index_count, values, value_count);
 }
 
 /* DenseVector{data=1} */
@@ -373,7 +381,8 @@ static void put_packed_indices(struct buf *out, uint32_t field, const struct vec
 }
 
 /* A message of DenseVector or SparseVector in the field that it has in the oneof. */
-static void proto_put_vector(struct buf *out, uint32_t dense_field, uint32_t sparse_field, const struct vector *v)
+static void proto_put_vector(struct buf *out, uint32_t dense_field, uint32_t sparse_field,
+			     const struct vector *v)
 {
 	size_t mark = proto_begin(out, v->kind == VECTOR_SPARSE ? sparse_field : dense_field);
 	proto_put_floats(out, 1, v->values, v->count);
@@ -385,10 +394,12 @@ static void proto_put_vector(struct buf *out, uint32_t dense_field, uint32_t spa
 /* ---- vectors: of a point ---- */
 
 /* Of two with the same name the last one counts. */
-static void add_vector(struct message_reading *d, struct vector_list *list, struct str name, struct vector v)
+static void add_vector(struct message_reading *d, struct vector_list *list, struct str name,
+		       struct vector v)
 {
 	for (uint32_t i = 0; i < list->count; i++)
-		if (list->items[i].name.len == name.len && memcmp(list->items[i].name.data, name.data, name.len) == 0) {
+		if (list->items[i].name.len == name.len &&
+		    memcmp(list->items[i].name.data, name.data, name.len) == 0) {
 			list->items[i].vector = v;
 			return;
 		}
@@ -418,7 +429,8 @@ static void vectors_from_json(struct message_reading *d, struct json_reader *r, 
 	if (!json_enter_object(r))
 		return;
 	while (!d->err && json_next_key(r, &key)) {
-		bool infer = is_inference_key(key) && json_peek(r) != JSON_ARRAY && json_peek(r) != JSON_OBJECT;
+		bool infer = is_inference_key(key) && json_peek(r) != JSON_ARRAY &&
+			     json_peek(r) != JSON_OBJECT;
 		message_enter(d, key, -1);
 		if (infer)
 			message_later(d, INFERENCE);
@@ -442,7 +454,8 @@ static void named_from_proto(struct message_reading *d, struct bytes b, struct v
 		}
 		struct bytes entry = proto_bytes(&r, t);
 		struct bytes name = proto_find(d, entry, 1);
-		struct str key = { .data = name.data ? (const char *)name.data : "", .len = name.len };
+		struct str key = { .data = name.data ? (const char *)name.data : "",
+				   .len = name.len };
 		struct proto_reader checked = proto_reader_of(entry);
 		while (proto_next(&checked, &field, &t)) {
 			if (field == 1)
@@ -462,7 +475,8 @@ static void named_from_proto(struct message_reading *d, struct bytes b, struct v
 }
 
 /* Vectors{vector=1 | vectors=2} */
-static void vectors_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void vectors_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			       void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
 	struct vector_list *list = member;
@@ -548,12 +562,13 @@ struct batch {
 	uint32_t id_count;
 	struct column *columns;
 	uint32_t column_count;
-	struct value *payloads;   /* data == NULL: none for that point */
+	struct value *payloads; /* data == NULL: none for that point */
 	uint32_t payload_count;
 	bool has_ids, has_vectors, has_payloads;
 };
 
-static void read_column(struct message_reading *d, struct json_reader *r, struct str name, struct batch *batch)
+static void read_column(struct message_reading *d, struct json_reader *r, struct str name,
+			struct batch *batch)
 {
 	struct column c = { .name = name };
 
@@ -607,7 +622,8 @@ static void read_payloads(struct message_reading *d, struct json_reader *r, stru
 	if (!json_enter_array(r))
 		return;
 	while (!d->err && json_next_element(r)) {
-		batch->payloads = message_grow(d, batch->payloads, batch->payload_count, sizeof(*batch->payloads));
+		batch->payloads = message_grow(d, batch->payloads, batch->payload_count,
+					       sizeof(*batch->payloads));
 		if (!batch->payloads)
 			return;
 		if (json_peek(r) == JSON_NULL)
@@ -627,14 +643,15 @@ static void check_batch(struct message_reading *d, struct json_reader *r, const 
 	}
 	for (uint32_t i = 0; i < batch->column_count; i++)
 		if (batch->columns[i].count != batch->id_count)
-			message_invalid(d, "number of ids and vectors must be equal (%u != %u)", batch->id_count,
-					batch->columns[i].count);
+			message_invalid(d, "number of ids and vectors must be equal (%u != %u)",
+					batch->id_count, batch->columns[i].count);
 	if (batch->has_payloads && batch->payload_count != batch->id_count)
-		message_invalid(d, "number of ids and payloads must be equal (%u != %u)", batch->id_count,
-				batch->payload_count);
+		message_invalid(d, "number of ids and payloads must be equal (%u != %u)",
+				batch->id_count, batch->payload_count);
 }
 
-static void make_points(struct message_reading *d, const struct batch *batch, struct msg_point_list *out)
+static void make_points(struct message_reading *d, const struct batch *batch,
+			struct msg_point_list *out)
 {
 	struct msg_point *points = message_array(d, batch->id_count, sizeof(*points));
 	if (!points)
@@ -644,7 +661,8 @@ static void make_points(struct message_reading *d, const struct batch *batch, st
 		p->id = batch->ids[i];
 		p->has_vector = true;
 		for (uint32_t c = 0; c < batch->column_count; c++)
-			add_vector(d, &p->vector, batch->columns[c].name, batch->columns[c].items[i]);
+			add_vector(d, &p->vector, batch->columns[c].name,
+				   batch->columns[c].items[i]);
 		p->has_payload = batch->has_payloads && batch->payloads[i].data;
 		if (p->has_payload)
 			p->payload = batch->payloads[i];
@@ -685,18 +703,22 @@ const struct message_custom kind_points_batch = {
 
 /* Forms of a query that Qdrant has and we have not, by their key in JSON. */
 static const char *const query_forms[] = {
-	"recommend", "discover", "context", "order_by", "fusion", "rrf", "formula", "sample", "relevance_feedback",
+	"recommend", "discover", "context", "order_by",           "fusion",
+	"rrf",       "formula",  "sample",  "relevance_feedback",
 };
 
 /* The same by protobuf number; nearest is 1. */
 static const char *const query_features[] = {
-	[2] = "query recommend", [3] = "query discover", [4] = "query context", [5] = "query order_by",
-	[6] = "query fusion", [7] = "query sample", [8] = "query formula", [9] = "query mmr", [10] = "query rrf",
-	[11] = "query relevance_feedback",
+	[2] = "query recommend", [3] = "query discover",
+	[4] = "query context",   [5] = "query order_by",
+	[6] = "query fusion",    [7] = "query sample",
+	[8] = "query formula",   [9] = "query mmr",
+	[10] = "query rrf",      [11] = "query relevance_feedback",
 };
 
 /* Array or scalar: a vector or the id of a point. */
-static void read_plain_input(struct message_reading *d, struct json_reader *r, struct query_input *q)
+static void read_plain_input(struct message_reading *d, struct json_reader *r,
+			     struct query_input *q)
 {
 	if (json_peek(r) == JSON_ARRAY) {
 		*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = read_dense(d, r) };
@@ -773,11 +795,14 @@ static void input_from_proto(struct message_reading *d, struct bytes b, struct q
 		if (field > 7)
 			proto_skip(&r, t);
 		else if (field == 1)
-			*q = (struct query_input){ .kind = QUERY_POINT, .id = message_point_id_from_proto(d, inner) };
+			*q = (struct query_input){ .kind = QUERY_POINT,
+						   .id = message_point_id_from_proto(d, inner) };
 		else if (field == 2)
-			*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = proto_read_dense(d, inner) };
+			*q = (struct query_input){ .kind = QUERY_VECTOR,
+						   .vector = proto_read_dense(d, inner) };
 		else if (field == 3)
-			*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = proto_read_sparse(d, inner) };
+			*q = (struct query_input){ .kind = QUERY_VECTOR,
+						   .vector = proto_read_sparse(d, inner) };
 		else
 			message_later(d, field == 4 ? MULTIVECTORS : INFERENCE);
 	}
@@ -785,7 +810,8 @@ static void input_from_proto(struct message_reading *d, struct bytes b, struct q
 		message_bad_proto(d);
 }
 
-static void query_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void query_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
+			     void *member)
 {
 	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
 	uint32_t field;
@@ -876,7 +902,8 @@ static void search_vector_from_json(struct message_reading *d, struct json_reade
 }
 
 /* vector=2: floats, sparse_indices=15{data=1} */
-static void search_vector_from_parent(struct message_reading *d, struct bytes parent, uint32_t field, void *member)
+static void search_vector_from_parent(struct message_reading *d, struct bytes parent,
+				      uint32_t field, void *member)
 {
 	struct search_vector *v = member;
 	struct bytes sparse = proto_find(d, parent, SEARCH_INDICES_FIELD);
@@ -923,7 +950,8 @@ const struct message_custom kind_search_vector = {
 	.to_proto = search_vector_to_proto,
 };
 
-static void search_name_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t, void *member)
+static void search_name_from_proto(struct message_reading *d, struct proto_reader *r,
+				   enum proto_type t, void *member)
 {
 	(void)d; /* r has the error */
 	((struct search_vector *)member)->name = proto_string(r, t);

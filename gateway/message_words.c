@@ -39,7 +39,10 @@ static const struct {
 
 /* Words that begin so are whole. */
 static const char *const whole[] = {
-	"Format error in ", "Validation error in ", "Deserialize error in ", "failed to decode ",
+	"Format error in ",
+	"Validation error in ",
+	"Deserialize error in ",
+	"failed to decode ",
 };
 
 static bool begins(const char *text, const char *prefix)
@@ -53,7 +56,8 @@ static const char *prefix_of(enum err e, const char *text, enum words_for reader
 		if (begins(text, whole[i]))
 			return "";
 	if (e == ERR_VALIDATION)
-		return reader == WORDS_FOR_GRPC ? "Validation error in body: " : "Validation error in JSON body: ";
+		return reader == WORDS_FOR_GRPC ? "Validation error in body: "
+						: "Validation error in JSON body: ";
 	for (size_t i = 0; i < LEN(prefixes); i++)
 		if (prefixes[i].err == e)
 			return begins(text, prefixes[i].prefix) ? "" : prefixes[i].prefix;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The methods, and how they are found. Path templates are cut into segments once, before the first look-up; a path is
- * cut likewise, its segments are decoded, and the template with most literal segments that fits has it.
+ * The methods, and how they are found. Path templates are cut into segments once, before the first
+ * look-up; a path is cut likewise, its segments are decoded, and the template with most literal
+ * segments that fits has it.
  */
 #include "gateway/method.h"
 
@@ -11,35 +12,34 @@
 
 #include "base/panic.h"
 #include "base/utf8.h"
-#include "gateway/api.h"
 
 #define SEGMENTS_MAX 8
 
 static const struct method methods[] = {
-#define METHOD(name_, verb_, path_, grpc_, access_, reach_, place_, in_, out_, handler_) \
-	{                                                                                \
-		.name = #name_,                                                          \
-		.verb = VERB_##verb_,                                                    \
-		.path = path_,                                                           \
-		.grpc = grpc_,                                                           \
-		.access = ACCESS_##access_,                                              \
-		.reach = REACH_##reach_,                                                 \
-		.place = ON_##place_,                                                    \
-		.in = &message_##in_,                                                    \
-		.out = &message_##out_,                                                  \
-		.handler = handler_,                                                     \
+#define METHOD(name_, verb_, path_, grpc_, access_, reach_, place_, in_, out_, handler_)           \
+	{                                                                                          \
+		.name = #name_,                                                                    \
+		.verb = VERB_##verb_,                                                              \
+		.path = path_,                                                                     \
+		.grpc = grpc_,                                                                     \
+		.access = ACCESS_##access_,                                                        \
+		.reach = REACH_##reach_,                                                           \
+		.place = ON_##place_,                                                              \
+		.in = &message_##in_,                                                              \
+		.out = &message_##out_,                                                            \
+		.handler = handler_,                                                               \
 	},
-#define METHOD_LATER(name_, verb_, path_, grpc_, access_, reach_) \
-	{                                                         \
-		.name = #name_,                                   \
-		.verb = VERB_##verb_,                             \
-		.path = path_,                                    \
-		.grpc = grpc_,                                    \
-		.access = ACCESS_##access_,                       \
-		.reach = REACH_##reach_,                          \
-		.place = ON_LOOP,                                 \
-		.in = &message_nothing,                           \
-		.out = &message_nothing,                          \
+#define METHOD_LATER(name_, verb_, path_, grpc_, access_, reach_)                                  \
+	{                                                                                          \
+		.name = #name_,                                                                    \
+		.verb = VERB_##verb_,                                                              \
+		.path = path_,                                                                     \
+		.grpc = grpc_,                                                                     \
+		.access = ACCESS_##access_,                                                        \
+		.reach = REACH_##reach_,                                                           \
+		.place = ON_LOOP,                                                                  \
+		.in = &message_nothing,                                                            \
+		.out = &message_nothing,                                                           \
 	},
 #include "gateway/method.def"
 #undef METHOD
@@ -70,7 +70,8 @@ static bool cut(struct str path, struct pieces *ret_pieces)
 		if (end > at && pieces.count == SEGMENTS_MAX)
 			return false;
 		if (end > at)
-			pieces.items[pieces.count++] = (struct str){ .data = path.data + at, .len = end - at };
+			pieces.items[pieces.count++] =
+				(struct str){ .data = path.data + at, .len = end - at };
 		at = end + 1;
 	}
 	*ret_pieces = pieces;
@@ -88,7 +89,8 @@ static void prepare(void)
 	for (uint32_t i = 0; i < LEN(methods); i++) {
 		const char *path = methods[i].path;
 		if (path)
-			ASSERT(cut((struct str){ .data = path, .len = strlen(path) }, &templates[i]));
+			ASSERT(cut((struct str){ .data = path, .len = strlen(path) },
+				   &templates[i]));
 		if (methods[i].grpc)
 			by_grpc[by_grpc_count++] = &methods[i];
 	}
@@ -115,7 +117,8 @@ static int hex_digit(char c)
 
 enum err method_decode(struct str text, bool plus_is_space, struct arena *a, struct str *ret_text)
 {
-	bool plain = !memchr(text.data, '%', text.len) && !(plus_is_space && memchr(text.data, '+', text.len));
+	bool plain = !memchr(text.data, '%', text.len) &&
+		     !(plus_is_space && memchr(text.data, '+', text.len));
 	if (plain) {
 		*ret_text = text;
 		return utf8_valid(text) ? ERR_NONE : ERR_BAD_REQUEST;
@@ -159,7 +162,8 @@ static int fit(const struct pieces *template, const struct pieces *path)
 	return literals;
 }
 
-static void take_params(const struct pieces *template, const struct pieces *path, struct method_match *match)
+static void take_params(const struct pieces *template, const struct pieces *path,
+			struct method_match *match)
 {
 	for (uint32_t i = 0; i < path->count; i++) {
 		struct str piece = template->items[i];
@@ -173,8 +177,8 @@ static void take_params(const struct pieces *template, const struct pieces *path
 	}
 }
 
-enum err method_find_rest(enum http_verb verb, struct str path, struct arena *a, struct method_match *ret_match,
-			  struct fault *reterr_fault)
+enum err method_find_rest(enum http_verb verb, struct str path, struct arena *a,
+			  struct method_match *ret_match, struct fault *reterr_fault)
 {
 	struct pieces pieces;
 	bool known = false;
@@ -187,8 +191,10 @@ enum err method_find_rest(enum http_verb verb, struct str path, struct arena *a,
 	for (uint32_t i = 0; i < pieces.count; i++) {
 		enum err e = method_decode(pieces.items[i], false, a, &pieces.items[i]);
 		if (e)
-			return fault_set(reterr_fault, e, "Deserialize error in path parameters: %s",
-					 e == ERR_BAD_REQUEST ? "not percent-encoded UTF-8" : err_sentence(e));
+			return fault_set(reterr_fault, e,
+					 "Deserialize error in path parameters: %s",
+					 e == ERR_BAD_REQUEST ? "not percent-encoded UTF-8"
+							      : err_sentence(e));
 	}
 	verb = verb == VERB_HEAD ? VERB_GET : verb;
 	for (uint32_t i = 0; i < LEN(methods); i++) {
@@ -203,7 +209,8 @@ enum err method_find_rest(enum http_verb verb, struct str path, struct arena *a,
 	}
 	if (best < 0)
 		return fault_set(reterr_fault, known ? ERR_METHOD_NOT_ALLOWED : ERR_NO_ROUTE,
-				 known ? "the path exists, but not with this method" : "no such path");
+				 known ? "the path exists, but not with this method"
+				       : "no such path");
 	*ret_match = (struct method_match){ .method = &methods[found] };
 	take_params(&templates[found], &pieces, ret_match);
 	return ERR_NONE;
@@ -221,17 +228,19 @@ static int compare_path(const void *key, const void *item)
 	return (path->len > len) - (path->len < len);
 }
 
-enum err method_find_grpc(struct str path, const struct method **ret_method, struct fault *reterr_fault)
+enum err method_find_grpc(struct str path, const struct method **ret_method,
+			  struct fault *reterr_fault)
 {
-	struct str name = path.len > 0 ? (struct str){ .data = path.data + 1, .len = path.len - 1 } : path;
+	struct str name =
+		path.len > 0 ? (struct str){ .data = path.data + 1, .len = path.len - 1 } : path;
 
 	pthread_once(&prepared, prepare);
 	const struct method *const *found = NULL;
 	if (path.len > 1 && path.data[0] == '/')
 		found = bsearch(&name, by_grpc, by_grpc_count, sizeof(*by_grpc), compare_path);
 	if (!found)
-		return fault_set(reterr_fault, ERR_NO_ROUTE, "unknown method %.*s", (int)MIN(path.len, (size_t)128),
-				 path.data);
+		return fault_set(reterr_fault, ERR_NO_ROUTE, "unknown method %.*s",
+				 (int)MIN(path.len, (size_t)128), path.data);
 	*ret_method = *found;
 	return ERR_NONE;
 }

@@ -255,7 +255,13 @@ void request_refuse(struct request *r, enum refusal why)
 	struct reply *reply = &r->reply;
 
 	metric_series_add(metric_series(METRIC_isthmus_rejected_total, row->reason), 1);
-	reply->header_count = 0;
+	/* A client that does not fetch its refusals must not make us keep what was refused. */
+	arena_release(&r->arena);
+	r->path = r->query = r->authority = r->peer_region = (struct str){ 0 };
+	r->headers = NULL;
+	r->header_count = 0;
+	reply->headers = NULL;
+	reply->header_count = reply->header_cap = 0;
 	buf_reset(&reply->body);
 	reply->status = row->http;
 	if (r->grpc) {

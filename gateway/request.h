@@ -112,6 +112,6 @@ MUST_USE enum err request_append_body(struct request *r, struct bytes bytes);
 MUST_USE enum err request_decode_body(struct request *r);
 /* Which refusal an error of the two above is. */
 enum refusal request_refusal(enum err e);
-/* Makes the reply a refusal and counts it. */
+/* Makes the reply a refusal and counts it; of the request only the verb is left. */
 void request_refuse(struct request *r, enum refusal why);
 void request_free(struct request *r);

@@ -5,7 +5,8 @@
  *     {"result": …, "status": "ok", "time": 0.000012}
  *     {"status": {"error": "Not found: …"}, "time": 0.000012}
  *
- * Errors of reading have time 0. A wrong key is answered in plain text, an unknown path with no body, as Qdrant does.
+ * Errors of reading have time 0. A wrong key is answered in plain text, an unknown path with no
+ * body, as Qdrant does.
  */
 #include "gateway/rest.h"
 
@@ -38,16 +39,19 @@ static enum err read_body(struct call *c, const struct message *m)
 	return e == ERR_BAD_REQUEST ? explain(c, e, "Format error in JSON body: ") : e;
 }
 
-static enum err set_param(struct call *c, const struct message *m, struct str name, struct str value, bool in_path)
+static enum err set_param(struct call *c, const struct message *m, struct str name,
+			  struct str value, bool in_path)
 {
 	enum err e = message_set_text(m, c->in, name, value, c->arena, &c->fault);
 
 	if (e == ERR_VALIDATION)
-		return explain(c, e, in_path ? "Validation error in path parameters: " :
-					       "Validation error in query parameters: ");
+		return explain(c, e,
+			       in_path ? "Validation error in path parameters: "
+				       : "Validation error in query parameters: ");
 	if (e == ERR_BAD_REQUEST)
-		return explain(c, e, in_path ? "Deserialize error in path parameters: " :
-					       "Deserialize error in query parameters: ");
+		return explain(c, e,
+			       in_path ? "Deserialize error in path parameters: "
+				       : "Deserialize error in query parameters: ");
 	return e;
 }
 
@@ -55,7 +59,8 @@ static enum err set_param(struct call *c, const struct message *m, struct str na
 static enum err read_query_pair(struct call *c, const struct message *m, struct str pair)
 {
 	const char *equals = memchr(pair.data, '=', pair.len);
-	struct str name = { .data = pair.data, .len = equals ? (size_t)(equals - pair.data) : pair.len };
+	struct str name = { .data = pair.data,
+			    .len = equals ? (size_t)(equals - pair.data) : pair.len };
 	struct str value = { .data = "" };
 
 	if (equals)
@@ -65,24 +70,28 @@ static enum err read_query_pair(struct call *c, const struct message *m, struct 
 		e = method_decode(value, true, c->arena, &value);
 	if (e)
 		return fault_set(&c->fault, e, "Deserialize error in query parameters: %s",
-				 e == ERR_BAD_REQUEST ? "not percent-encoded UTF-8" : err_sentence(e));
+				 e == ERR_BAD_REQUEST ? "not percent-encoded UTF-8"
+						      : err_sentence(e));
 	e = set_param(c, m, name, value, false);
 	return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
-static enum err read_query(struct call *c, const struct message *m, const struct method_match *match)
+static enum err read_query(struct call *c, const struct message *m,
+			   const struct method_match *match)
 {
 	struct str left = c->request->query;
 
 	for (uint32_t n = 0; left.len > 0; n++) {
 		const char *end = memchr(left.data, '&', left.len);
-		struct str pair = { .data = left.data, .len = end ? (size_t)(end - left.data) : left.len };
+		struct str pair = { .data = left.data,
+				    .len = end ? (size_t)(end - left.data) : left.len };
 		size_t passed = pair.len + (end != NULL);
 		left = (struct str){ .data = left.data + passed, .len = left.len - passed };
 		if (n == QUERY_PARAMS_MAX)
-			return fault_set(&c->fault, ERR_BAD_REQUEST,
-					 "Deserialize error in query parameters: more than %d of them",
-					 QUERY_PARAMS_MAX);
+			return fault_set(
+				&c->fault, ERR_BAD_REQUEST,
+				"Deserialize error in query parameters: more than %d of them",
+				QUERY_PARAMS_MAX);
 		enum err e = pair.len > 0 ? read_query_pair(c, m, pair) : ERR_NONE;
 		if (e)
 			return e;
@@ -103,7 +112,8 @@ enum err rest_decode(struct call *c, const struct method_match *m)
 	c->in = arena_alloc(c->arena, message_size(in));
 	c->out = arena_alloc(c->arena, message_size(out));
 	if (!c->in || !c->out)
-		return fault_set(&c->fault, ERR_TOO_LARGE, "the request needs more memory than one may have");
+		return fault_set(&c->fault, ERR_TOO_LARGE,
+				 "the request needs more memory than one may have");
 	message_set_defaults(in, c->in);
 	message_set_defaults(out, c->out);
 	enum err e = message_has_body(in) ? read_body(c, in) : ERR_NONE;
@@ -132,7 +142,8 @@ void rest_preflight(struct request *r)
 
 	r->reply.status = 200;
 	add_header(r, STR("access-control-allow-origin"), STR("*"));
-	add_header(r, STR("access-control-allow-methods"), STR("GET, POST, PUT, PATCH, DELETE, OPTIONS"));
+	add_header(r, STR("access-control-allow-methods"),
+		   STR("GET, POST, PUT, PATCH, DELETE, OPTIONS"));
 	/* Not "*": that does not stand for authorization. */
 	add_header(r, STR("access-control-allow-headers"), asked.data ? asked : STR("*"));
 	add_header(r, STR("access-control-max-age"), STR("3600"));

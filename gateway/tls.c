@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS on the server's side.
+ * TLS, mostly on the server's side.
  *
  * Session tickets are sealed by keys of this process: a context makes one every 12 hours and still accepts the two
  * before it, so that a stolen key opens a day and a half of traffic, not the process's life.
@@ -17,6 +17,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +28,7 @@
 #define TICKET_KEY_MS ((uint64_t)12 * 3600 * 1000)
 #define TICKET_NAME_BYTES 16
 #define PEER_NAME_MAX 253 /* bytes of a DNS name */
+#define WHY_BYTES_MAX 160
 
 struct ticket_key {
 	uint8_t name[TICKET_NAME_BYTES];
@@ -39,6 +41,7 @@ struct ticket_key {
 struct tls_context {
 	_Atomic uint32_t refs;
 	SSL_CTX *ctx;
+	bool client;
 	uint64_t expires_ms;
 	struct clock *clock;
 	pthread_mutex_t tickets_lock; /* guards the two below */
@@ -56,6 +59,7 @@ struct tls {
 	bool failed; /* SSL_shutdown must not be called then */
 	char peer[PEER_NAME_MAX + 1];
 	size_t peer_len;
+	char why[WHY_BYTES_MAX];
 };
 
 /* What OpenSSL says first; its queue is emptied. */
@@ -204,7 +208,6 @@ static enum err set_protocols(SSL_CTX *ctx, struct fault *reterr_fault)
 	if (SSL_CTX_set1_groups_list(ctx, newer) != 1 && SSL_CTX_set1_groups_list(ctx, older) != 1)
 		return fail(reterr_fault, "TLS", "groups");
 	ERR_clear_error();
-	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	return ERR_NONE;
 }
 
@@ -260,6 +263,22 @@ static enum err load_client_ca(struct tls_context *c, const struct tls_options *
 	return ERR_NONE;
 }
 
+/* A server without a certificate of that authority is none of ours; the name is asked for by each connection. */
+static enum err load_server_ca(struct tls_context *c, const struct tls_options *o, struct fault *reterr_fault)
+{
+	static const unsigned char h2[] = "\x02h2";
+
+	if (!o->client_ca)
+		return fault_set(reterr_fault, ERR_CONFIG, "a client needs the authority of its servers");
+	if (SSL_CTX_load_verify_file(c->ctx, o->client_ca) != 1)
+		return fail(reterr_fault, o->client_ca, "no certificate in PEM form");
+	/* Unlike its sisters it returns 0 when it succeeds. */
+	if (SSL_CTX_set_alpn_protos(c->ctx, h2, sizeof(h2) - 1) != 0)
+		return fail(reterr_fault, "TLS", "ALPN");
+	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+	return ERR_NONE;
+}
+
 /* Sessions of one context are of no use to another, whose clients may be other ones. */
 static enum err set_tickets(struct tls_context *c, struct fault *reterr_fault)
 {
@@ -270,6 +289,14 @@ static enum err set_tickets(struct tls_context *c, struct fault *reterr_fault)
 	    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->ctx, on_ticket) != 1)
 		return fail(reterr_fault, "TLS", "session tickets");
 	return ERR_NONE;
+}
+
+static enum err set_server(struct tls_context *c, const struct tls_options *o, struct fault *reterr_fault)
+{
+	enum err err = load_client_ca(c, o, reterr_fault);
+
+	SSL_CTX_set_alpn_select_cb(c->ctx, on_alpn, NULL);
+	return err ? err : set_tickets(c, reterr_fault);
 }
 
 enum err tls_context_new(const struct tls_options *o, struct tls_context **ret_context,
@@ -283,7 +310,8 @@ enum err tls_context_new(const struct tls_options *o, struct tls_context **ret_c
 	/* A default mutex of glibc takes no resources: initialising it cannot fail. */
 	(void)pthread_mutex_init(&c->tickets_lock, NULL);
 	ERR_clear_error();
-	c->ctx = SSL_CTX_new(TLS_server_method());
+	c->client = o->client;
+	c->ctx = SSL_CTX_new(o->client ? TLS_client_method() : TLS_server_method());
 	enum err err = c->ctx ? ERR_NONE : fail(reterr_fault, "TLS", "context");
 	if (!err) {
 		(void)SSL_CTX_set_app_data(c->ctx,
@@ -293,9 +321,7 @@ enum err tls_context_new(const struct tls_options *o, struct tls_context **ret_c
 	if (!err)
 		err = load_certificate(c, o, reterr_fault);
 	if (!err)
-		err = load_client_ca(c, o, reterr_fault);
-	if (!err)
-		err = set_tickets(c, reterr_fault);
+		err = o->client ? load_server_ca(c, o, reterr_fault) : set_server(c, o, reterr_fault);
 	if (err) {
 		tls_context_unref(c);
 		return err;
@@ -378,9 +404,32 @@ enum err tls_new(struct tls_context *c, int fd, struct tls **ret_tls)
 		free(t);
 		return ERR_NO_MEMORY;
 	}
-	SSL_set_accept_state(t->ssl);
+	if (c->client)
+		SSL_set_connect_state(t->ssl);
+	else
+		SSL_set_accept_state(t->ssl);
 	(void)SSL_set_app_data(t->ssl,
 			       tls_context_ref(c)); /* the place for it is there from the start */
+	*ret_tls = t;
+	return ERR_NONE;
+}
+
+enum err tls_connect(struct tls_context *c, int fd, const char *name, struct tls **ret_tls)
+{
+	char sni[PEER_NAME_MAX + 1]; /* a copy, as the macro of OpenSSL takes no const */
+	struct tls *t;
+
+	ASSERT(c->client && strlen(name) <= PEER_NAME_MAX);
+	(void)snprintf(sni, sizeof(sni), "%s", name);
+	enum err err = tls_new(c, fd, &t);
+	if (err)
+		return err;
+	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	if (SSL_set1_host(t->ssl, name) != 1 || SSL_set_tlsext_host_name(t->ssl, sni) != 1) {
+		ERR_clear_error();
+		tls_free(t);
+		return ERR_NO_MEMORY;
+	}
 	*ret_tls = t;
 	return ERR_NONE;
 }
@@ -395,10 +444,26 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
+/* The certificate's fault is named before what OpenSSL makes of it. */
+static void save_why(struct tls *t)
+{
+	long verdict = SSL_get_verify_result(t->ssl);
+	unsigned long code = ERR_peek_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+
+	if (verdict != X509_V_OK)
+		(void)snprintf(t->why, sizeof(t->why), "the other side's certificate: %s",
+			       X509_verify_cert_error_string(verdict));
+	else
+		(void)snprintf(t->why, sizeof(t->why), "%s", reason ? reason : "the connection was cut off");
+}
+
 static enum tls_io io_of(struct tls *t, int status)
 {
 	int error = SSL_get_error(t->ssl, status);
 
+	if (error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL)
+		save_why(t);
 	ERR_clear_error();
 	switch (error) {
 	case SSL_ERROR_NONE:
@@ -488,6 +553,11 @@ struct str tls_alpn(const struct tls *t)
 
 	SSL_get0_alpn_selected(t->ssl, &name, &len);
 	return (struct str){ .data = (const char *)name, .len = len };
+}
+
+const char *tls_why(const struct tls *t)
+{
+	return t->why;
 }
 
 struct str tls_peer_name(const struct tls *t)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS 1.2 and 1.3 by OpenSSL: contexts made from files, a holder that swaps them while connections live on, and
- * one connection on a non-blocking descriptor. SIGPIPE must be ignored by the process: OpenSSL writes by itself.
+ * TLS 1.2 and 1.3 by OpenSSL, for servers and, between regions, for clients: contexts made from files, a holder that
+ * swaps them while connections live on, and one connection on a non-blocking descriptor. SIGPIPE must be ignored by the process: OpenSSL writes by itself.
  * Thread: a tls_context and a tls_holder any; a struct tls its connection's.
  */
 #pragma once
@@ -15,6 +15,7 @@ struct tls_options {
 	const char *certificate;   /* PEM file: the certificate, then its chain */
 	const char *key;           /* PEM file */
 	const char *client_ca;     /* PEM file; NULL: clients show no certificate */
+	bool client;               /* for tls_connect(): client_ca is then whose certificates servers must have */
 	struct clock *clock;       /* of the session tickets' keys, and of what has expired */
 };
 
@@ -42,6 +43,8 @@ enum tls_io { TLS_DONE, TLS_WANTS_READ, TLS_WANTS_WRITE, TLS_CLOSED, TLS_FAILED 
 struct tls;
 /* The server's side on fd, which stays the caller's. */
 MUST_USE enum err tls_new(struct tls_context *c, int fd, struct tls **ret_tls);
+/* The client's side, of a context made for it: speaks h2, and only with a server whose certificate has the DNS name. */
+MUST_USE enum err tls_connect(struct tls_context *c, int fd, const char *name, struct tls **ret_tls);
 void tls_free(struct tls *t);
 enum tls_io tls_handshake(struct tls *t);
 enum tls_io tls_read(struct tls *t, void *data, size_t cap, size_t *ret_n);
@@ -53,5 +56,7 @@ enum tls_io tls_shutdown(struct tls *t);
 bool tls_pending(const struct tls *t);
 /* "h2", "http/1.1", or empty when the client named none. */
 struct str tls_alpn(const struct tls *t);
-/* First DNS name of the client's verified certificate, or empty; valid as long as t. */
+/* Why the last call was TLS_FAILED. */
+const char *tls_why(const struct tls *t);
+/* First DNS name of the other side's verified certificate, or empty; valid as long as t. */
 struct str tls_peer_name(const struct tls *t);

@@ -162,22 +162,25 @@ static enum err check_vector(const struct vector_config *v, struct fault *reterr
 	if (v->sparse)
 		return ERR_NONE;
 	if (v->dim < 1 || v->dim > VECTOR_DIM_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "vector \"%.*s\": size %u is not between 1 and %d",
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "vector \"%.*s\": size %u is not between 1 and %d",
 				 STR_FMT(v->name), v->dim, VECTOR_DIM_MAX);
 	if (v->distance < DISTANCE_COSINE || v->distance > DISTANCE_MANHATTAN)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "vector \"%.*s\": unknown distance %d",
-				 STR_FMT(v->name), (int)v->distance);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "vector \"%.*s\": unknown distance %d", STR_FMT(v->name),
+				 (int)v->distance);
 	return ERR_NONE;
 }
 
 enum err catalog_config_check(const struct collection_config *config, struct fault *reterr_fault)
 {
 	if (config->shard_number < 1 || config->shard_number > COLLECTION_SHARDS_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "shard_number %u is not between 1 and %d",
-				 config->shard_number, COLLECTION_SHARDS_MAX);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "shard_number %u is not between 1 and %d", config->shard_number,
+				 COLLECTION_SHARDS_MAX);
 	if (config->vector_count > COLLECTION_VECTORS_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "%u vectors are more than %d", config->vector_count,
-				 COLLECTION_VECTORS_MAX);
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "%u vectors are more than %d",
+				 config->vector_count, COLLECTION_VECTORS_MAX);
 	for (uint32_t i = 0; i < config->vector_count; i++) {
 		const struct vector_config *v = &config->vectors[i];
 		enum err e = check_vector(v, reterr_fault);
@@ -185,7 +188,8 @@ enum err catalog_config_check(const struct collection_config *config, struct fau
 		if (e)
 			return e;
 		if (i > 0 && str_compare(config->vectors[i - 1].name, v->name) >= 0)
-			return fault_set(reterr_fault, ERR_BAD_INPUT, "vector \"%.*s\" is out of order, or twice there",
+			return fault_set(reterr_fault, ERR_BAD_INPUT,
+					 "vector \"%.*s\" is out of order, or twice there",
 					 STR_FMT(v->name));
 	}
 	return ERR_NONE;

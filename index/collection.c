@@ -18,14 +18,7 @@
 
 const struct collection_config *collection_config(const struct collection *c)
 {
-	/* The lock is the only thing that changes here. */
-	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&c->lock;
-
-	pthread_mutex_lock(lock);
-	const struct collection_config *config = &c->configs->config;
-
-	pthread_mutex_unlock(lock);
-	return config;
+	return atomic_load(&c->config);
 }
 
 struct incarnation collection_incarnation(const struct collection *c)
@@ -126,7 +119,8 @@ static int by_score_then_id(const void *a, const void *b)
 {
 	const struct merged *x = a, *y = b;
 
-	return x->score == y->score ? point_id_compare(x->hit.id, y->hit.id) : hit_compare(&x->hit, &y->hit);
+	return x->score == y->score ? point_id_compare(x->hit.id, y->hit.id)
+				    : hit_compare(&x->hit, &y->hit);
 }
 
 static enum err merge(struct fan_out *f, struct merged **ret_items, uint32_t *ret_count)
@@ -146,9 +140,9 @@ static enum err merge(struct fan_out *f, struct merged **ret_items, uint32_t *re
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < shards; i++)
 		for (uint32_t k = 0; k < f->answers[i].count; k++)
-			items[n++] = (struct merged){
-				.hit = f->answers[i].hits[k], .version = f->answers[i].versions[k], .shard = i
-			};
+			items[n++] = (struct merged){ .hit = f->answers[i].hits[k],
+						      .version = f->answers[i].versions[k],
+						      .shard = i };
 	if (n > 1)
 		qsort(items, n, sizeof(*items), nearer);
 	*ret_items = items;
@@ -170,8 +164,9 @@ static uint32_t give_out(struct merged *items, uint32_t count, const struct vect
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < count; i++)
-		items[i].score = v->sparse ? items[i].hit.similarity
-					   : distance_to_score(v->distance, items[i].hit.similarity);
+		items[i].score = v->sparse
+					 ? items[i].hit.similarity
+					 : distance_to_score(v->distance, items[i].hit.similarity);
 	if (count > 1)
 		qsort(items, count, sizeof(*items), by_score_then_id);
 	for (uint32_t i = 0; i < count && passes(q, larger, items[i].score); i++)
@@ -192,8 +187,8 @@ static enum err check_query(const struct collection *c, const struct search_quer
 	int at = shard_find_vector(config, q->vector_name);
 
 	if (at < 0)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
-				 STR_FMT(q->vector_name));
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "Not existing vector name error: %.*s", STR_FMT(q->vector_name));
 	const struct vector_config *v = &config->vectors[at];
 
 	if (q->vector.kind == VECTOR_MULTI || v->sparse != (q->vector.kind == VECTOR_SPARSE))
@@ -202,7 +197,8 @@ static enum err check_query(const struct collection *c, const struct search_quer
 				 v->sparse ? "sparse" : "dense");
 	if (!v->sparse && q->vector.count != v->dim)
 		return fault_set(reterr_fault, ERR_BAD_INPUT,
-				 "Vector dimension error: expected dim: %u, got %u", v->dim, q->vector.count);
+				 "Vector dimension error: expected dim: %u, got %u", v->dim,
+				 q->vector.count);
 	*ret_index = (uint32_t)at;
 	return ERR_NONE;
 }
@@ -277,7 +273,9 @@ enum err collection_retrieve(struct collection *c, const struct point_id *ids, u
 		wanted[shard_of[i]] = true;
 	}
 	for (uint32_t i = 0; i < c->shard_count; i++) {
-		enum err e = wanted[i] ? shard_retrieve(c->shards[i], ids, shard_of, count, want, a, out) : ERR_NONE;
+		enum err e =
+			wanted[i] ? shard_retrieve(c->shards[i], ids, shard_of, count, want, a, out)
+				  : ERR_NONE;
 
 		if (e)
 			return e;
@@ -314,9 +312,10 @@ static enum err id_list_reserve(struct id_list *l, size_t more)
 	return ERR_NONE;
 }
 
-enum err collection_scroll(struct collection *c, const struct filter *f, const struct point_id *from, uint32_t limit,
-			   const struct deadline *deadline, struct point_id *out, uint32_t *ret_count,
-			   bool *ret_more, struct point_id *ret_next)
+enum err collection_scroll(struct collection *c, const struct filter *f,
+			   const struct point_id *from, uint32_t limit,
+			   const struct deadline *deadline, struct point_id *out,
+			   uint32_t *ret_count, bool *ret_more, struct point_id *ret_next)
 {
 	CLEANUP(id_list_release) struct id_list all = { 0 };
 	static const struct deadline never;
@@ -345,8 +344,8 @@ enum err collection_scroll(struct collection *c, const struct filter *f, const s
 	return ERR_NONE;
 }
 
-enum err collection_count(struct collection *c, const struct filter *f, const struct deadline *deadline,
-			  uint64_t *ret_count)
+enum err collection_count(struct collection *c, const struct filter *f,
+			  const struct deadline *deadline, uint64_t *ret_count)
 {
 	static const struct deadline never;
 	uint64_t total = 0;
@@ -404,8 +403,8 @@ void collection_info(struct collection *c, struct collection_info *ret_info)
 		shard_info_add(c->shards[i], ret_info);
 }
 
-enum err collection_field_indexes(struct collection *c, struct arena *a, struct field_index_info **ret_items,
-				  uint32_t *ret_count)
+enum err collection_field_indexes(struct collection *c, struct arena *a,
+				  struct field_index_info **ret_items, uint32_t *ret_count)
 {
 	struct field_list fields;
 
@@ -444,8 +443,8 @@ static struct shard *shard_at(const struct collection *c, struct point_id id)
 	return c->shards[collection_shard_of(c, id)];
 }
 
-enum err collection_row_load(struct collection *c, struct store_txn *t, struct point_id id, struct arena *a,
-			     struct row *ret_row)
+enum err collection_row_load(struct collection *c, struct store_txn *t, struct point_id id,
+			     struct arena *a, struct row *ret_row)
 {
 	return shard_row_load(shard_at(c, id), t, id, a, ret_row);
 }
@@ -461,7 +460,8 @@ enum err collection_row_remove(struct collection *c, struct store_txn *t, struct
 	return shard_row_remove(shard_at(c, id), t, id);
 }
 
-const float *collection_slot_values(struct collection *c, uint32_t shard, struct str vector_name, uint32_t slot)
+const float *collection_slot_values(struct collection *c, uint32_t shard, struct str vector_name,
+				    uint32_t slot)
 {
 	if (shard >= c->shard_count)
 		return NULL;
@@ -471,7 +471,8 @@ const float *collection_slot_values(struct collection *c, uint32_t shard, struct
 	return at < 0 || !s->vectors[at].dense ? NULL : dense_values(s->vectors[at].dense, slot);
 }
 
-void collection_slot_free(struct collection *c, uint32_t shard, struct str vector_name, uint32_t slot)
+void collection_slot_free(struct collection *c, uint32_t shard, struct str vector_name,
+			  uint32_t slot)
 {
 	ASSERT(shard < c->shard_count);
 	int at = shard_find_vector(c->shards[shard]->config, vector_name);
@@ -480,14 +481,16 @@ void collection_slot_free(struct collection *c, uint32_t shard, struct str vecto
 	shard_slot_free(c->shards[shard], (uint32_t)at, slot);
 }
 
-enum err collection_slot_mark(struct collection *c, uint32_t shard, struct str vector_name, uint32_t slot)
+enum err collection_slot_mark(struct collection *c, uint32_t shard, struct str vector_name,
+			      uint32_t slot)
 {
 	if (shard >= c->shard_count)
 		return ERR_CORRUPT;
 	const struct shard *s = c->shards[shard];
 	int at = shard_find_vector(s->config, vector_name);
 
-	return at < 0 || !s->vectors[at].dense ? ERR_CORRUPT : dense_mark(s->vectors[at].dense, slot);
+	return at < 0 || !s->vectors[at].dense ? ERR_CORRUPT
+					       : dense_mark(s->vectors[at].dense, slot);
 }
 
 enum err collection_sync(struct collection *c, struct fault *reterr_fault)

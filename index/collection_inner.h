@@ -21,18 +21,19 @@ struct field_list {
 };
 
 struct collection {
-	atomic_uint refs;            /* the catalog's is one */
+	atomic_uint refs; /* the catalog's is one */
 	struct incarnation incarnation;
 	struct store *store;
-	char *dir;                   /* NULL: in memory */
+	char *dir; /* NULL: in memory */
 	unsigned build_threads;
 	uint32_t tail_vectors_max;
-	atomic_bool cancel;          /* ends builds */
+	atomic_bool cancel; /* ends builds */
 	bool started;
 	struct shard **shards;
 	uint32_t shard_count;
+	_Atomic(const struct collection_config *) config; /* the one in force */
 
-	pthread_mutex_t lock;        /* guards the rest */
+	pthread_mutex_t lock; /* guards the rest */
 	char *name;
 	struct config_copy *configs; /* the one in force first */
 	struct field_list fields;
@@ -42,24 +43,24 @@ struct collection {
 struct collection_options {
 	struct store *store;
 	struct gate *gate;
-	const char *dir;             /* of the collection; made when it is not there. NULL: in memory */
+	const char *dir; /* of the collection; made when it is not there. NULL: in memory */
 	struct str name;
 	struct incarnation incarnation;
 	const struct collection_config *config; /* copied */
-	const uint32_t *uids;        /* of the shards */
+	const uint32_t *uids;                   /* of the shards */
 	uint32_t tail_vectors_max;
 	unsigned build_threads;
 };
 
 /* With one reference. */
-MUST_USE enum err collection_new(const struct collection_options *o, struct collection **ret_collection,
-				 struct fault *reterr_fault);
+MUST_USE enum err collection_new(const struct collection_options *o,
+				 struct collection **ret_collection, struct fault *reterr_fault);
 /* Whoever refers to it. remove: deletes its files. */
 void collection_free(struct collection *c, bool remove);
 struct collection *collection_ref(struct collection *c);
 /* At start: the payload indexes that there are, then the rows. */
-MUST_USE enum err collection_load(struct collection *c, struct store_txn *t, const struct field_list *fields,
-				  struct fault *reterr_fault);
+MUST_USE enum err collection_load(struct collection *c, struct store_txn *t,
+				  const struct field_list *fields, struct fault *reterr_fault);
 /* At start after all marks, or at once when it was made by an op. */
 MUST_USE enum err collection_start(struct collection *c, struct fault *reterr_fault);
 
@@ -78,4 +79,5 @@ MUST_USE enum err collection_build(struct collection *c, bool now, struct fault 
 /* Deep copies. */
 MUST_USE enum err collection_config_copy(const struct collection_config *from, struct arena *a,
 					 struct collection_config *ret_config);
-MUST_USE enum err field_list_copy(const struct field_list *from, struct arena *a, struct field_list *ret_list);
+MUST_USE enum err field_list_copy(const struct field_list *from, struct arena *a,
+				  struct field_list *ret_list);

@@ -53,7 +53,8 @@ enum err collection_config_copy(const struct collection_config *from, struct are
 	return e;
 }
 
-enum err field_list_copy(const struct field_list *from, struct arena *a, struct field_list *ret_list)
+enum err field_list_copy(const struct field_list *from, struct arena *a,
+			 struct field_list *ret_list)
 {
 	struct field_list l = { .count = from->count };
 
@@ -72,7 +73,8 @@ enum err field_list_copy(const struct field_list *from, struct arena *a, struct 
 	return ERR_NONE;
 }
 
-static enum err config_copy_new(const struct collection_config *config, struct config_copy **ret_copy)
+static enum err config_copy_new(const struct collection_config *config,
+				struct config_copy **ret_copy)
 {
 	struct config_copy *copy = calloc(1, sizeof(*copy));
 
@@ -101,7 +103,8 @@ static enum err sync_folder(const char *path, struct fault *reterr_fault)
 	if (fd >= 0)
 		(void)close(fd);
 	if (rc < 0)
-		return fault_set(reterr_fault, err_from_errno(errnum), "syncing %s: %s", path, strerror(errnum));
+		return fault_set(reterr_fault, err_from_errno(errnum), "syncing %s: %s", path,
+				 strerror(errnum));
 	return ERR_NONE;
 }
 
@@ -111,7 +114,8 @@ static enum err make_folder(const char *path, struct fault *reterr_fault)
 	if (mkdir(path, 0700) < 0 && errno != EEXIST) {
 		int errnum = errno;
 
-		return fault_set(reterr_fault, err_from_errno(errnum), "making %s: %s", path, strerror(errnum));
+		return fault_set(reterr_fault, err_from_errno(errnum), "making %s: %s", path,
+				 strerror(errnum));
 	}
 	return ERR_NONE;
 }
@@ -144,7 +148,8 @@ static void label_of(struct str name, char out[COLLECTION_NAME_MAX + 1])
 			*p = '_';
 }
 
-static enum err shards_new(struct collection *c, const struct collection_options *o, struct fault *reterr_fault)
+static enum err shards_new(struct collection *c, const struct collection_options *o,
+			   struct fault *reterr_fault)
 {
 	char label[COLLECTION_NAME_MAX + 1];
 	char path[PATH_BYTES];
@@ -183,10 +188,12 @@ enum err collection_new(const struct collection_options *o, struct collection **
 	struct collection *c = calloc(1, sizeof(*c));
 
 	if (!c)
-		return fault_set(reterr_fault, ERR_NO_MEMORY, "opening a collection: out of memory");
+		return fault_set(reterr_fault, ERR_NO_MEMORY,
+				 "opening a collection: out of memory");
 	if (pthread_mutex_init(&c->lock, NULL)) {
 		free(c);
-		return fault_set(reterr_fault, ERR_NO_MEMORY, "opening a collection: out of memory");
+		return fault_set(reterr_fault, ERR_NO_MEMORY,
+				 "opening a collection: out of memory");
 	}
 	atomic_init(&c->refs, 1);
 	atomic_init(&c->cancel, false);
@@ -201,6 +208,8 @@ enum err collection_new(const struct collection_options *o, struct collection **
 
 	if (!e)
 		e = config_copy_new(o->config, &c->configs);
+	if (!e)
+		atomic_store(&c->config, &c->configs->config);
 	if (!e && c->dir)
 		e = make_folders(o, reterr_fault);
 	if (!e)
@@ -304,6 +313,7 @@ void collection_set_config(struct collection *c, const struct collection_config 
 	copy->next = c->configs;
 	c->configs = copy;
 	pthread_mutex_unlock(&c->lock);
+	atomic_store(&c->config, &copy->config);
 	for (uint32_t i = 0; i < c->shard_count; i++)
 		shard_configure(c->shards[i], &copy->config, c->tail_vectors_max);
 }
@@ -316,7 +326,8 @@ static const struct field_index_config *find_field(const struct field_list *l, s
 	return NULL;
 }
 
-static void change_shard_fields(struct shard *s, const struct field_list *before, const struct field_list *after)
+static void change_shard_fields(struct shard *s, const struct field_list *before,
+				const struct field_list *after)
 {
 	for (uint32_t i = 0; i < before->count; i++)
 		if (!find_field(after, before->items[i].key))
@@ -374,7 +385,8 @@ enum err collection_build(struct collection *c, bool now, struct fault *reterr_f
 {
 	for (uint32_t i = 0; i < c->shard_count; i++) {
 		for (bool built = true; built && !atomic_load(&c->cancel);) {
-			enum err e = shard_build(c->shards[i], now, &c->cancel, &built, reterr_fault);
+			enum err e =
+				shard_build(c->shards[i], now, &c->cancel, &built, reterr_fault);
 
 			if (e && e != ERR_CANCELLED)
 				return e;

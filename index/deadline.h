@@ -11,8 +11,8 @@
 #include "base/err.h"
 
 struct deadline {
-	uint64_t mono_ns;            /* 0: none */
-	const atomic_bool *cancel;   /* may be NULL */
+	uint64_t mono_ns;          /* 0: none */
+	const atomic_bool *cancel; /* may be NULL */
 };
 
 /* ERR_TIMEOUT when it is past, ERR_CANCELLED when it was called off. */

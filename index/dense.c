@@ -20,7 +20,8 @@
 
 void dense_segment_path(const struct dense *d, uint64_t number, char out[DENSE_PATH_MAX])
 {
-	snprintf(out, DENSE_PATH_MAX, "%s/v%" PRIu32 "-%" PRIu64 ".segment", d->dir, d->options.index, number);
+	snprintf(out, DENSE_PATH_MAX, "%s/v%" PRIu32 "-%" PRIu64 ".segment", d->dir,
+		 d->options.index, number);
 }
 
 void dense_manifest_path(const struct dense *d, char out[DENSE_PATH_MAX])
@@ -90,7 +91,8 @@ static enum err grow_states(struct dense *d, uint32_t count)
 {
 	if (count <= d->state_count)
 		return ERR_NONE;
-	uint64_t next = MIN((uint64_t)UINT32_MAX, MAX((uint64_t)count, (uint64_t)d->state_count * 3 / 2 + 64));
+	uint64_t next = MIN((uint64_t)UINT32_MAX,
+			    MAX((uint64_t)count, (uint64_t)d->state_count * 3 / 2 + 64));
 	struct slot_state *states = reallocarray(d->states, next, sizeof(*states));
 
 	if (!states)
@@ -106,7 +108,8 @@ static enum err grow_rows(struct dense *d, uint32_t count)
 {
 	if (count <= d->row_count)
 		return ERR_NONE;
-	uint64_t next = MIN((uint64_t)UINT32_MAX, MAX((uint64_t)count, (uint64_t)d->row_count * 3 / 2 + 64));
+	uint64_t next = MIN((uint64_t)UINT32_MAX,
+			    MAX((uint64_t)count, (uint64_t)d->row_count * 3 / 2 + 64));
 	uint32_t *rows = reallocarray(d->row_slots, next, sizeof(*rows));
 
 	if (!rows)
@@ -265,7 +268,8 @@ static enum err open_slots(struct dense *d, struct fault *reterr_fault)
 	return slots_file_open(path, bytes, &d->slots, reterr_fault);
 }
 
-enum err dense_open(const struct dense_options *o, struct dense **ret_dense, struct fault *reterr_fault)
+enum err dense_open(const struct dense_options *o, struct dense **ret_dense,
+		    struct fault *reterr_fault)
 {
 	struct dense *d = calloc(1, sizeof(*d));
 	enum err e = ERR_NO_MEMORY;
@@ -483,9 +487,10 @@ uint64_t dense_disk_bytes(const struct dense *d)
 
 uint64_t dense_memory_bytes(const struct dense *d)
 {
-	uint64_t bytes = (uint64_t)d->state_count * sizeof(*d->states) +
-			 (uint64_t)d->row_count * sizeof(*d->row_slots) +
-			 ((uint64_t)d->tail.cap + d->tail.place_count + d->released_cap) * sizeof(uint32_t);
+	uint64_t bytes =
+		(uint64_t)d->state_count * sizeof(*d->states) +
+		(uint64_t)d->row_count * sizeof(*d->row_slots) +
+		((uint64_t)d->tail.cap + d->tail.place_count + d->released_cap) * sizeof(uint32_t);
 
 	if (!d->dir)
 		bytes += (uint64_t)d->state_count * d->slots->record_bytes;
@@ -506,7 +511,8 @@ bool dense_due(const struct dense *d)
 		uint32_t count = segment_count(d->segments[i].segment);
 		uint32_t dead = count - d->segments[i].live;
 
-		if (dead >= MIN(VACUUM_MIN, limit) && (uint64_t)dead * 100 > (uint64_t)count * DEAD_SHARE_PERCENT)
+		if (dead >= MIN(VACUUM_MIN, limit) &&
+		    (uint64_t)dead * 100 > (uint64_t)count * DEAD_SHARE_PERCENT)
 			return true;
 	}
 	return false;

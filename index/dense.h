@@ -22,26 +22,26 @@
 #define ROW_NONE UINT32_MAX
 
 struct dense_options {
-	const char *dir;         /* the shard's folder; NULL: in memory, without segments */
-	uint32_t index;          /* of the vector in the config; names the files */
+	const char *dir; /* the shard's folder; NULL: in memory, without segments */
+	uint32_t index;  /* of the vector in the config; names the files */
 	uint32_t dim;
 	enum distance distance;
 	struct hnsw_config hnsw;
-	uint32_t tail_max;       /* vectors; a longer tail is due to become a segment. DENSE_NEVER */
+	uint32_t tail_max; /* vectors; a longer tail is due to become a segment. DENSE_NEVER */
 	unsigned build_threads;
 };
 
 enum { SLOT_PINNED = 1, SLOT_FREED = 2, SLOT_REFERRED = 4 };
 
 struct slot_state {
-	uint32_t row;            /* ROW_NONE: dead */
-	uint16_t home;           /* 0: the tail */
+	uint32_t row;  /* ROW_NONE: dead */
+	uint16_t home; /* 0: the tail */
 	uint16_t flags;
 };
 
 struct dense_segment {
 	struct segment *segment;
-	uint64_t number;         /* of the file */
+	uint64_t number; /* of the file */
 	uint64_t file_bytes;
 	uint32_t live;
 	uint16_t home;
@@ -50,10 +50,10 @@ struct dense_segment {
 struct dense {
 	struct dense_options options;
 	char *dir;
-	struct slots *slots;           /* adding and freeing: the committer */
+	struct slots *slots; /* adding and freeing: the committer */
 	struct slot_state *states;
 	uint32_t state_count;
-	uint32_t *row_slots;           /* row -> live slot or SLOT_NONE */
+	uint32_t *row_slots; /* row -> live slot or SLOT_NONE */
 	uint32_t row_count;
 	uint32_t live;
 	struct tail tail;
@@ -61,16 +61,17 @@ struct dense {
 	uint32_t segment_count;
 	uint64_t next_number;
 	bool building;
-	uint64_t retry_ns;             /* no build before; 0 unless one failed */
-	uint32_t *released;            /* slots that the committer may free */
+	uint64_t retry_ns;  /* no build before; 0 unless one failed */
+	uint32_t *released; /* slots that the committer may free */
 	uint32_t released_count, released_cap;
-	bool manifest_stale;           /* a segment was refused at start */
+	bool manifest_stale; /* a segment was refused at start */
 };
 
 /* --- start and end: nobody else knows it --- */
 
 /* dir is copied and must exist. A damaged segment is left out: its slots are the tail's. */
-MUST_USE enum err dense_open(const struct dense_options *o, struct dense **ret_dense, struct fault *reterr_fault);
+MUST_USE enum err dense_open(const struct dense_options *o, struct dense **ret_dense,
+			     struct fault *reterr_fault);
 void dense_close(struct dense *d, bool remove);
 /* At start, in memory only: what the slot held before. Slots come in ascending order. */
 MUST_USE enum err dense_restore(struct dense *d, uint32_t slot, const void *record);
@@ -138,10 +139,12 @@ struct dense_build {
 };
 
 /* Exclusive. Chooses what to build; afterwards dense_build_end must follow. */
-MUST_USE enum err dense_build_begin(struct dense *d, uint64_t (*id_hash)(const void *ctx, uint32_t row),
+MUST_USE enum err dense_build_begin(struct dense *d,
+				    uint64_t (*id_hash)(const void *ctx, uint32_t row),
 				    const void *ctx, struct dense_build *ret_build);
 /* Without the lock. Builds the segment and writes the manifest. */
-MUST_USE enum err dense_build_run(struct dense_build *b, const atomic_bool *cancel, struct fault *reterr_fault);
+MUST_USE enum err dense_build_run(struct dense_build *b, const atomic_bool *cancel,
+				  struct fault *reterr_fault);
 /* Exclusive. built: the run succeeded. */
 void dense_build_end(struct dense_build *b, bool built);
 /* Without the lock. Closes and deletes what was replaced. */

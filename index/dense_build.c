@@ -104,14 +104,13 @@ static void pin(struct dense_build *b, const uint32_t *slots, uint32_t count,
 		if (s->row == ROW_NONE)
 			continue;
 		s->flags |= SLOT_PINNED;
-		b->inputs[b->count++] = (struct dense_input){
-			.slot = slots[i], .id_hash = id_hash(ctx, s->row)
-		};
+		b->inputs[b->count++] =
+			(struct dense_input){ .slot = slots[i], .id_hash = id_hash(ctx, s->row) };
 	}
 }
 
-enum err dense_build_begin(struct dense *d, uint64_t (*id_hash)(const void *ctx, uint32_t row), const void *ctx,
-			   struct dense_build *ret_build)
+enum err dense_build_begin(struct dense *d, uint64_t (*id_hash)(const void *ctx, uint32_t row),
+			   const void *ctx, struct dense_build *ret_build)
 {
 	struct dense_build b = { .dense = d, .hnsw = d->options.hnsw, .number = d->next_number };
 
@@ -169,7 +168,8 @@ static enum err sort_inputs(struct dense_build *b, struct arrays *ret_arrays)
 	return ERR_NONE;
 }
 
-static enum err build_segment(struct dense_build *b, const atomic_bool *cancel, struct fault *reterr_fault)
+static enum err build_segment(struct dense_build *b, const atomic_bool *cancel,
+			      struct fault *reterr_fault)
 {
 	const struct dense *d = b->dense;
 	struct segment_source source = dense_source(d);
@@ -187,7 +187,8 @@ static enum err build_segment(struct dense_build *b, const atomic_bool *cancel, 
 
 	dense_segment_path(d, b->number, path);
 	if (!e)
-		e = segment_build(&source, arrays.slots, arrays.id_hashes, b->count, &options, path, reterr_fault);
+		e = segment_build(&source, arrays.slots, arrays.id_hashes, b->count, &options, path,
+				  reterr_fault);
 	if (!e)
 		e = segment_open(path, &source, &b->segment, reterr_fault);
 	if (e) {
@@ -215,7 +216,8 @@ static enum err save_manifest(const struct dense_build *b, struct fault *reterr_
 	return manifest_save(path, &m, reterr_fault);
 }
 
-enum err dense_build_run(struct dense_build *b, const atomic_bool *cancel, struct fault *reterr_fault)
+enum err dense_build_run(struct dense_build *b, const atomic_bool *cancel,
+			 struct fault *reterr_fault)
 {
 	uint64_t start_ns = clock_mono_ns(clock_system());
 	enum err e = ERR_NONE;
@@ -234,7 +236,8 @@ enum err dense_build_run(struct dense_build *b, const atomic_bool *cancel, struc
 	}
 	if (!e && b->count)
 		metric_observe(METRIC_index_build_time_seconds,
-			       (double)(clock_mono_ns(clock_system()) - start_ns) / (double)NS_PER_S);
+			       (double)(clock_mono_ns(clock_system()) - start_ns) /
+				       (double)NS_PER_S);
 	return e;
 }
 

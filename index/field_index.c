@@ -38,7 +38,7 @@ struct field_index {
 	uint8_t *client_params;
 	struct path path;
 	enum content content;
-	struct map texts;            /* string -> struct rowset */
+	struct map texts; /* string -> struct rowset */
 	size_t text_bytes;
 	struct numbers numbers;
 	struct rowset bools[2];
@@ -191,7 +191,7 @@ struct change {
 	struct field_index *index;
 	uint32_t row;
 	bool add;
-	bool any;      /* a value of the index's type was there */
+	bool any; /* a value of the index's type was there */
 	enum err err;
 };
 
@@ -479,8 +479,8 @@ static void text_rows(const struct field_index *f, struct str text, struct row_b
 
 static bool range_has(const struct range *r, double v)
 {
-	return (!r->has_lt || v < r->lt) && (!r->has_lte || v <= r->lte) && (!r->has_gt || v > r->gt) &&
-	       (!r->has_gte || v >= r->gte);
+	return (!r->has_lt || v < r->lt) && (!r->has_lte || v <= r->lte) &&
+	       (!r->has_gt || v > r->gt) && (!r->has_gte || v >= r->gte);
 }
 
 /* Above every number that the range holds: the walk may end. */

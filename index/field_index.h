@@ -17,8 +17,8 @@
 struct field_index;
 
 /* Copies the config. ERR_BAD_INPUT when the key is no path. */
-MUST_USE enum err field_index_new(const struct field_index_config *config, struct field_index **ret_index,
-				  struct fault *reterr_fault);
+MUST_USE enum err field_index_new(const struct field_index_config *config,
+				  struct field_index **ret_index, struct fault *reterr_fault);
 void field_index_free(struct field_index *f);
 const struct field_index_config *field_index_config(const struct field_index *f);
 

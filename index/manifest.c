@@ -80,7 +80,8 @@ static enum err failed(struct fault *reterr_fault, const char *doing, const char
 {
 	int errnum = errno;
 
-	return fault_set(reterr_fault, err_from_errno(errnum), "%s %s: %s", doing, path, strerror(errnum));
+	return fault_set(reterr_fault, err_from_errno(errnum), "%s %s: %s", doing, path,
+			 strerror(errnum));
 }
 
 static enum err write_synced(const char *path, const struct buf *b, struct fault *reterr_fault)
@@ -130,7 +131,8 @@ enum err manifest_save(const char *path, const struct manifest *m, struct fault 
 	if (!buf_err(&b))
 		wire_put_u64(&b, hash64(b.data, b.len, 0));
 	if (buf_err(&b))
-		return fault_set(reterr_fault, buf_err(&b), "writing %s: %s", path, err_sentence(buf_err(&b)));
+		return fault_set(reterr_fault, buf_err(&b), "writing %s: %s", path,
+				 err_sentence(buf_err(&b)));
 	if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
 		return fault_set(reterr_fault, ERR_TOO_LARGE, "%s: the path is too long", path);
 	enum err e = write_synced(temporary, &b, reterr_fault);

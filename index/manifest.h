@@ -13,7 +13,7 @@
 #define MANIFEST_SEGMENTS_MAX 64
 
 struct manifest {
-	uint64_t next;        /* number of the next segment file */
+	uint64_t next; /* number of the next segment file */
 	uint64_t numbers[MANIFEST_SEGMENTS_MAX];
 	uint32_t count;
 };
@@ -21,4 +21,5 @@ struct manifest {
 /* ERR_NOT_FOUND, ERR_CORRUPT, ERR_VERSION, ERR_IO. */
 MUST_USE enum err manifest_load(const char *path, struct manifest *ret_manifest);
 /* Durable on return. */
-MUST_USE enum err manifest_save(const char *path, const struct manifest *m, struct fault *reterr_fault);
+MUST_USE enum err manifest_save(const char *path, const struct manifest *m,
+				struct fault *reterr_fault);

@@ -12,7 +12,7 @@
 struct rowset_chunk {
 	uint16_t high;
 	uint32_t count;
-	uint32_t cap;     /* of lows; 0: a bitmap */
+	uint32_t cap; /* of lows; 0: a bitmap */
 	union {
 		uint16_t *lows;
 		uint64_t *words;
@@ -250,7 +250,8 @@ void rowset_fill(const struct rowset *s, struct row_bits *out)
 
 enum err row_bits_init(struct row_bits *b, uint32_t bits)
 {
-	*b = (struct row_bits){ .words = calloc((size_t)bits / 64 + 1, sizeof(uint64_t)), .bits = bits };
+	*b = (struct row_bits){ .words = calloc((size_t)bits / 64 + 1, sizeof(uint64_t)),
+				.bits = bits };
 	return b->words ? ERR_NONE : ERR_NO_MEMORY;
 }
 

@@ -53,7 +53,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "parts of the file are
 
 #define MAGIC "ISTHSEG"
 #define MAGIC_BYTES 8
-#define VERSION 1
+#define FORMAT_VERSION 1
 #define PAGE 4096
 #define HEADER_CHECKSUM_AT (PAGE - 8)
 /* Candidates compared again in f32: so many times k, and at least so many. */
@@ -332,7 +332,7 @@ static void put_header_fields(struct buf *out, const struct header *h)
 	uint32_t scale_bits;
 	memcpy(&scale_bits, &h->scale, sizeof(scale_bits));
 	(void)buf_append(out, MAGIC, MAGIC_BYTES);
-	const uint32_t fields[] = { VERSION,  h->distance,   h->kind,         h->dim,
+	const uint32_t fields[] = { FORMAT_VERSION,  h->distance,   h->kind,         h->dim,
 				    h->count, h->m,          h->ef_construct, h->entry,
 				    h->top,   h->upper_rows, scale_bits,      0 };
 	for (size_t i = 0; i < LEN(fields); i++)
@@ -502,9 +502,9 @@ static enum err get_header(struct image *im, const char *path, struct fault *ret
 	if (!magic.data || memcmp(magic.data, MAGIC, MAGIC_BYTES) != 0)
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s: not a segment file", path);
 	uint32_t version = wire_u32(&r);
-	if (version != VERSION)
+	if (version != FORMAT_VERSION)
 		return fault_set(reterr_fault, ERR_VERSION, "%s: has version %u, known is %u", path,
-				 version, VERSION);
+				 version, FORMAT_VERSION);
 	struct wire_reader end = wire_reader_of(im->base + HEADER_CHECKSUM_AT, sizeof(uint64_t));
 	if (wire_u64(&end) != hash64(im->base, HEADER_CHECKSUM_AT, 0) ||
 	    !get_header_fields(&r, &im->header))

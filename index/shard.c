@@ -97,7 +97,8 @@ static enum err lock_init(struct shard *s)
 	return rc ? ERR_NO_MEMORY : ERR_NONE;
 }
 
-static enum err vectors_open(struct shard *s, const struct shard_options *o, struct fault *reterr_fault)
+static enum err vectors_open(struct shard *s, const struct shard_options *o,
+			     struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < o->config->vector_count; i++) {
 		const struct vector_config *v = &o->config->vectors[i];
@@ -129,7 +130,8 @@ static void series_find(struct shard *s, const char *collection_label)
 	metric_series_set(s->points_series, 0);
 }
 
-enum err shard_new(const struct shard_options *o, struct shard **ret_shard, struct fault *reterr_fault)
+enum err shard_new(const struct shard_options *o, struct shard **ret_shard,
+		   struct fault *reterr_fault)
 {
 	struct shard *s = calloc(1, sizeof(*s));
 
@@ -205,7 +207,8 @@ static enum err restore_slots(struct shard *s, struct store_cursor *c)
 	struct bytes key, value;
 
 	shard_key(s->uid, SHARD_SLOTS_ROW, first);
-	enum err e = ops->seek(c, (struct bytes){ .data = first, .len = sizeof(first) }, &key, &value);
+	enum err e =
+		ops->seek(c, (struct bytes){ .data = first, .len = sizeof(first) }, &key, &value);
 
 	for (; !e; e = ops->next(c, &key, &value)) {
 		if (key.len != 16 || memcmp(key.data, first, sizeof(first)) != 0)
@@ -322,8 +325,11 @@ static enum err load_row(struct shard *s, uint32_t number, struct bytes record)
 	if (e)
 		return e;
 	s->rows[number] = (struct row_state){
-		.hi = row.id.hi, .lo = row.id.lo, .kind = row.id.kind,
-		.op_number = row.op_number, .visible = row.visible,
+		.hi = row.id.hi,
+		.lo = row.id.lo,
+		.kind = row.id.kind,
+		.op_number = row.op_number,
+		.visible = row.visible,
 	};
 	s->row_count = number + 1;
 	s->visible += row.visible;
@@ -345,7 +351,8 @@ static enum err load_rows(struct shard *s, struct store_cursor *c)
 	struct bytes key, value;
 
 	shard_key(s->uid, 0, first);
-	enum err e = ops->seek(c, (struct bytes){ .data = first, .len = sizeof(first) }, &key, &value);
+	enum err e =
+		ops->seek(c, (struct bytes){ .data = first, .len = sizeof(first) }, &key, &value);
 
 	for (; !e; e = ops->next(c, &key, &value)) {
 		struct wire_reader r = wire_reader_of(key.data, key.len);
@@ -387,14 +394,16 @@ enum err shard_load(struct shard *s, struct store_txn *t, struct fault *reterr_f
 	}
 	metric_series_set(s->points_series, (double)s->visible);
 	if (e)
-		return fault_set(reterr_fault, e, "reading the rows of shard %u: %s", s->number, err_sentence(e));
+		return fault_set(reterr_fault, e, "reading the rows of shard %u: %s", s->number,
+				 err_sentence(e));
 	return ERR_NONE;
 }
 
 enum err shard_start(struct shard *s, struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < s->config->vector_count; i++) {
-		enum err e = s->vectors[i].dense ? dense_start(s->vectors[i].dense, reterr_fault) : ERR_NONE;
+		enum err e = s->vectors[i].dense ? dense_start(s->vectors[i].dense, reterr_fault)
+						 : ERR_NONE;
 
 		if (e)
 			return e;
@@ -427,7 +436,8 @@ static enum err field_append(struct shard *s, struct field_index *index)
 	return ERR_NONE;
 }
 
-enum err shard_field_put(struct shard *s, const struct field_index_config *config, struct fault *reterr_fault)
+enum err shard_field_put(struct shard *s, const struct field_index_config *config,
+			 struct fault *reterr_fault)
 {
 	struct field_index *index;
 	struct field_index *old = NULL;
@@ -534,13 +544,15 @@ enum err shard_fields_fill(struct shard *s, uint32_t rows_max, bool *ret_more)
 	return e == ERR_UNAVAILABLE ? gate_wait(s->gate, seen) : e;
 }
 
-void shard_configure(struct shard *s, const struct collection_config *config, uint32_t tail_vectors_max)
+void shard_configure(struct shard *s, const struct collection_config *config,
+		     uint32_t tail_vectors_max)
 {
 	pthread_rwlock_wrlock(&s->lock);
 	for (uint32_t i = 0; i < config->vector_count; i++)
 		if (s->vectors[i].dense)
-			dense_configure(s->vectors[i].dense, &config->vectors[i].hnsw,
-					shard_tail_max(config, &config->vectors[i], tail_vectors_max));
+			dense_configure(
+				s->vectors[i].dense, &config->vectors[i].hnsw,
+				shard_tail_max(config, &config->vectors[i], tail_vectors_max));
 	pthread_rwlock_unlock(&s->lock);
 }
 
@@ -575,15 +587,6 @@ void shard_info_add(struct shard *s, struct collection_info *info)
 	if (s->error[0])
 		snprintf(info->optimizer_error, sizeof(info->optimizer_error), "%s", s->error);
 	pthread_rwlock_unlock(&s->lock);
-}
-
-uint64_t shard_points(struct shard *s)
-{
-	pthread_rwlock_rdlock(&s->lock);
-	uint64_t points = s->visible;
-
-	pthread_rwlock_unlock(&s->lock);
-	return points;
 }
 
 uint64_t shard_field_points(struct shard *s, struct str key)

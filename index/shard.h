@@ -26,11 +26,12 @@
 
 /* One for all shards of a catalog: where readers wait for a publish. */
 struct gate {
-	pthread_mutex_t lock;  /* for passed */
+	pthread_mutex_t lock; /* for passed */
 	pthread_cond_t passed;
-	atomic_uint_least64_t count; /* publishes, and what was abandoned; changed with the lock held */
-	atomic_ulong writer;   /* thread with an open transaction; 0: none */
-	unsigned shards;       /* that it has changed; the committer's */
+	atomic_uint_least64_t
+		count;       /* publishes, and what was abandoned; changed with the lock held */
+	atomic_ulong writer; /* thread with an open transaction; 0: none */
+	unsigned shards;     /* that it has changed; the committer's */
 };
 MUST_USE enum err gate_init(struct gate *g);
 void gate_release(struct gate *g);
@@ -44,20 +45,20 @@ MUST_USE enum err gate_wait(struct gate *g, uint64_t seen);
 /* --- the structures; fields belong to shard*.c --- */
 
 struct row_state {
-	uint64_t hi, lo;       /* of the id */
+	uint64_t hi, lo; /* of the id */
 	uint64_t op_number;
-	uint8_t kind;          /* of the id */
+	uint8_t kind; /* of the id */
 	bool visible;
 };
 
 struct shard_vector {
-	struct dense *dense;   /* one of the two */
+	struct dense *dense; /* one of the two */
 	struct sparse *sparse;
 };
 
 struct shard_field {
 	struct field_index *index;
-	uint32_t filled;       /* rows below are in it */
+	uint32_t filled; /* rows below are in it */
 	bool complete;
 };
 
@@ -65,12 +66,12 @@ struct shard_field {
 struct pending_row {
 	struct point_id id;
 	uint32_t row;
-	bool is_new;           /* not there before the transaction */
+	bool is_new; /* not there before the transaction */
 	bool removed;
 	struct hash128 digest; /* as the Merkle tree has it; unless removed */
-	uint8_t *before;       /* the record before the transaction, when an index has to forget it */
+	uint8_t *before; /* the record before the transaction, when an index has to forget it */
 	size_t before_len;
-	uint8_t *after;        /* the record */
+	uint8_t *after; /* the record */
 	size_t after_len;
 };
 
@@ -91,10 +92,10 @@ struct pending {
 	struct store_txn *txn; /* the transaction; valid while rows are pending */
 	struct pending_row *rows;
 	uint32_t count, cap;
-	uint32_t *table;       /* id -> index + 1; open addressing */
+	uint32_t *table; /* id -> index + 1; open addressing */
 	uint32_t table_cap;
-	uint32_t rows_new;     /* row numbers beyond the end that were given out */
-	uint32_t free_taken;   /* of free_rows */
+	uint32_t rows_new;   /* row numbers beyond the end that were given out */
+	uint32_t free_taken; /* of free_rows */
 	struct merkle_undo *undo;
 	uint32_t undo_count, undo_cap;
 	struct pending_slot *slots; /* written in this transaction */
@@ -107,23 +108,23 @@ struct shard {
 	struct store *store;
 	struct incarnation incarnation;
 	const struct collection_config *config; /* its list of vectors never changes */
-	char *dir;             /* NULL: in memory */
+	char *dir;                              /* NULL: in memory */
 
 	pthread_rwlock_t lock; /* guards what follows, down to the gate */
 	struct id_map *ids;
 	struct row_state *rows;
-	uint32_t row_count;    /* numbers in use are below */
+	uint32_t row_count; /* numbers in use are below */
 	uint32_t row_cap;
-	uint64_t visible;
+	atomic_uint_least64_t visible; /* points; may be read without the lock */
 	uint64_t generation;
 	struct shard_vector *vectors; /* as in config */
 	struct shard_field *fields;
 	uint32_t field_count, field_cap;
-	char error[256];       /* of the last build; "" */
+	char error[256]; /* of the last build; "" */
 
-	struct gate *gate;     /* see above */
+	struct gate *gate; /* see above */
 
-	uint32_t *free_rows;   /* from here on the committer's */
+	uint32_t *free_rows; /* from here on the committer's */
 	uint32_t free_count, free_cap;
 	struct pending pending;
 	struct pending_slot *given_back; /* freed at the next publish */
@@ -136,19 +137,20 @@ struct shard {
 
 struct shard_options {
 	struct store *store;
-	struct gate *gate;     /* outlives the shard */
-	const char *dir;       /* must exist; NULL: in memory */
+	struct gate *gate; /* outlives the shard */
+	const char *dir;   /* must exist; NULL: in memory */
 	uint32_t number, uid;
 	struct incarnation incarnation;
 	const struct collection_config *config; /* outlives the shard */
-	const char *collection_label; /* for metrics */
+	const char *collection_label;           /* for metrics */
 	uint32_t tail_vectors_max;
 	unsigned build_threads;
 };
 
 /* --- life --- */
 
-MUST_USE enum err shard_new(const struct shard_options *o, struct shard **ret_shard, struct fault *reterr_fault);
+MUST_USE enum err shard_new(const struct shard_options *o, struct shard **ret_shard,
+			    struct fault *reterr_fault);
 /* remove: deletes its files. Nobody refers to it. */
 void shard_free(struct shard *s, bool remove);
 /* At start: reads the rows. Payload indexes that were put before are filled. */
@@ -161,8 +163,8 @@ uint32_t shard_tail_max(const struct collection_config *config, const struct vec
 
 /* --- the committer; see collection.h --- */
 
-MUST_USE enum err shard_row_load(struct shard *s, struct store_txn *t, struct point_id id, struct arena *a,
-				 struct row *ret_row);
+MUST_USE enum err shard_row_load(struct shard *s, struct store_txn *t, struct point_id id,
+				 struct arena *a, struct row *ret_row);
 MUST_USE enum err shard_row_store(struct shard *s, struct store_txn *t, struct row *row,
 				  struct fault *reterr_fault);
 MUST_USE enum err shard_row_remove(struct shard *s, struct store_txn *t, struct point_id id);
@@ -174,8 +176,8 @@ void shard_abandon(struct shard *s);
 MUST_USE enum err shard_matching(struct shard *s, const struct filter *f, struct point_id **ret_ids,
 				 uint32_t *ret_count);
 /* Deletes up to *budget rows and Merkle blocks of a shard that is no more. *ret_more: it was not enough. */
-MUST_USE enum err shard_purge(struct store *store, struct store_txn *t, uint32_t uid, uint32_t *budget,
-			      bool *ret_more);
+MUST_USE enum err shard_purge(struct store *store, struct store_txn *t, uint32_t uid,
+			      uint32_t *budget, bool *ret_more);
 
 /* Replaces an index of the same key. It serves once shard_fields_fill says that nothing is left. */
 MUST_USE enum err shard_field_put(struct shard *s, const struct field_index_config *config,
@@ -183,32 +185,38 @@ MUST_USE enum err shard_field_put(struct shard *s, const struct field_index_conf
 void shard_field_drop(struct shard *s, struct str key);
 /* Adds up to so many rows to each index that is not complete. Any one thread. */
 MUST_USE enum err shard_fields_fill(struct shard *s, uint32_t rows_max, bool *ret_more);
-void shard_configure(struct shard *s, const struct collection_config *config, uint32_t tail_vectors_max);
+void shard_configure(struct shard *s, const struct collection_config *config,
+		     uint32_t tail_vectors_max);
 
 /* --- any thread --- */
 
 struct shard_query {
 	const struct search_query *q;
 	uint32_t vector;
-	const float *dense;    /* normalised; or */
+	const float *dense; /* normalised; or */
 	const struct vector *sparse;
 	uint32_t k;
 };
 /* Nearest first, ordered by similarity and id; hits[i] has versions[i]. Room for k. */
-MUST_USE enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *hits, uint64_t *versions,
-			       uint32_t *ret_count);
+MUST_USE enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *hits,
+			       uint64_t *versions, uint32_t *ret_count);
 /* Those of ids whose shard_of is this shard's number. */
-MUST_USE enum err shard_retrieve(struct shard *s, const struct point_id *ids, const uint32_t *shard_of,
-				 uint32_t count, const struct record_want *want, struct arena *a,
+MUST_USE enum err shard_retrieve(struct shard *s, const struct point_id *ids,
+				 const uint32_t *shard_of, uint32_t count,
+				 const struct record_want *want, struct arena *a,
 				 struct record *out);
 /* The first ids >= *from that match, in order; room for limit. */
-MUST_USE enum err shard_scroll(struct shard *s, const struct filter *f, const struct point_id *from, uint32_t limit,
-			       const struct deadline *deadline, struct point_id *out, uint32_t *ret_count);
-MUST_USE enum err shard_count(struct shard *s, const struct filter *f, const struct deadline *deadline,
-			      uint64_t *ret_count);
+MUST_USE enum err shard_scroll(struct shard *s, const struct filter *f, const struct point_id *from,
+			       uint32_t limit, const struct deadline *deadline,
+			       struct point_id *out, uint32_t *ret_count);
+MUST_USE enum err shard_count(struct shard *s, const struct filter *f,
+			      const struct deadline *deadline, uint64_t *ret_count);
 /* Adds the shard's figures. */
 void shard_info_add(struct shard *s, struct collection_info *info);
-uint64_t shard_points(struct shard *s);
+static inline uint64_t shard_points(const struct shard *s)
+{
+	return atomic_load(&s->visible);
+}
 /* Points that the index of that key holds. */
 uint64_t shard_field_points(struct shard *s, struct str key);
 
@@ -232,10 +240,10 @@ MUST_USE enum err shard_free_row_add(struct shard *s, uint32_t row);
 
 /* The rows that a filter can match, as far as the payload indexes know. */
 struct plan {
-	bool known;            /* rows hold all that can match */
-	bool exact;            /* and only such */
+	bool known; /* rows hold all that can match */
+	bool exact; /* and only such */
 	struct row_bits rows;
-	uint32_t count;        /* of rows, when known */
+	uint32_t count; /* of rows, when known */
 };
 
 struct shard_reader {
@@ -249,9 +257,11 @@ struct shard_reader {
 };
 /* Takes the lock shared. need_store: records will be read even if the filter needs none. */
 MUST_USE enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_store,
-				   const struct deadline *deadline, struct shard_reader *ret_reader);
+				   const struct deadline *deadline,
+				   struct shard_reader *ret_reader);
 /* For the committer, which sees what it has made: reads through its transaction and takes no lock. */
-MUST_USE enum err shard_read_pending(struct shard *s, const struct filter *f, struct shard_reader *ret_reader);
+MUST_USE enum err shard_read_pending(struct shard *s, const struct filter *f,
+				     struct shard_reader *ret_reader);
 void shard_read_end(struct shard_reader *r);
 /* Does the visible row match? false with r->err set when that cannot be told. */
 bool shard_read_accepts(struct shard_reader *r, uint32_t row);
@@ -259,7 +269,8 @@ bool shard_read_accepts(struct shard_reader *r, uint32_t row);
 bool shard_read_evaluate(struct shard_reader *r, uint32_t row);
 /* ERR_UNAVAILABLE: what r->txn reads is newer than what is in memory. */
 MUST_USE enum err shard_read_fits(const struct shard_reader *r);
-MUST_USE enum err shard_read_record(const struct shard_reader *r, uint32_t row, struct bytes *ret_record);
+MUST_USE enum err shard_read_record(const struct shard_reader *r, uint32_t row,
+				    struct bytes *ret_record);
 
 static inline struct point_id row_state_id(const struct row_state *r)
 {

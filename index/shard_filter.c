@@ -21,7 +21,8 @@ static void plan_release(struct plan *p)
 	row_bits_release(&p->rows);
 }
 
-static enum err plan_of_filter(const struct shard *s, const struct filter *f, struct plan *ret_plan);
+static enum err plan_of_filter(const struct shard *s, const struct filter *f,
+			       struct plan *ret_plan);
 
 static enum err plan_of_ids(const struct shard *s, const struct id_set *ids, struct plan *ret_plan)
 {
@@ -37,7 +38,8 @@ static enum err plan_of_ids(const struct shard *s, const struct id_set *ids, str
 	return ERR_NONE;
 }
 
-static enum err plan_of_condition(const struct shard *s, const struct condition *c, struct plan *ret_plan)
+static enum err plan_of_condition(const struct shard *s, const struct condition *c,
+				  struct plan *ret_plan)
 {
 	*ret_plan = (struct plan){ 0 };
 	if (c->kind == CONDITION_HAS_ID)
@@ -75,7 +77,8 @@ static void plan_and(struct plan *p, struct plan *part)
 	p->rows = part->rows;
 }
 
-static enum err plan_of_any(const struct shard *s, const struct condition_list *list, struct plan *ret_plan)
+static enum err plan_of_any(const struct shard *s, const struct condition_list *list,
+			    struct plan *ret_plan)
 {
 	struct plan all = { .known = true, .exact = true };
 	enum err e = row_bits_init(&all.rows, s->row_count);
@@ -210,8 +213,8 @@ static enum err try_begin(struct shard_reader *r, bool need_store)
 	return e;
 }
 
-enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_store, const struct deadline *deadline,
-			  struct shard_reader *ret_reader)
+enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_store,
+			  const struct deadline *deadline, struct shard_reader *ret_reader)
 {
 	uint64_t give_up_ns = 0;
 
@@ -219,7 +222,8 @@ enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_sto
 		uint64_t seen = gate_count(s->gate);
 		uint64_t now_ns;
 
-		*ret_reader = (struct shard_reader){ .shard = s, .filter = matches_all(f) ? NULL : f };
+		*ret_reader =
+			(struct shard_reader){ .shard = s, .filter = matches_all(f) ? NULL : f };
 		enum err e = try_begin(ret_reader, need_store);
 
 		if (e != ERR_UNAVAILABLE)
@@ -237,7 +241,8 @@ enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_sto
 	}
 }
 
-enum err shard_read_pending(struct shard *s, const struct filter *f, struct shard_reader *ret_reader)
+enum err shard_read_pending(struct shard *s, const struct filter *f,
+			    struct shard_reader *ret_reader)
 {
 	struct shard_reader r = { .shard = s, .filter = matches_all(f) ? NULL : f };
 	enum err e = ERR_NONE;
@@ -276,8 +281,8 @@ enum err shard_read_record(const struct shard_reader *r, uint32_t row, struct by
 	uint8_t key[SHARD_KEY_BYTES];
 
 	shard_key(r->shard->uid, row, key);
-	return r->shard->store->ops->get(r->txn, STORE_ROWS,
-					 (struct bytes){ .data = key, .len = sizeof(key) }, ret_record);
+	return r->shard->store->ops->get(
+		r->txn, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) }, ret_record);
 }
 
 /* --- evaluation --- */
@@ -312,7 +317,10 @@ static enum err evaluate(struct shard_reader *r, uint32_t number, bool *ret_matc
 	if (e)
 		return e;
 	struct filter_subject subject = {
-		.id = row.id, .payload = value_of_buf(&payload), .has_vector = row_has_vector, .ctx = &row,
+		.id = row.id,
+		.payload = value_of_buf(&payload),
+		.has_vector = row_has_vector,
+		.ctx = &row,
 	};
 
 	*ret_match = filter_match(r->filter, &subject);

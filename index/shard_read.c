@@ -59,8 +59,8 @@ static enum err vector_of(const struct shard *s, const struct row_vector *v, str
 	return out.values ? ERR_NONE : ERR_NO_MEMORY;
 }
 
-static enum err vectors_of(const struct shard *s, const struct row *row, const struct record_want *want,
-			   struct arena *a, struct record *out)
+static enum err vectors_of(const struct shard *s, const struct row *row,
+			   const struct record_want *want, struct arena *a, struct record *out)
 {
 	out->vectors = arena_array(a, row->vector_count, sizeof(*out->vectors));
 	if (!out->vectors)
@@ -98,8 +98,8 @@ static enum err payload_of(const struct row *row, struct arena *a, struct record
 	return ERR_NONE;
 }
 
-static enum err record_of(const struct shard_reader *r, uint32_t number, const struct record_want *want,
-			  struct arena *a, struct record *out)
+static enum err record_of(const struct shard_reader *r, uint32_t number,
+			  const struct record_want *want, struct arena *a, struct record *out)
 {
 	CLEANUP(arena_release) struct arena scratch;
 	struct bytes bytes;
@@ -123,8 +123,9 @@ static enum err record_of(const struct shard_reader *r, uint32_t number, const s
 	return e;
 }
 
-enum err shard_retrieve(struct shard *s, const struct point_id *ids, const uint32_t *shard_of, uint32_t count,
-			const struct record_want *want, struct arena *a, struct record *out)
+enum err shard_retrieve(struct shard *s, const struct point_id *ids, const uint32_t *shard_of,
+			uint32_t count, const struct record_want *want, struct arena *a,
+			struct record *out)
 {
 	struct shard_reader r;
 	enum err e = shard_read_begin(s, NULL, true, NULL, &r);
@@ -169,7 +170,8 @@ static int row_id_compare(const void *a, const void *b, void *ctx)
 {
 	const struct row_state *rows = ctx;
 
-	return point_id_compare(row_state_id(&rows[*(const uint32_t *)a]), row_state_id(&rows[*(const uint32_t *)b]));
+	return point_id_compare(row_state_id(&rows[*(const uint32_t *)a]),
+				row_state_id(&rows[*(const uint32_t *)b]));
 }
 
 /* Few candidates: sorted by id. */
@@ -205,8 +207,9 @@ static void scroll_ids(struct scroll *s, struct point_id from)
 			return;
 }
 
-enum err shard_scroll(struct shard *s, const struct filter *f, const struct point_id *from, uint32_t limit,
-		      const struct deadline *deadline, struct point_id *out, uint32_t *ret_count)
+enum err shard_scroll(struct shard *s, const struct filter *f, const struct point_id *from,
+		      uint32_t limit, const struct deadline *deadline, struct point_id *out,
+		      uint32_t *ret_count)
 {
 	struct shard_reader r;
 	struct scroll scroll = { .reader = &r, .deadline = deadline, .out = out, .limit = limit };
@@ -230,7 +233,8 @@ enum err shard_scroll(struct shard *s, const struct filter *f, const struct poin
 
 /* --- counting --- */
 
-static enum err count_rows(struct shard_reader *r, const struct deadline *deadline, uint64_t *ret_count)
+static enum err count_rows(struct shard_reader *r, const struct deadline *deadline,
+			   uint64_t *ret_count)
 {
 	const struct shard *s = r->shard;
 	uint64_t count = 0;
@@ -248,7 +252,8 @@ static enum err count_rows(struct shard_reader *r, const struct deadline *deadli
 	return e ? e : r->err;
 }
 
-enum err shard_count(struct shard *s, const struct filter *f, const struct deadline *deadline, uint64_t *ret_count)
+enum err shard_count(struct shard *s, const struct filter *f, const struct deadline *deadline,
+		     uint64_t *ret_count)
 {
 	struct shard_reader r;
 	enum err e = shard_read_begin(s, f, false, deadline, &r);

@@ -15,6 +15,8 @@
 #define CHECK_EVERY 1024u
 /* An exact answer is chosen among so many more, by the kernel that is bit-equal everywhere. */
 #define EXACT_MARGIN 32u
+/* Comparisons that a walk makes for each answer that it keeps, when every node may be one. */
+#define WALK_COST 4u
 
 struct dense_search {
 	struct shard *shard;
@@ -24,9 +26,9 @@ struct dense_search {
 	struct shard_reader *reader;
 	distance_f32_fn similarity;
 	struct topk *top;
-	uint32_t done;         /* comparisons */
+	uint32_t done; /* comparisons */
 	enum err err;
-	uint16_t home;         /* of the segment that is walked */
+	uint16_t home; /* of the segment that is walked */
 };
 
 /* --- comparing --- */
@@ -35,14 +37,15 @@ static void compare(struct dense_search *d, uint32_t row, uint32_t slot)
 {
 	if (++d->done % CHECK_EVERY == 0)
 		d->err = deadline_check(&d->q->deadline);
-	float similarity = d->similarity(d->vector, dense_values(d->dense, slot), d->dense->options.dim);
+	float similarity =
+		d->similarity(d->vector, dense_values(d->dense, slot), d->dense->options.dim);
 
 	/* The filter comes last: reading a record costs more than comparing. */
 	if (!topk_wants(d->top, similarity) || !shard_read_accepts(d->reader, row))
 		return;
-	topk_offer(d->top, (struct hit){
-		.id = row_state_id(&d->shard->rows[row]), .row = row, .similarity = similarity
-	});
+	topk_offer(d->top, (struct hit){ .id = row_state_id(&d->shard->rows[row]),
+					 .row = row,
+					 .similarity = similarity });
 }
 
 static bool failed(const struct dense_search *d)
@@ -85,13 +88,20 @@ static bool accept(void *ctx, uint32_t slot)
 	return row != ROW_NONE && !d->reader->err && shard_read_accepts(d->reader, row);
 }
 
-static void walk_segment(struct dense_search *d, const struct dense_segment *s, struct candidate *found)
+static uint32_t ef_of(const struct dense_search *d)
 {
 	uint32_t ef = d->q->hnsw_ef ? d->q->hnsw_ef : d->dense->options.hnsw.ef_construct;
+
+	return MAX(ef, d->top->k);
+}
+
+static void walk_segment(struct dense_search *d, const struct dense_segment *s,
+			 struct candidate *found)
+{
 	struct segment_query query = {
 		.vector = d->vector,
 		.k = d->top->k,
-		.ef = MAX(ef, d->top->k),
+		.ef = ef_of(d),
 		.accept = accept,
 		.ctx = d,
 		.deadline_ns = d->q->deadline.mono_ns,
@@ -105,9 +115,9 @@ static void walk_segment(struct dense_search *d, const struct dense_segment *s, 
 		uint32_t row = dense_row_of(d->dense, found[i].slot, s->home);
 
 		ASSERT(row != ROW_NONE);
-		topk_offer(d->top, (struct hit){
-			.id = row_state_id(&d->shard->rows[row]), .row = row, .similarity = found[i].similarity
-		});
+		topk_offer(d->top, (struct hit){ .id = row_state_id(&d->shard->rows[row]),
+						 .row = row,
+						 .similarity = found[i].similarity });
 	}
 }
 
@@ -128,20 +138,23 @@ static void walk_segments(struct dense_search *d)
 /* Vectors that are compared rather than walked to. */
 static uint32_t full_scan_vectors(const struct dense *d)
 {
-	return (uint32_t)MIN((uint64_t)d->options.hnsw.full_scan_threshold_kb * 1024 / sizeof(float) /
-				     MAX(d->options.dim, 1u),
+	return (uint32_t)MIN((uint64_t)d->options.hnsw.full_scan_threshold_kb * 1024 /
+				     sizeof(float) / MAX(d->options.dim, 1u),
 			     (uint64_t)UINT32_MAX);
 }
 
+/* A walk meets live / candidates nodes for each that it may keep. */
 static bool prefers_scan(const struct dense_search *d)
 {
 	const struct plan *plan = &d->reader->plan;
+	uint64_t candidates = plan->count;
 
 	if (d->q->exact)
 		return true;
 	if (!plan->known)
 		return false;
-	return plan->count <= full_scan_vectors(d->dense) || plan->count <= d->dense->tail.count;
+	return candidates <= full_scan_vectors(d->dense) || candidates <= d->dense->tail.count ||
+	       candidates * candidates <= (uint64_t)WALK_COST * ef_of(d) * d->dense->live;
 }
 
 /* How many answers there can be. */
@@ -177,8 +190,9 @@ static void compare_exactly(const struct dense_search *d)
 	for (uint32_t i = 0; i < d->top->count; i++) {
 		struct hit *hit = &d->top->hits[i];
 
-		hit->similarity = distance_exact(o->distance, d->vector,
-						 dense_values(d->dense, dense_slot_of(d->dense, hit->row)), o->dim);
+		hit->similarity = distance_exact(
+			o->distance, d->vector,
+			dense_values(d->dense, dense_slot_of(d->dense, hit->row)), o->dim);
 	}
 }
 
@@ -219,8 +233,8 @@ static enum err run_sparse(struct shard_reader *r, const struct shard_query *q, 
 	return sparse_search(r->shard->vectors[q->vector].sparse, &query, top);
 }
 
-enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *hits, uint64_t *versions,
-		      uint32_t *ret_count)
+enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *hits,
+		      uint64_t *versions, uint32_t *ret_count)
 {
 	CLEANUP(topk_release) struct topk top = { 0 };
 	struct shard_reader r;

@@ -132,13 +132,14 @@ static bool find_row(const struct shard *s, struct point_id id, uint32_t *ret_ro
 	return !p->removed;
 }
 
-static enum err get_record(const struct shard *s, struct store_txn *t, uint32_t row, struct bytes *ret_record)
+static enum err get_record(const struct shard *s, struct store_txn *t, uint32_t row,
+			   struct bytes *ret_record)
 {
 	uint8_t key[SHARD_KEY_BYTES];
 
 	shard_key(s->uid, row, key);
-	enum err e = s->store->ops->get(t, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) },
-					ret_record);
+	enum err e = s->store->ops->get(
+		t, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) }, ret_record);
 
 	return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
 }
@@ -200,7 +201,8 @@ static enum err touch(struct shard *s, struct store_txn *t)
 				  buf_bytes(&generation));
 }
 
-static enum err check_vectors(const struct shard *s, const struct row *row, struct fault *reterr_fault)
+static enum err check_vectors(const struct shard *s, const struct row *row,
+			      struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < row->vector_count; i++) {
 		const struct row_vector *v = &row->vectors[i];
@@ -209,23 +211,25 @@ static enum err check_vectors(const struct shard *s, const struct row *row, stru
 		if (!v->present)
 			continue;
 		if (at < 0)
-			return fault_set(reterr_fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
-					 STR_FMT(v->name));
+			return fault_set(reterr_fault, ERR_BAD_INPUT,
+					 "Not existing vector name error: %.*s", STR_FMT(v->name));
 		const struct vector_config *config = &s->config->vectors[at];
 
-		if (config->sparse != (v->vector.kind == VECTOR_SPARSE) || v->vector.kind == VECTOR_MULTI)
-			return fault_set(reterr_fault, ERR_BAD_INPUT, "vector \"%.*s\" is of the wrong kind",
-					 STR_FMT(v->name));
+		if (config->sparse != (v->vector.kind == VECTOR_SPARSE) ||
+		    v->vector.kind == VECTOR_MULTI)
+			return fault_set(reterr_fault, ERR_BAD_INPUT,
+					 "vector \"%.*s\" is of the wrong kind", STR_FMT(v->name));
 		if (!config->sparse && v->vector.count != config->dim)
 			return fault_set(reterr_fault, ERR_BAD_INPUT,
-					 "Vector dimension error: expected dim: %u, got %u", config->dim,
-					 v->vector.count);
+					 "Vector dimension error: expected dim: %u, got %u",
+					 config->dim, v->vector.count);
 	}
 	return ERR_NONE;
 }
 
 /* In memory mode the values go where a restart finds them. */
-static enum err mirror_slot(const struct shard *s, struct store_txn *t, uint32_t vector, uint32_t slot)
+static enum err mirror_slot(const struct shard *s, struct store_txn *t, uint32_t vector,
+			    uint32_t slot)
 {
 	CLEANUP(buf_release) struct buf key = BUF_INIT(16);
 	const struct dense *d = s->vectors[vector].dense;
@@ -243,7 +247,8 @@ static enum err mirror_slot(const struct shard *s, struct store_txn *t, uint32_t
 						  .len = d->slots->record_bytes });
 }
 
-static enum err write_slot(struct shard *s, struct store_txn *t, uint32_t vector, struct row_vector *v)
+static enum err write_slot(struct shard *s, struct store_txn *t, uint32_t vector,
+			   struct row_vector *v)
 {
 	struct pending *p = &s->pending;
 	struct pending_slot *slots = grown(p->slots, p->slot_count, &p->slot_cap, sizeof(*slots));
@@ -263,7 +268,8 @@ static enum err write_slot(struct shard *s, struct store_txn *t, uint32_t vector
 	return e;
 }
 
-static enum err write_vectors(struct shard *s, struct store_txn *t, struct row *row, struct fault *reterr_fault)
+static enum err write_vectors(struct shard *s, struct store_txn *t, struct row *row,
+			      struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < row->vector_count; i++) {
 		struct row_vector *v = &row->vectors[i];
@@ -278,8 +284,8 @@ static enum err write_vectors(struct shard *s, struct store_txn *t, struct row *
 		enum err e = write_slot(s, t, (uint32_t)at, v);
 
 		if (e)
-			return fault_set(reterr_fault, e, "storing vector \"%.*s\": %s", STR_FMT(v->name),
-					 err_sentence(e));
+			return fault_set(reterr_fault, e, "storing vector \"%.*s\": %s",
+					 STR_FMT(v->name), err_sentence(e));
 	}
 	return ERR_NONE;
 }
@@ -304,7 +310,8 @@ static uint8_t *copy_bytes(struct bytes b)
 }
 
 /* What the transaction found: the row of before, or a number for a new one. */
-static enum err pending_begin(struct shard *s, struct store_txn *t, struct point_id id, struct pending_row *out)
+static enum err pending_begin(struct shard *s, struct store_txn *t, struct point_id id,
+			      struct pending_row *out)
 {
 	struct pending *p = &s->pending;
 	struct bytes record;
@@ -345,7 +352,8 @@ static enum err pending_begin(struct shard *s, struct store_txn *t, struct point
 static enum err change_tree(struct shard *s, struct pending_row *p, const struct hash128 *after)
 {
 	struct pending *pending = &s->pending;
-	struct merkle_undo *undo = grown(pending->undo, pending->undo_count, &pending->undo_cap, sizeof(*undo));
+	struct merkle_undo *undo =
+		grown(pending->undo, pending->undo_count, &pending->undo_cap, sizeof(*undo));
 
 	if (!undo)
 		return ERR_NO_MEMORY;
@@ -372,7 +380,8 @@ static void set_after(struct pending_row *p, uint8_t *after, size_t len)
 }
 
 /* The pending row of that id, made when the transaction has not met it. A new one is `removed` still. */
-static enum err pending_of(struct shard *s, struct store_txn *t, struct point_id id, struct pending_row **ret_row)
+static enum err pending_of(struct shard *s, struct store_txn *t, struct point_id id,
+			   struct pending_row **ret_row)
 {
 	struct pending_row *p = pending_find(&s->pending, id);
 	struct pending_row fresh;
@@ -416,7 +425,8 @@ static enum err put_row(struct shard *s, struct store_txn *t, const struct row *
 	return e ? e : change_tree(s, p, &digest);
 }
 
-enum err shard_row_store(struct shard *s, struct store_txn *t, struct row *row, struct fault *reterr_fault)
+enum err shard_row_store(struct shard *s, struct store_txn *t, struct row *row,
+			 struct fault *reterr_fault)
 {
 	enum err e = check_vectors(s, row, reterr_fault);
 
@@ -512,13 +522,17 @@ static enum err payload_of(const struct row *row, struct arena *a, struct value 
 static enum err change_decode(const struct shard *s, const struct pending_row *p, struct arena *a,
 			      struct change *ret_change)
 {
-	struct change c = { .pending = p, .has_before = p->before != NULL, .has_after = p->after != NULL };
+	struct change c = { .pending = p,
+			    .has_before = p->before != NULL,
+			    .has_after = p->after != NULL };
 	enum err e = ERR_NONE;
 
 	if (c.has_before)
-		e = row_decode((struct bytes){ .data = p->before, .len = p->before_len }, a, &c.before);
+		e = row_decode((struct bytes){ .data = p->before, .len = p->before_len }, a,
+			       &c.before);
 	if (!e && c.has_after)
-		e = row_decode((struct bytes){ .data = p->after, .len = p->after_len }, a, &c.after);
+		e = row_decode((struct bytes){ .data = p->after, .len = p->after_len }, a,
+			       &c.after);
 	if (!e && s->field_count && c.has_before && c.before.visible)
 		e = payload_of(&c.before, a, &c.payload_before);
 	if (!e && s->field_count && c.has_after && c.after.visible)
@@ -545,11 +559,13 @@ static enum err apply_vectors(struct shard *s, const struct change *c)
 		const struct row_vector *after = visible_vector(c->has_after, &c->after, name);
 
 		if (s->vectors[i].dense) {
-			dense_set(s->vectors[i].dense, c->pending->row, after ? after->slot : SLOT_NONE);
+			dense_set(s->vectors[i].dense, c->pending->row,
+				  after ? after->slot : SLOT_NONE);
 			continue;
 		}
 		const struct row_vector *before = visible_vector(c->has_before, &c->before, name);
-		enum err e = sparse_change(s->vectors[i].sparse, c->pending->row, before ? &before->vector : NULL,
+		enum err e = sparse_change(s->vectors[i].sparse, c->pending->row,
+					   before ? &before->vector : NULL,
 					   after ? &after->vector : NULL);
 
 		if (e)
@@ -572,7 +588,9 @@ static enum err apply_fields(struct shard *s, const struct change *c)
 			continue;
 		if (c->payload_before.data)
 			field_index_remove(f->index, row, c->payload_before);
-		enum err e = c->payload_after.data ? field_index_add(f->index, row, c->payload_after) : ERR_NONE;
+		enum err e = c->payload_after.data
+				     ? field_index_add(f->index, row, c->payload_after)
+				     : ERR_NONE;
 
 		if (e)
 			return e;
@@ -595,8 +613,11 @@ static enum err apply_row(struct shard *s, const struct change *c)
 		return shard_free_row_add(s, p->row);
 	}
 	*state = (struct row_state){
-		.hi = p->id.hi, .lo = p->id.lo, .kind = p->id.kind,
-		.op_number = c->after.op_number, .visible = c->after.visible,
+		.hi = p->id.hi,
+		.lo = p->id.lo,
+		.kind = p->id.kind,
+		.op_number = c->after.op_number,
+		.visible = c->after.visible,
 	};
 	s->visible += state->visible;
 	return p->is_new ? id_map_put(s->ids, p->id, p->row) : ERR_NONE;
@@ -675,7 +696,8 @@ void shard_abandon(struct shard *s)
 	for (uint32_t i = p->undo_count; i-- > 0;) {
 		const struct merkle_undo *u = &p->undo[i];
 
-		merkle_change(s->merkle, u->id, u->has ? &u->after : NULL, u->had ? &u->before : NULL);
+		merkle_change(s->merkle, u->id, u->has ? &u->after : NULL,
+			      u->had ? &u->before : NULL);
 	}
 	for (uint32_t i = 0; i < p->slot_count; i++)
 		slots_free(s->vectors[p->slots[i].vector].dense->slots, p->slots[i].slot);
@@ -695,11 +717,13 @@ static bool pending_visible(const struct pending_row *p)
 	struct row row;
 
 	arena_init(&a, SIZE_MAX);
-	return p->after && !row_decode((struct bytes){ .data = p->after, .len = p->after_len }, &a, &row) &&
+	return p->after &&
+	       !row_decode((struct bytes){ .data = p->after, .len = p->after_len }, &a, &row) &&
 	       row.visible;
 }
 
-enum err shard_matching(struct shard *s, const struct filter *f, struct point_id **ret_ids, uint32_t *ret_count)
+enum err shard_matching(struct shard *s, const struct filter *f, struct point_id **ret_ids,
+			uint32_t *ret_count)
 {
 	struct shard_reader r;
 	enum err e = shard_read_pending(s, f, &r);
@@ -740,8 +764,8 @@ enum err shard_matching(struct shard *s, const struct filter *f, struct point_id
 
 /* --- what is left of a dropped shard --- */
 
-static enum err purge_table(struct store *store, struct store_txn *t, enum store_table table, uint32_t uid,
-			    uint32_t *budget, bool *ret_more)
+static enum err purge_table(struct store *store, struct store_txn *t, enum store_table table,
+			    uint32_t uid, uint32_t *budget, bool *ret_more)
 {
 	struct store_cursor *c;
 	uint8_t prefix[SHARD_KEY_BYTES];
@@ -777,7 +801,8 @@ static enum err purge_table(struct store *store, struct store_txn *t, enum store
 	}
 }
 
-enum err shard_purge(struct store *store, struct store_txn *t, uint32_t uid, uint32_t *budget, bool *ret_more)
+enum err shard_purge(struct store *store, struct store_txn *t, uint32_t uid, uint32_t *budget,
+		     bool *ret_more)
 {
 	enum err e = purge_table(store, t, STORE_ROWS, uid, budget, ret_more);
 

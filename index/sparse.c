@@ -23,10 +23,10 @@ struct postings {
 };
 
 struct sparse {
-	struct postings *table;  /* open addressing, linear; cap is a power of two */
+	struct postings *table; /* open addressing, linear; cap is a power of two */
 	uint32_t cap, used;
 	uint64_t vectors;
-	uint64_t postings_cap;   /* sum of caps, for the memory figure */
+	uint64_t postings_cap; /* sum of caps, for the memory figure */
 };
 
 enum err sparse_new(struct sparse **ret_sparse)
@@ -176,7 +176,8 @@ static bool has_dimension(const struct vector *v, uint32_t dimension)
 	return from < v->count && v->indices[from] == dimension;
 }
 
-enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *before, const struct vector *after)
+enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *before,
+		       const struct vector *after)
 {
 	for (uint32_t i = 0; after && i < after->count; i++) {
 		enum err e = posting_set(s, after->indices[i], row, after->values[i]);
@@ -211,8 +212,8 @@ struct cursor {
 struct walk {
 	struct cursor *cursors;
 	uint32_t count;
-	double *sums;        /* WINDOW_ROWS */
-	uint64_t *touched;   /* WINDOW_ROWS bits */
+	double *sums;      /* WINDOW_ROWS */
+	uint64_t *touched; /* WINDOW_ROWS bits */
 };
 
 static void walk_release(struct walk *w)
@@ -235,9 +236,8 @@ static enum err walk_init(struct walk *w, const struct sparse *s, const struct v
 		const struct postings *list = find(s, query->indices[i]);
 
 		if (list && list->count)
-			w->cursors[w->count++] = (struct cursor){
-				.list = list, .weight = (double)query->values[i]
-			};
+			w->cursors[w->count++] =
+				(struct cursor){ .list = list, .weight = (double)query->values[i] };
 	}
 	return ERR_NONE;
 }
@@ -279,7 +279,8 @@ static void walk_sum(struct walk *w, uint32_t first)
 }
 
 /* Offers the window's rows and leaves it clean. */
-static enum err walk_offer(struct walk *w, uint32_t first, const struct sparse_query *q, struct topk *out)
+static enum err walk_offer(struct walk *w, uint32_t first, const struct sparse_query *q,
+			   struct topk *out)
 {
 	for (uint32_t word = 0; word < WINDOW_ROWS / 64; word++) {
 		for (uint64_t left = w->touched[word]; left; left &= left - 1) {

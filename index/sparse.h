@@ -15,7 +15,8 @@ struct sparse;
 MUST_USE enum err sparse_new(struct sparse **ret_sparse);
 void sparse_free(struct sparse *s);
 /* before, after: NULL where the row had or has none. */
-MUST_USE enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *before, const struct vector *after);
+MUST_USE enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *before,
+				const struct vector *after);
 uint64_t sparse_count(const struct sparse *s);
 size_t sparse_memory(const struct sparse *s);
 
@@ -26,4 +27,5 @@ struct sparse_query {
 	void *ctx;
 	struct deadline deadline;
 };
-MUST_USE enum err sparse_search(const struct sparse *s, const struct sparse_query *q, struct topk *out);
+MUST_USE enum err sparse_search(const struct sparse *s, const struct sparse_query *q,
+				struct topk *out);

@@ -13,7 +13,7 @@
 struct tail {
 	uint32_t *slots;
 	uint32_t count, cap;
-	uint32_t *places;      /* slot -> index into slots; UINT32_MAX: not here */
+	uint32_t *places; /* slot -> index into slots; UINT32_MAX: not here */
 	uint32_t place_count;
 };
 

@@ -595,6 +595,7 @@ static void state_init(struct committer *c)
 {
 	c->state = (struct committer_state){
 		.position = c->place.position,
+		.publishing = c->place.position,
 		.chain_hash = c->place.chain_hash,
 		.epoch = c->history.epoch,
 		.writer = (uint8_t)c->history.epoch,

@@ -118,6 +118,7 @@ MUST_USE enum err committer_apply(struct committer *c, const struct remote_batch
 /* State, from any thread. */
 struct committer_state {
 	struct position position;
+	struct position publishing;  /* what readers may see of already: position, or that of the commit being published */
 	uint64_t chain_hash;
 	uint64_t epoch;              /* of the newest epoch-start */
 	uint8_t writer;              /* region id of that epoch's writer; 0 with region 0 */

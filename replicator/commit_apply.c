@@ -435,6 +435,14 @@ static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 	return t.ops > 0 ? oldest_stamp(c, reterr_fault) : ERR_NONE;
 }
 
+/* Before the rows are visible: what was read between publishing and state_update() must not seem older than it is. */
+static void state_publishing(struct committer *c)
+{
+	pthread_mutex_lock(&c->state_lock);
+	c->state.publishing = c->txn.place.position;
+	pthread_mutex_unlock(&c->state_lock);
+}
+
 static void state_update(struct committer *c)
 {
 	pthread_mutex_lock(&c->state_lock);
@@ -530,6 +538,7 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 			commit_fail(c, &fault);
 		return fault_set(reterr_fault, err, "%s", fault_text(&fault));
 	}
+	state_publishing(c);
 	catalog_publish(c->o.catalog);
 	state_update(c);
 	free_slots(c);

@@ -10,25 +10,37 @@
 /* Heartbeats beyond what is applied here: enough for half a minute; beyond, every second one is dropped, which makes
  * the lag greater, never smaller. */
 #define BEATS_WAITING_MAX 128
-#define LAG_UNKNOWN_SECONDS 1e9
+/* The smallest delay is looked for over this time, and over twice as much at most: clocks are set, links change. */
+#define OFFSET_WINDOW_NS UINT64_C(30000000000)
+#define NS_PER_MS UINT64_C(1000000)
 
 struct beat {
 	struct position position;
-	uint64_t wall_ms;
 	uint64_t arrived_ns;
+	uint64_t age_ms;        /* that it had when it arrived, at least */
+};
+
+/* The greatest difference of the clocks in this window and the one before. */
+struct offset {
+	uint64_t begun_ns;
+	int64_t now_ms;
+	int64_t before_ms;
 };
 
 struct peer {
 	struct peer_config config;
 	char name[STREAM_NAME_TEXT];
 	bool heard;
-	struct beat last;
+	struct position position;
 	struct position confirmed;
+	uint64_t wall_ms;                        /* its clock, in the last heartbeat */
+	uint64_t arrived_ns;
+	struct offset offset;
+	/* Heartbeats that it sent as the writer of its epoch. */
 	bool has_applied;
 	struct beat applied;                     /* the newest whose position was reached here */
 	struct beat waiting[BEATS_WAITING_MAX];  /* newer ones, oldest first */
 	uint32_t waiting_count;
-	int64_t offset_ms;
 };
 
 struct peers {
@@ -38,8 +50,9 @@ struct peers {
 	char self_name[STREAM_NAME_TEXT];
 	struct peer_link *link;
 	uint32_t count;
-	pthread_mutex_t lock;   /* guards what heartbeats change in peer[] */
+	pthread_mutex_t lock;   /* guards what heartbeats change in peer[], and the rest */
 	struct peer peer[PEERS_MAX];
+	uint64_t newest_epoch;  /* of data regions */
 };
 
 static void copy_name(char out[STREAM_NAME_TEXT], const char *name)
@@ -156,30 +169,59 @@ static void wait_for(struct peer *peer, struct beat b)
 	peer->waiting[peer->waiting_count++] = b;
 }
 
+/* A beat cannot arrive before it is sent: the greatest difference had the smallest delay. */
+static void observe_offset(struct offset *o, bool first, int64_t seen_ms, uint64_t now_ns)
+{
+	if (first || now_ns - o->begun_ns >= 2 * OFFSET_WINDOW_NS) {
+		*o = (struct offset){ .begun_ns = now_ns, .now_ms = seen_ms, .before_ms = seen_ms };
+	} else if (now_ns - o->begun_ns >= OFFSET_WINDOW_NS) {
+		*o = (struct offset){ .begun_ns = now_ns, .now_ms = seen_ms, .before_ms = o->now_ms };
+	} else {
+		o->now_ms = MAX(o->now_ms, seen_ms);
+	}
+}
+
+static int64_t offset_ms(const struct peer *peer)
+{
+	return MAX(peer->offset.now_ms, peer->offset.before_ms);
+}
+
+static bool is_news(const struct peer *peer, const struct heartbeat *h)
+{
+	return !peer->heard || position_compare(h->position, peer->position) >= 0 || h->wall_ms > peer->wall_ms;
+}
+
+static void take_beat(struct peer *peer, const struct heartbeat *h, uint64_t wall_ms, uint64_t now_ns)
+{
+	int64_t seen_ms = (int64_t)(h->wall_ms - wall_ms);
+
+	observe_offset(&peer->offset, !peer->heard, seen_ms, now_ns);
+	peer->heard = true;
+	peer->position = h->position;
+	peer->confirmed = h->confirmed;
+	peer->wall_ms = h->wall_ms;
+	peer->arrived_ns = now_ns;
+	if ((uint8_t)h->position.epoch == h->region) {
+		int64_t age_ms = MAX(offset_ms(peer), 0) - seen_ms;
+
+		wait_for(peer, (struct beat){ .position = h->position,
+					      .arrived_ns = now_ns,
+					      .age_ms = (uint64_t)MAX(age_ms, 0) });
+	}
+}
+
 bool peers_beat(struct peers *p, const struct heartbeat *h)
 {
-	struct beat b = {
-		.position = h->position,
-		.wall_ms = h->wall_ms,
-		.arrived_ns = clock_mono_ns(p->clock),
-	};
-	int64_t offset = (int64_t)h->wall_ms - (int64_t)clock_wall_ms(p->clock);
-
 	if (h->fleet != p->fleet || h->scope != SCOPE_FLEET)
 		return false;
 	(void)pthread_mutex_lock(&p->lock);
 	struct peer *peer = find(p, h->region);
-	bool taken = peer != NULL &&
-		     (!peer->heard || position_compare(h->position, peer->last.position) >= 0 ||
-		      h->wall_ms > peer->last.wall_ms);
+	bool taken = peer != NULL && is_news(peer, h);
 
 	if (taken) {
-		/* A beat cannot arrive before it is sent: the greatest difference had the smallest delay. */
-		peer->offset_ms = peer->heard ? MAX(peer->offset_ms - 1, offset) : offset;
-		peer->heard = true;
-		peer->last = b;
-		peer->confirmed = h->confirmed;
-		wait_for(peer, b);
+		take_beat(peer, h, clock_wall_ms(p->clock), clock_mono_ns(p->clock));
+		if (peer->config.data)
+			p->newest_epoch = MAX(p->newest_epoch, h->position.epoch);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return taken;
@@ -187,8 +229,6 @@ bool peers_beat(struct peers *p, const struct heartbeat *h)
 
 void peers_standing(struct peers *p, uint32_t i, struct peer_standing *ret_standing)
 {
-	uint64_t now = clock_mono_ns(p->clock);
-
 	ASSERT(i < p->count);
 	(void)pthread_mutex_lock(&p->lock);
 	const struct peer *peer = &p->peer[i];
@@ -196,10 +236,10 @@ void peers_standing(struct peers *p, uint32_t i, struct peer_standing *ret_stand
 	*ret_standing = (struct peer_standing){
 		.config = &peer->config,
 		.heard = peer->heard,
-		.position = peer->last.position,
+		.position = peer->position,
 		.confirmed = peer->confirmed,
-		.silent_ms = peer->heard ? (now - peer->last.arrived_ns) / 1000000 : UINT64_MAX,
-		.clock_offset_ms = peer->offset_ms,
+		.silent_ms = peer->heard ? (clock_mono_ns(p->clock) - peer->arrived_ns) / NS_PER_MS : UINT64_MAX,
+		.clock_offset_ms = peer->heard ? offset_ms(peer) : 0,
 	};
 	(void)pthread_mutex_unlock(&p->lock);
 }
@@ -221,20 +261,15 @@ static void take_applied(struct peer *peer, struct position here)
 
 double peers_lag_seconds(struct peers *p, uint8_t region, struct position here)
 {
-	uint64_t now_ns = clock_mono_ns(p->clock);
-	uint64_t now_ms = clock_wall_ms(p->clock);
-	double lag = LAG_UNKNOWN_SECONDS;
+	double lag = PEERS_LAG_UNKNOWN_SECONDS;
 
 	(void)pthread_mutex_lock(&p->lock);
 	struct peer *peer = find(p, region);
 	if (peer != NULL) {
 		take_applied(peer, here);
-		if (peer->has_applied) {
-			double by_arrival = (double)(now_ns - peer->applied.arrived_ns) / 1e9;
-			double by_clock = ((double)now_ms - (double)peer->applied.wall_ms) / 1e3;
-
-			lag = MAX(by_arrival, by_clock);
-		}
+		if (peer->has_applied)
+			lag = (double)(clock_mono_ns(p->clock) - peer->applied.arrived_ns) / 1e9 +
+			      (double)peer->applied.age_ms / 1e3;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return lag;
@@ -259,8 +294,8 @@ struct position peers_confirmed(struct peers *p, struct position here, uint64_t 
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct peer *peer = &p->peer[i];
 
-		if (peer->config.data && peer->heard && peer->last.position.epoch == epoch)
-			all[n++] = peer->last.position;
+		if (peer->config.data && peer->heard && peer->position.epoch == epoch)
+			all[n++] = peer->position;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	uint32_t majority = peers_majority(p);
@@ -277,10 +312,21 @@ uint32_t peers_applied(struct peers *p, struct position here, struct position po
 	(void)pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct peer *peer = &p->peer[i];
+		uint64_t epoch = peer->position.epoch;
 
-		if (peer->config.data && peer->heard && position_compare(peer->last.position, pos) >= 0)
+		if (peer->config.data && peer->heard && (epoch == pos.epoch || epoch == here.epoch) &&
+		    position_compare(peer->position, pos) >= 0)
 			n++;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return n;
+}
+
+uint64_t peers_newest_epoch(struct peers *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	uint64_t epoch = p->newest_epoch;
+
+	(void)pthread_mutex_unlock(&p->lock);
+	return epoch;
 }

@@ -68,20 +68,26 @@ struct peer_standing {
 	bool heard;
 	struct position position;
 	struct position confirmed;
-	uint64_t silent_ms;           /* since the last heartbeat */
-	int64_t clock_offset_ms;      /* its wall clock minus ours, by the smallest delay seen; 0 unheard */
+	uint64_t silent_ms;           /* since the last heartbeat; UINT64_MAX unheard */
+	int64_t clock_offset_ms;      /* its wall clock minus ours, by the smallest delay seen lately; 0 unheard */
 };
 void peers_standing(struct peers *p, uint32_t i, struct peer_standing *ret_standing);
 
 /*
- * Seconds since the newest heartbeat of that region up to whose position this region, which stands at `here`, has applied
- * all. Never understated: of the sender's clock and the time of arrival the one that makes it greater counts. Infinite
- * (a great number) when none was heard.
+ * Seconds since that region, then the writer of the epoch that it stands in, sent the newest heartbeat up to whose position
+ * this region, which stands at `here`, has applied all. What others say of the writer's log does not count. Of the
+ * sender's clock and the time of arrival the one that makes it greater counts; a sender whose clock runs ahead is seen
+ * through by the offset above, so that only the smallest delay of the link lately is left out. PEERS_LAG_UNKNOWN_SECONDS
+ * when there was none.
  */
+#define PEERS_LAG_UNKNOWN_SECONDS 1e9
 double peers_lag_seconds(struct peers *p, uint8_t region, struct position here);
 
 /* The greatest position of `epoch` that M data voters, this one at `here` included, have applied; {0,0}: none. Ops of
  * older epochs count through it once its epoch-start does (protocol: figure 8 of Raft). */
 struct position peers_confirmed(struct peers *p, struct position here, uint64_t epoch);
-/* How many data regions stand at or beyond pos in its epoch or in a later one; this one at `here` included. */
+/* How many data regions have surely applied pos, an op of this region's history; this one at `here` included. One in a third
+ * epoch, neither that of pos nor ours, is not counted: its history may be another. */
 uint32_t peers_applied(struct peers *p, struct position here, struct position pos);
+/* The newest epoch that a data region said it stands in; 0: none was heard. */
+uint64_t peers_newest_epoch(struct peers *p);

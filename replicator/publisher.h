@@ -18,16 +18,18 @@ struct publisher_options {
 	struct clock *clock;
 	struct store *store;
 	struct catalog *catalog;
-	struct stream *stream;
 	uint64_t fleet;
 	uint8_t region;
 	struct position now;      /* where this region stands at the start */
 };
 
+/* Made before the stream, whose events come here from the beginning. */
 MUST_USE enum err publisher_new(const struct publisher_options *o, struct publisher **ret_publisher);
-MUST_USE enum err publisher_start(struct publisher *p);
-/* Also frees it. */
+/* The stream must outlive publisher_stop(). */
+MUST_USE enum err publisher_start(struct publisher *p, struct stream *stream);
+/* Ends the thread. The object stays for events under way: free it once the stream is gone. */
 void publisher_stop(struct publisher *p);
+void publisher_free(struct publisher *p);
 
 /* From any thread, never blocks: the region stands at `now`; the stream accepted up to `upto`; its window closed. */
 void publisher_wake(struct publisher *p, struct position now);
@@ -41,13 +43,10 @@ struct publisher_state {
 };
 void publisher_state(struct publisher *p, struct publisher_state *ret_state);
 
-/* One turn by hand, for tests: publishes what can be published now; true when something was. */
-bool publisher_turn(struct publisher *p);
-
 /*
  * The ops after `after` of the op log as one message: up to bytes_target, at least one, all of one epoch; only_region != 0: of
  * epochs that region wrote, others are passed over. Also used to serve a peer. ERR_NOT_FOUND: there are none (yet).
- * *ret_last is the last op's position.
+ * ERR_GAP: they were trimmed while they were read. *ret_head says which ops they are, without the ops.
  */
 struct log_source {
 	struct store *store;

@@ -115,8 +115,8 @@ BEGIN {
 
 	rank_row(0, "config crypto limits notify refusal")
 	rank_row(1, "request protocol tls h1 h2")
-	rank_row(2, "conn message rest grpc geo region route auth")
-	rank_row(3, "method api proxy")
+	rank_row(2, "conn message geo region route auth")
+	rank_row(3, "method api rest grpc proxy")
 	rank_row(4, "serve admin")
 	rank_row(5, "main daemon listener")
 	rank_row(6, "apt_records ctl embed import mmdb_write pki")

@@ -35,7 +35,9 @@ static void *make(struct message_random *r, size_t count, size_t size)
 
 static struct str random_text(struct message_random *r)
 {
-	static const char *const pieces[] = { "a", "Z9", "-", "\xc3\xa4", "\xe2\x82\xac", "\"", "\\", "\n", "\t", " ", "/", "\x01" };
+	static const char *const pieces[] = { "a",  "Z9",  "-",  "\xc3\xa4", "\xe2\x82\xac",
+					      "\"", "\\",  "\n", "\t",       " ",
+					      "/",  "\x01" };
 	uint32_t n = 1 + random_below(r, 6);
 	char *text = make(r, n, 4);
 	size_t len = 0;
@@ -74,7 +76,9 @@ static struct point_id random_id(struct message_random *r)
 {
 	if (coin(r))
 		return (struct point_id){ .kind = POINT_ID_NUM, .lo = random_next(r) };
-	return (struct point_id){ .kind = POINT_ID_UUID, .hi = random_next(r), .lo = random_next(r) };
+	return (struct point_id){ .kind = POINT_ID_UUID,
+				  .hi = random_next(r),
+				  .lo = random_next(r) };
 }
 
 static struct vector random_vector(struct message_random *r, bool sparse)
@@ -101,7 +105,8 @@ static struct path random_path(struct message_random *r)
 	const char *text = paths[random_below(r, LEN(paths))];
 	struct path p;
 
-	ck_assert_int_eq(path_parse((struct str){ .data = text, .len = strlen(text) }, &p, NULL), ERR_NONE);
+	ck_assert_int_eq(path_parse((struct str){ .data = text, .len = strlen(text) }, &p, NULL),
+			 ERR_NONE);
 	return p;
 }
 
@@ -122,7 +127,8 @@ static struct value random_object(struct message_random *r, unsigned depth)
 	uint32_t n = 1 + random_below(r, LEN(members));
 
 	for (uint32_t i = 0; i < n; i++)
-		members[i] = (struct value_member){ .key = numbered(r, 'k', i), .value = random_value(r, depth) };
+		members[i] = (struct value_member){ .key = numbered(r, 'k', i),
+						    .value = random_value(r, depth) };
 	ck_assert_int_eq(value_put_object(&b, members, n), ERR_NONE);
 	return keep(r, &b);
 }
@@ -184,7 +190,8 @@ static void random_sets(struct message_random *r, struct condition *c)
 		for (uint32_t i = 0; i < n; i++)
 			c->texts.items[i] = numbered(r, 't', i);
 	} else if (c->kind == CONDITION_HAS_ID) {
-		c->ids = (struct id_set){ .items = make(r, n, sizeof(struct point_id)), .count = n };
+		c->ids =
+			(struct id_set){ .items = make(r, n, sizeof(struct point_id)), .count = n };
 		for (uint32_t i = 0; i < n; i++)
 			c->ids.items[i] = (struct point_id){ .kind = POINT_ID_NUM, .lo = i * 1000 };
 	} else {
@@ -196,7 +203,8 @@ static void random_sets(struct message_random *r, struct condition *c)
 
 static struct condition random_condition(struct message_random *r, unsigned depth)
 {
-	struct condition c = { .kind = (enum condition_kind)random_below(r, CONDITION_COUNT), .key = random_path(r) };
+	struct condition c = { .kind = (enum condition_kind)random_below(r, CONDITION_COUNT),
+			       .key = random_path(r) };
 
 	switch (c.kind) {
 	case CONDITION_MATCH_TEXT_VALUE:
@@ -272,10 +280,12 @@ static struct vector_list random_vectors(struct message_random *r)
 	struct vector_list list = { .items = make(r, n, sizeof(struct named_vector)), .count = n };
 
 	for (uint32_t i = 0; i < n; i++)
-		list.items[i] = (struct named_vector){ .name = numbered(r, 'v', i), .vector = random_vector(r, coin(r)) };
+		list.items[i] = (struct named_vector){ .name = numbered(r, 'v', i),
+						       .vector = random_vector(r, coin(r)) };
 	if (coin(r)) {
 		list.count = 1;
-		list.items[0] = (struct named_vector){ .name = STR(""), .vector = random_vector(r, false) };
+		list.items[0] =
+			(struct named_vector){ .name = STR(""), .vector = random_vector(r, false) };
 	}
 	return list;
 }
@@ -330,7 +340,8 @@ static struct read_consistency random_consistency(struct message_random *r)
 	return c;
 }
 
-static struct message_map random_map(struct message_random *r, const struct message *m, bool may_be_unnamed)
+static struct message_map random_map(struct message_random *r, const struct message *m,
+				     bool may_be_unnamed)
 {
 	uint32_t n = 1 + random_below(r, 3);
 	struct message_map map = {
@@ -369,11 +380,11 @@ static struct index_schema random_schema(struct message_random *r)
 	return (struct index_schema){ .type = FIELD_UUID, .params = p };
 }
 
-#define PUT(type, value)                         \
-	do {                                     \
-		type _v = (value);               \
-		ck_assert_uint_eq(sizeof(_v), k->size); \
-		memcpy(at, &_v, sizeof(_v));     \
+#define PUT(type, value)                                                                           \
+	do {                                                                                       \
+		type _v = (value);                                                                 \
+		ck_assert_uint_eq(sizeof(_v), k->size);                                            \
+		memcpy(at, &_v, sizeof(_v));                                                       \
 	} while (0)
 
 static void random_custom(struct message_random *r, const struct message_custom *k, void *at)
@@ -405,13 +416,15 @@ static void random_custom(struct message_random *r, const struct message_custom 
 	else if (k == &kind_quantization_diff)
 		random_message(r, &message_quantization_diff, false, at);
 	else if (k == &kind_max_threads)
-		PUT(struct max_threads, (coin(r) ? (struct max_threads){ .automatic = true } :
-						   (struct max_threads){ .value = random_next(r) }));
+		PUT(struct max_threads,
+		    (coin(r) ? (struct max_threads){ .automatic = true }
+			     : (struct max_threads){ .value = random_next(r) }));
 	else if (k == &kind_strict_mode_enabled)
 		PUT(bool, false);
 	else if (k == &kind_optimizer_status)
-		PUT(struct optimizer_status, (coin(r) ? (struct optimizer_status){ .error = random_text(r) } :
-							(struct optimizer_status){ 0 }));
+		PUT(struct optimizer_status,
+		    (coin(r) ? (struct optimizer_status){ .error = random_text(r) }
+			     : (struct optimizer_status){ 0 }));
 	else if (k == &kind_field_schema)
 		PUT(struct index_schema, random_schema(r));
 	else if (k == &kind_index_params)
@@ -524,7 +537,8 @@ void random_message(struct message_random *r, const struct message *m, bool para
 	for (uint32_t i = 0, field = 0; i < m->row_count; i++) {
 		const struct message_row *row = &m->rows[i];
 		bool wanted = row->role == ROLE_FIELD || (row->role == ROLE_PARAM && params);
-		if (!wanted || (row->role == ROLE_FIELD && m->shape == SHAPE_UNION && field++ != only))
+		if (!wanted ||
+		    (row->role == ROLE_FIELD && m->shape == SHAPE_UNION && field++ != only))
 			continue;
 		if (m->shape == SHAPE_UNION || row->presence == PRESENCE_REQ || coin(r))
 			random_row(r, row, out);

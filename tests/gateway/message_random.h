@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random messages, made from the tables of message.def, for the tests of the codecs. Whatever is made is valid, and
- * in the form that reading gives it (sets sorted, sparse indices ascending), so that bytes can be compared.
+ * Random messages, made from the tables of message.def, for the tests of the codecs. Whatever is
+ * made is valid, and in the form that reading gives it (sets sorted, sparse indices ascending), so
+ * that bytes can be compared.
  */
 #pragma once
 
 #include "gateway/message_kinds.h"
 
 struct message_random {
-	uint64_t state;   /* a seed other than 0 */
+	uint64_t state; /* a seed other than 0 */
 	struct arena *arena;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The message table: what is written as JSON and as protobuf is read back by both and is the same; bytes and words
- * are those of Qdrant; what is wrong or not built is refused.
+ * The message table: what is written as JSON and as protobuf is read back by both and is the same;
+ * bytes and words are those of Qdrant; what is wrong or not built is refused.
  */
 #include "gateway/message.h"
 
@@ -21,7 +21,7 @@ struct pair {
 };
 
 static const struct pair methods[] = {
-#define METHOD(name_, verb, path, grpc, access, reach, place, in_, out_, handler) \
+#define METHOD(name_, verb, path, grpc, access, reach, place, in_, out_, handler)                  \
 	{ .name = #name_, .in = &message_##in_, .out = &message_##out_ },
 #define METHOD_LATER(name, verb, path, grpc, access, reach)
 #include "gateway/method.def"
@@ -40,7 +40,8 @@ static bool is_ready_made(const struct message *m)
 	return s == SHAPE_TEXT || s == SHAPE_JSON_RESULT || s == SHAPE_JSON_DOCUMENT;
 }
 
-static enum err read_json(const struct message *m, struct str text, struct arena *a, void **ret, struct fault *fault)
+static enum err read_json(const struct message *m, struct str text, struct arena *a, void **ret,
+			  struct fault *fault)
 {
 	struct json_reader r = json_reader_of(text, a);
 
@@ -49,7 +50,8 @@ static enum err read_json(const struct message *m, struct str text, struct arena
 	return message_from_json(m, &r, a, *ret, fault);
 }
 
-static enum err read_proto(const struct message *m, struct bytes b, struct arena *a, void **ret, struct fault *fault)
+static enum err read_proto(const struct message *m, struct bytes b, struct arena *a, void **ret,
+			   struct fault *fault)
 {
 	*ret = arena_alloc(a, message_size(m));
 	ck_assert_ptr_nonnull(*ret);
@@ -78,28 +80,33 @@ static void copy_outside_json(const struct message *m, const void *from, void *t
 		bool outside = row->role == ROLE_PARAM || (row->role == ROLE_FIELD && !row->json);
 		if (!outside)
 			continue;
-		memcpy((char *)to + row->offset, (const char *)from + row->offset, message_kind_size(row));
+		memcpy((char *)to + row->offset, (const char *)from + row->offset,
+		       message_kind_size(row));
 		if (message_has(row, from))
 			message_set_has(row, to);
 	}
 }
 
-static void assert_same(const struct buf *a, const struct buf *b, const char *name, const char *what)
+static void assert_same(const struct buf *a, const struct buf *b, const char *name,
+			const char *what)
 {
-	ck_assert_msg(a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0), "%s: %s differ:\n%.*s\n%.*s",
-		      name, what, STR_FMT(buf_str(a)), STR_FMT(buf_str(b)));
+	ck_assert_msg(a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0),
+		      "%s: %s differ:\n%.*s\n%.*s", name, what, STR_FMT(buf_str(a)),
+		      STR_FMT(buf_str(b)));
 }
 
 static void round_trip(const struct message *m, uint64_t seed, struct arena *a)
 {
 	struct message_random r = { .state = seed, .arena = a };
-	CLEANUP(buf_release) struct buf p1 = BUF_INIT(1u << 24), p2 = p1, p3 = p1, j1 = p1, j2 = p1, j3 = p1;
+	CLEANUP(buf_release)
+	struct buf p1 = BUF_INIT(1u << 24), p2 = p1, p3 = p1, j1 = p1, j2 = p1, j3 = p1;
 	struct fault fault = { 0 };
 	void *made = arena_alloc(a, message_size(m)), *from_proto, *from_json;
 
 	random_message(&r, m, true, made);
 	write_proto(m, made, &p1);
-	ck_assert_msg(read_proto(m, buf_bytes(&p1), a, &from_proto, &fault) == ERR_NONE, "%s: %s", m->name, fault.text);
+	ck_assert_msg(read_proto(m, buf_bytes(&p1), a, &from_proto, &fault) == ERR_NONE, "%s: %s",
+		      m->name, fault.text);
 	write_proto(m, from_proto, &p2);
 	assert_same(&p1, &p2, m->name, "protobuf written and read");
 
@@ -107,8 +114,8 @@ static void round_trip(const struct message *m, uint64_t seed, struct arena *a)
 	write_json(m, from_proto, &j2);
 	assert_same(&j1, &j2, m->name, "JSON of what was read as protobuf");
 	if (message_has_body(m)) {
-		ck_assert_msg(read_json(m, buf_str(&j1), a, &from_json, &fault) == ERR_NONE, "%s: %s\n%.*s", m->name,
-			      fault.text, STR_FMT(buf_str(&j1)));
+		ck_assert_msg(read_json(m, buf_str(&j1), a, &from_json, &fault) == ERR_NONE,
+			      "%s: %s\n%.*s", m->name, fault.text, STR_FMT(buf_str(&j1)));
 		copy_outside_json(m, made, from_json);
 		write_json(m, from_json, &j3);
 		assert_same(&j1, &j3, m->name, "JSON written and read");
@@ -149,8 +156,10 @@ START_TEST(damaged_bytes_are_refused_or_read_but_nothing_else)
 		for (uint32_t n = 0; n < 20; n++) {
 			struct fault fault = { 0 };
 			if (proto.len > 0)
-				proto.data[random_below(&r, (uint32_t)proto.len)] ^= (uint8_t)(1 << random_below(&r, 8));
-			json.data[random_below(&r, (uint32_t)json.len)] ^= (uint8_t)(1 << random_below(&r, 8));
+				proto.data[random_below(&r, (uint32_t)proto.len)] ^=
+					(uint8_t)(1 << random_below(&r, 8));
+			json.data[random_below(&r, (uint32_t)json.len)] ^=
+				(uint8_t)(1 << random_below(&r, 8));
 			enum err e = read_proto(p->in, buf_bytes(&proto), &a, &got, &fault);
 			ck_assert(e == ERR_NONE || fault.text[0]);
 			e = read_json(p->in, buf_str(&json), &a, &got, &fault);
@@ -165,37 +174,47 @@ END_TEST
 struct known {
 	const struct message *message;
 	const char *json;
-	const char *bytes;   /* hexadecimal, spaces between fields */
+	const char *bytes; /* hexadecimal, spaces between fields */
 };
 
 static const struct known knowns[] = {
-	{ &message_points_search, "{\"vector\":[1.0],\"params\":{},\"limit\":3}", "12040000803f 3a00 2003" },
+	{ &message_points_search, "{\"vector\":[1.0],\"params\":{},\"limit\":3}",
+	  "12040000803f 3a00 2003" },
 	{ &message_points_search,
 	  "{\"vector\":{\"name\":\"s\",\"vector\":{\"indices\":[7],\"values\":[1.0]}},\"params\":{},\"limit\":300}",
 	  "12040000803f 520173 7a030a0107 3a00 20ac02" },
-	{ &message_points_query, "{\"query\":[1.0],\"params\":{},\"limit\":3,\"with_payload\":true}",
+	{ &message_points_query,
+	  "{\"query\":[1.0],\"params\":{},\"limit\":3,\"with_payload\":true}",
 	  "1a0a0a0812060a040000803f 3200 4003 5a020801" },
 	{ &message_points_query, "{\"query\":5,\"params\":{}}", "1a060a040a020805 3200" },
 	{ &message_points_count, "{\"exact\":false}", "1800" },
-	{ &message_points_retrieve, "{\"ids\":[1],\"with_payload\":{\"include\":[\"a\"]},\"with_vector\":[\"v\"]}",
+	{ &message_points_retrieve,
+	  "{\"ids\":[1],\"with_payload\":{\"include\":[\"a\"]},\"with_vector\":[\"v\"]}",
 	  "12020801 2205 1203 0a0161 2a05 1203 0a0176" },
-	{ &message_points_select, "{\"points\":[1,2],\"filter\":{}}", "1a0c 0a08 0a020801 0a020802 1200 2200" },
-	{ &message_points_select, "{\"filter\":{\"must\":[{\"key\":\"a\",\"match\":{\"value\":\"b\"}}]}}",
+	{ &message_points_select, "{\"points\":[1,2],\"filter\":{}}",
+	  "1a0c 0a08 0a020801 0a020802 1200 2200" },
+	{ &message_points_select,
+	  "{\"filter\":{\"must\":[{\"key\":\"a\",\"match\":{\"value\":\"b\"}}]}}",
 	  "1a0e 120c 120a 0a08 0a0161 12030a0162 2200" },
-	{ &message_collection_create, "{\"vectors\":{\"size\":4,\"distance\":\"Cosine\"}}", "5206 0a04 0804 1001" },
+	{ &message_collection_create, "{\"vectors\":{\"size\":4,\"distance\":\"Cosine\"}}",
+	  "5206 0a04 0804 1001" },
 	{ &message_collection_create, "{\"vectors\":{\"a\":{\"size\":4,\"distance\":\"Dot\"}}}",
 	  "520d 120b 0a09 0a0161 1204 0804 1003" },
-	{ &message_collection_create, "{\"sparse_vectors\":{\"s\":{}}}", "820107 0a05 0a0173 1200" },
-	{ &message_index_create, "{\"field_name\":\"k\",\"field_schema\":\"keyword\"}", "1a016b 2000 3200" },
+	{ &message_collection_create, "{\"sparse_vectors\":{\"s\":{}}}",
+	  "820107 0a05 0a0173 1200" },
+	{ &message_index_create, "{\"field_name\":\"k\",\"field_schema\":\"keyword\"}",
+	  "1a016b 2000 3200" },
 	{ &message_index_create,
 	  "{\"field_name\":\"k\",\"field_schema\":{\"type\":\"integer\",\"lookup\":true,\"range\":false}}",
 	  "1a016b 2001 2a06 1204 0801 1000 3200" },
-	{ &message_update_reply, "{\"operation_id\":5,\"status\":\"completed\"}", "0a04 0805 1002" },
+	{ &message_update_reply, "{\"operation_id\":5,\"status\":\"completed\"}",
+	  "0a04 0805 1002" },
 	{ &message_scroll_reply, "{\"points\":[],\"next_page_offset\":7}", "0a020807" },
 	{ &message_collection_exists_reply, "{\"exists\":true}", "0a020801" },
 	{ &message_bool_reply, "true", "0801" },
 	{ &message_count_reply, "{\"count\":300}", "0a03 08ac02" },
-	{ &message_search_reply, "[{\"id\":1,\"version\":2,\"score\":0.5,\"payload\":{\"a\":1},\"vector\":[1.0]}]",
+	{ &message_search_reply,
+	  "[{\"id\":1,\"version\":2,\"score\":0.5,\"payload\":{\"a\":1},\"vector\":[1.0]}]",
 	  "0a21 0a020801 2802 1d0000003f 1207 0a0161 12021801 320b 0a09 aa0606 0a040000803f" },
 };
 
@@ -224,15 +243,19 @@ START_TEST(bytes_are_those_of_qdrants_field_numbers)
 
 	arena_init(&a, ARENA_BYTES);
 	size_t len = unhex(k->bytes, expected);
-	ck_assert_msg(read_json(k->message, text_of(k->json), &a, &m, &fault) == ERR_NONE, "%s: %s", k->json, fault.text);
+	ck_assert_msg(read_json(k->message, text_of(k->json), &a, &m, &fault) == ERR_NONE, "%s: %s",
+		      k->json, fault.text);
 	write_proto(k->message, m, &proto);
-	ck_assert_msg(proto.len == len && memcmp(proto.data, expected, len) == 0, "%s: other bytes", k->json);
+	ck_assert_msg(proto.len == len && memcmp(proto.data, expected, len) == 0, "%s: other bytes",
+		      k->json);
 	/* A parameter that must be there is not in these bytes. */
-	enum err e = read_proto(k->message, (struct bytes){ .data = expected, .len = len }, &a, &m, &fault);
-	ck_assert_msg(e == ERR_NONE || strncmp(fault.text, "[collection_name:", 17) == 0, "%s: %s", k->json, fault.text);
+	enum err e = read_proto(k->message, (struct bytes){ .data = expected, .len = len }, &a, &m,
+				&fault);
+	ck_assert_msg(e == ERR_NONE || strncmp(fault.text, "[collection_name:", 17) == 0, "%s: %s",
+		      k->json, fault.text);
 	write_json(k->message, m, &json);
-	ck_assert_msg(json.len == strlen(k->json) && memcmp(json.data, k->json, json.len) == 0, "%s became %.*s", k->json,
-		      STR_FMT(buf_str(&json)));
+	ck_assert_msg(json.len == strlen(k->json) && memcmp(json.data, k->json, json.len) == 0,
+		      "%s became %.*s", k->json, STR_FMT(buf_str(&json)));
 }
 END_TEST
 
@@ -248,79 +271,106 @@ struct refused {
 static const struct refused refusals[] = {
 	{ &message_points_search, "", ERR_BAD_REQUEST, "expected an object at line 1 column 1" },
 	{ &message_points_search, "[]", ERR_BAD_REQUEST, "expected an object at line 1 column 1" },
-	{ &message_points_search, "{\"vector\":[1]", ERR_BAD_REQUEST, "expected `,` or `}` at line 1 column 14" },
-	{ &message_points_search, "{\"vector\":[1],\"limit\":1} x", ERR_BAD_REQUEST, "trailing characters at line 1 column 26" },
-	{ &message_points_search, "{\"vector\":[1]}", ERR_BAD_REQUEST, "missing field `limit` at line 1 column 15" },
-	{ &message_points_search, "{\"limit\":1}", ERR_BAD_REQUEST, "missing field `vector` at line 1 column 12" },
-	{ &message_points_search, "{\"vector\":[1],\"limit\":0}", ERR_VALIDATION, "[limit: value 0 invalid, must be 1 or larger]" },
-	{ &message_points_search, "{\"vector\":[1],\"limit\":1,\"params\":{\"hnsw_ef\":0}}", ERR_VALIDATION,
-	  "[params.hnsw_ef: value 0 invalid, must be 1 or larger]" },
-	{ &message_points_search, "{\"vector\":[[1]],\"limit\":1}", ERR_NOT_IMPLEMENTED, "multivectors (vector)" },
-	{ &message_points_search, "{\"vector\":[1],\"limit\":1,\"shard_key\":\"a\"}", ERR_NOT_IMPLEMENTED,
-	  "shard keys (shard_key)" },
-	{ &message_points_query, "{\"prefetch\":[{}]}", ERR_NOT_IMPLEMENTED, "prefetch (prefetch)" },
-	{ &message_points_query, "{\"query\":{\"fusion\":\"rrf\"}}", ERR_NOT_IMPLEMENTED, "query fusion (query)" },
-	{ &message_points_query, "{\"query\":{\"recommend\":{\"positive\":[1]}}}", ERR_NOT_IMPLEMENTED, "query recommend (query)" },
-	{ &message_points_query, "{\"query\":{\"nearest\":[1],\"mmr\":{}}}", ERR_NOT_IMPLEMENTED, "query mmr (query)" },
-	{ &message_points_query, "{\"query\":{\"text\":\"a\",\"model\":\"b\"}}", ERR_NOT_IMPLEMENTED,
-	  "vectors inferred from text, images or objects (query)" },
-	{ &message_points_query, "{\"lookup_from\":{\"collection\":\"a\"}}", ERR_NOT_IMPLEMENTED, "lookup_from (lookup_from)" },
+	{ &message_points_search, "{\"vector\":[1]", ERR_BAD_REQUEST,
+	  "expected `,` or `}` at line 1 column 14" },
+	{ &message_points_search, "{\"vector\":[1],\"limit\":1} x", ERR_BAD_REQUEST,
+	  "trailing characters at line 1 column 26" },
+	{ &message_points_search, "{\"vector\":[1]}", ERR_BAD_REQUEST,
+	  "missing field `limit` at line 1 column 15" },
+	{ &message_points_search, "{\"limit\":1}", ERR_BAD_REQUEST,
+	  "missing field `vector` at line 1 column 12" },
+	{ &message_points_search, "{\"vector\":[1],\"limit\":0}", ERR_VALIDATION,
+	  "[limit: value 0 invalid, must be 1 or larger]" },
+	{ &message_points_search, "{\"vector\":[1],\"limit\":1,\"params\":{\"hnsw_ef\":0}}",
+	  ERR_VALIDATION, "[params.hnsw_ef: value 0 invalid, must be 1 or larger]" },
+	{ &message_points_search, "{\"vector\":[[1]],\"limit\":1}", ERR_NOT_IMPLEMENTED,
+	  "multivectors (vector)" },
+	{ &message_points_search, "{\"vector\":[1],\"limit\":1,\"shard_key\":\"a\"}",
+	  ERR_NOT_IMPLEMENTED, "shard keys (shard_key)" },
+	{ &message_points_query, "{\"prefetch\":[{}]}", ERR_NOT_IMPLEMENTED,
+	  "prefetch (prefetch)" },
+	{ &message_points_query, "{\"query\":{\"fusion\":\"rrf\"}}", ERR_NOT_IMPLEMENTED,
+	  "query fusion (query)" },
+	{ &message_points_query, "{\"query\":{\"recommend\":{\"positive\":[1]}}}",
+	  ERR_NOT_IMPLEMENTED, "query recommend (query)" },
+	{ &message_points_query, "{\"query\":{\"nearest\":[1],\"mmr\":{}}}", ERR_NOT_IMPLEMENTED,
+	  "query mmr (query)" },
+	{ &message_points_query, "{\"query\":{\"text\":\"a\",\"model\":\"b\"}}",
+	  ERR_NOT_IMPLEMENTED, "vectors inferred from text, images or objects (query)" },
+	{ &message_points_query, "{\"lookup_from\":{\"collection\":\"a\"}}", ERR_NOT_IMPLEMENTED,
+	  "lookup_from (lookup_from)" },
 	{ &message_points_query, "{\"query\":-5}", ERR_BAD_REQUEST,
 	  "value -5 is not a valid point ID, valid values are either an unsigned integer or a UUID at line 1 column 12" },
-	{ &message_points_query, "{\"with_payload\":{\"include\":[\"a\"],\"x\":1}}", ERR_BAD_REQUEST,
-	  "expected either `include` or `exclude` at line 1 column 38" },
-	{ &message_points_query, "{\"with_payload\":[\"a..b\"]}", ERR_BAD_INPUT, "`a..b` is not a payload path" },
+	{ &message_points_query, "{\"with_payload\":{\"include\":[\"a\"],\"x\":1}}",
+	  ERR_BAD_REQUEST, "expected either `include` or `exclude` at line 1 column 38" },
+	{ &message_points_query, "{\"with_payload\":[\"a..b\"]}", ERR_BAD_INPUT,
+	  "`a..b` is not a payload path" },
 	{ &message_points_query_batch, "{\"searches\":[{},{\"limit\":0}]}", ERR_VALIDATION,
 	  "[searches[1].limit: value 0 invalid, must be 1 or larger]" },
-	{ &message_points_scroll, "{\"order_by\":\"a\"}", ERR_NOT_IMPLEMENTED, "order_by (order_by)" },
-	{ &message_points_upsert, "{}", ERR_BAD_REQUEST, "missing field `points` at line 1 column 3" },
-	{ &message_points_upsert, "{\"points\":[{\"vector\":[1]}]}", ERR_BAD_REQUEST, "missing field `id` at line 1 column 26" },
+	{ &message_points_scroll, "{\"order_by\":\"a\"}", ERR_NOT_IMPLEMENTED,
+	  "order_by (order_by)" },
+	{ &message_points_upsert, "{}", ERR_BAD_REQUEST,
+	  "missing field `points` at line 1 column 3" },
+	{ &message_points_upsert, "{\"points\":[{\"vector\":[1]}]}", ERR_BAD_REQUEST,
+	  "missing field `id` at line 1 column 26" },
 	{ &message_points_upsert, "{\"points\":[{\"id\":\"x\",\"vector\":[1]}]}", ERR_BAD_REQUEST,
 	  "value x is not a valid point ID, valid values are either an unsigned integer or a UUID at line 1 column 21" },
-	{ &message_points_upsert, "{\"points\":[{\"id\":1,\"vector\":[1e99]}]}", ERR_BAD_REQUEST, NULL },
-	{ &message_points_upsert, "{\"points\":[{\"id\":1,\"vector\":{\"s\":{\"indices\":[1,1],\"values\":[1,2]}}}]}", ERR_VALIDATION,
-	  "[points[0].vector.s.indices: must be unique]" },
-	{ &message_points_upsert, "{\"points\":[{\"id\":1,\"vector\":{\"s\":{\"indices\":[1],\"values\":[1,2]}}}]}", ERR_VALIDATION,
-	  "[points[0].vector.s.values: must be the same length as indices]" },
-	{ &message_points_upsert, "{\"points\":[{\"id\":1,\"vector\":[1],\"payload\":[]}]}", ERR_BAD_REQUEST,
-	  "expected an object at line 1 column 43" },
+	{ &message_points_upsert, "{\"points\":[{\"id\":1,\"vector\":[1e99]}]}", ERR_BAD_REQUEST,
+	  NULL },
+	{ &message_points_upsert,
+	  "{\"points\":[{\"id\":1,\"vector\":{\"s\":{\"indices\":[1,1],\"values\":[1,2]}}}]}",
+	  ERR_VALIDATION, "[points[0].vector.s.indices: must be unique]" },
+	{ &message_points_upsert,
+	  "{\"points\":[{\"id\":1,\"vector\":{\"s\":{\"indices\":[1],\"values\":[1,2]}}}]}",
+	  ERR_VALIDATION, "[points[0].vector.s.values: must be the same length as indices]" },
+	{ &message_points_upsert, "{\"points\":[{\"id\":1,\"vector\":[1],\"payload\":[]}]}",
+	  ERR_BAD_REQUEST, "expected an object at line 1 column 43" },
 	{ &message_points_upsert, "{\"batch\":{\"ids\":[1],\"vectors\":[[1],[2]]}}", ERR_VALIDATION,
 	  "[batch: number of ids and vectors must be equal (1 != 2)]" },
-	{ &message_points_upsert, "{\"batch\":{\"ids\":[1],\"vectors\":[[1]],\"payloads\":[]}}", ERR_VALIDATION,
-	  "[batch: number of ids and payloads must be equal (1 != 0)]" },
-	{ &message_points_upsert, "{\"points\":[],\"update_mode\":\"insert_only\"}", ERR_NOT_IMPLEMENTED,
-	  "update_mode insert_only (update_mode)" },
-	{ &message_points_upsert, "{\"points\":[],\"update_filter\":{}}", ERR_NOT_IMPLEMENTED, "update_filter (update_filter)" },
-	{ &message_payload_set, "{\"payload\":{},\"points\":[1],\"key\":\"a\"}", ERR_NOT_IMPLEMENTED, "set payload at a key (key)" },
+	{ &message_points_upsert, "{\"batch\":{\"ids\":[1],\"vectors\":[[1]],\"payloads\":[]}}",
+	  ERR_VALIDATION, "[batch: number of ids and payloads must be equal (1 != 0)]" },
+	{ &message_points_upsert, "{\"points\":[],\"update_mode\":\"insert_only\"}",
+	  ERR_NOT_IMPLEMENTED, "update_mode insert_only (update_mode)" },
+	{ &message_points_upsert, "{\"points\":[],\"update_filter\":{}}", ERR_NOT_IMPLEMENTED,
+	  "update_filter (update_filter)" },
+	{ &message_payload_set, "{\"payload\":{},\"points\":[1],\"key\":\"a\"}",
+	  ERR_NOT_IMPLEMENTED, "set payload at a key (key)" },
 	{ &message_vectors_delete, "{\"points\":[1],\"vector\":[]}", ERR_VALIDATION,
 	  "[vector: length 0 invalid, must be 1 items or more]" },
 	{ &message_points_batch, "{\"operations\":[{}]}", ERR_BAD_INPUT,
 	  "exactly one of the forms of update_operation is to be given, not 0" },
-	{ &message_points_batch, "{\"operations\":[{\"upsert\":{\"points\":[{\"id\":1,\"vector\":[[1]]}]}}]}", ERR_NOT_IMPLEMENTED,
-	  "multivectors (operations[0].upsert.points[0].vector)" },
-	{ &message_collection_create, "{\"vectors\":{\"size\":0,\"distance\":\"Dot\"}}", ERR_VALIDATION,
-	  "[vectors.size: value 0 invalid, must be from 1 to 65536]" },
-	{ &message_collection_create, "{\"vectors\":{\"a\":{\"size\":4,\"distance\":\"Dot\",\"hnsw_config\":{\"ef_construct\":2}}}}",
-	  ERR_VALIDATION, "[vectors.a.hnsw_config.ef_construct: value 2 invalid, must be 4 or larger]" },
+	{ &message_points_batch,
+	  "{\"operations\":[{\"upsert\":{\"points\":[{\"id\":1,\"vector\":[[1]]}]}}]}",
+	  ERR_NOT_IMPLEMENTED, "multivectors (operations[0].upsert.points[0].vector)" },
+	{ &message_collection_create, "{\"vectors\":{\"size\":0,\"distance\":\"Dot\"}}",
+	  ERR_VALIDATION, "[vectors.size: value 0 invalid, must be from 1 to 65536]" },
+	{ &message_collection_create,
+	  "{\"vectors\":{\"a\":{\"size\":4,\"distance\":\"Dot\",\"hnsw_config\":{\"ef_construct\":2}}}}",
+	  ERR_VALIDATION,
+	  "[vectors.a.hnsw_config.ef_construct: value 2 invalid, must be 4 or larger]" },
 	{ &message_collection_create, "{\"hnsw_config\":{\"ef_construct\":2}}", ERR_VALIDATION,
 	  "[hnsw_config.ef_construct: value 2 invalid, must be 4 or larger]" },
-	{ &message_collection_create, "{\"vectors\":{\"size\":4,\"distance\":\"Hamming\"}}", ERR_BAD_REQUEST,
-	  "unknown variant `Hamming` at line 1 column 42" },
-	{ &message_collection_create, "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"datatype\":\"float16\"}}", ERR_NOT_IMPLEMENTED,
-	  "datatype float16 (vectors.datatype)" },
-	{ &message_collection_create, "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"multivector_config\":{}}}",
+	{ &message_collection_create, "{\"vectors\":{\"size\":4,\"distance\":\"Hamming\"}}",
+	  ERR_BAD_REQUEST, "unknown variant `Hamming` at line 1 column 42" },
+	{ &message_collection_create,
+	  "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"datatype\":\"float16\"}}",
+	  ERR_NOT_IMPLEMENTED, "datatype float16 (vectors.datatype)" },
+	{ &message_collection_create,
+	  "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"multivector_config\":{}}}",
 	  ERR_NOT_IMPLEMENTED, "multivectors (vectors.multivector_config)" },
 	{ &message_collection_create, "{\"sharding_method\":\"custom\"}", ERR_NOT_IMPLEMENTED,
 	  "custom sharding (sharding_method)" },
-	{ &message_collection_create, "{\"strict_mode_config\":{\"enabled\":true}}", ERR_NOT_IMPLEMENTED,
-	  "strict mode (strict_mode_config.enabled)" },
+	{ &message_collection_create, "{\"strict_mode_config\":{\"enabled\":true}}",
+	  ERR_NOT_IMPLEMENTED, "strict mode (strict_mode_config.enabled)" },
 	{ &message_collection_create, "{\"shard_number\":4294967296}", ERR_BAD_REQUEST,
 	  "invalid value: integer `4294967296`, expected u32 at line 1 column 27" },
 	{ &message_collection_create, "{\"quantization_config\":{}}", ERR_BAD_INPUT,
 	  "exactly one of the forms of quantization_config is to be given, not 0" },
-	{ &message_index_create, "{\"field_name\":\"a\",\"field_schema\":\"word\"}", ERR_BAD_REQUEST,
+	{ &message_index_create, "{\"field_name\":\"a\",\"field_schema\":\"word\"}",
+	  ERR_BAD_REQUEST,
 	  "data did not match any variant of untagged enum PayloadFieldSchema at line 1 column 40" },
-	{ &message_index_create, "{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stopwords\":\"english\"}}",
+	{ &message_index_create,
+	  "{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stopwords\":\"english\"}}",
 	  ERR_NOT_IMPLEMENTED, "stopwords of text indexes (field_schema.stopwords)" },
 	{ &message_index_create, "{\"field_name\":\"\",\"field_schema\":\"text\"}", ERR_VALIDATION,
 	  "[field_name: length 0 invalid, must be 1 characters or more]" },
@@ -361,18 +411,23 @@ static const struct refused_bytes refused_bytes[] = {
 	  "failed to decode Protobuf message: vector: invalid wire format" },
 	{ &message_points_search, "0a0163 12040000c07f 2003", ERR_BAD_INPUT,
 	  "a vector has a component that is not a finite number" },
-	{ &message_points_search, "0a0163 12040000803f", ERR_VALIDATION, "[limit: value 0 invalid, must be 1 or larger]" },
+	{ &message_points_search, "0a0163 12040000803f", ERR_VALIDATION,
+	  "[limit: value 0 invalid, must be 1 or larger]" },
 	{ &message_points_search, "0a02c328 12040000803f 2001", ERR_BAD_REQUEST,
 	  "failed to decode Protobuf message: collection_name: invalid wire format" },
 	{ &message_points_query, "0a0163 1200", ERR_NOT_IMPLEMENTED, "prefetch (prefetch)" },
 	{ &message_points_query, "0a0163 1a023000", ERR_NOT_IMPLEMENTED, "query fusion (query)" },
 	{ &message_points_upsert, "0a0163 1a00", ERR_BAD_INPUT, "id is missing" },
 	{ &message_points_upsert, "0a0163 1a04 0a021201", ERR_BAD_REQUEST, NULL },
-	{ &message_points_upsert, "0a0163 1a05 0a03 120178", ERR_BAD_INPUT, "Unable to parse UUID: x" },
-	{ &message_points_upsert, "0a0163 1a0a 0a020801 2204 0a021803", ERR_NOT_IMPLEMENTED, "multivectors (points[0].vector)" },
-	{ &message_points_upsert, "0a0163 4001", ERR_NOT_IMPLEMENTED, "update_mode insert_only (update_mode)" },
+	{ &message_points_upsert, "0a0163 1a05 0a03 120178", ERR_BAD_INPUT,
+	  "Unable to parse UUID: x" },
+	{ &message_points_upsert, "0a0163 1a0a 0a020801 2204 0a021803", ERR_NOT_IMPLEMENTED,
+	  "multivectors (points[0].vector)" },
+	{ &message_points_upsert, "0a0163 4001", ERR_NOT_IMPLEMENTED,
+	  "update_mode insert_only (update_mode)" },
 	{ &message_points_upsert, "0a0163 4009", ERR_BAD_INPUT, "update_mode: unknown value 9" },
-	{ &message_collection_create, "0a0163 5204 0a020804", ERR_BAD_INPUT, "distance: unknown value 0" },
+	{ &message_collection_create, "0a0163 5204 0a020804", ERR_BAD_INPUT,
+	  "distance: unknown value 0" },
 	{ &message_points_batch, "0a0163 1a021200", ERR_NOT_IMPLEMENTED, NULL },
 };
 
@@ -386,7 +441,8 @@ START_TEST(wrong_protobuf_is_refused_in_these_words)
 
 	arena_init(&a, ARENA_BYTES);
 	size_t len = unhex(c->bytes, bytes);
-	enum err e = read_proto(c->message, (struct bytes){ .data = bytes, .len = len }, &a, &m, &fault);
+	enum err e =
+		read_proto(c->message, (struct bytes){ .data = bytes, .len = len }, &a, &m, &fault);
 	ck_assert_msg(e == c->err, "%s: %s: %s", c->bytes, err_name(e), fault.text);
 	if (c->words)
 		ck_assert_str_eq(fault.text, c->words);
@@ -404,8 +460,10 @@ START_TEST(null_and_nothing_count_as_absent)
 	void *got;
 
 	arena_init(&a, ARENA_BYTES);
-	struct str text = STR("{\"query\":null,\"filter\":null,\"prefetch\":[ ],\"shard_key\":null,\"limit\":null,\"unknown\":{}}");
-	ck_assert_msg(read_json(&message_points_query, text, &a, &got, &fault) == ERR_NONE, "%s", fault.text);
+	struct str text = STR(
+		"{\"query\":null,\"filter\":null,\"prefetch\":[ ],\"shard_key\":null,\"limit\":null,\"unknown\":{}}");
+	ck_assert_msg(read_json(&message_points_query, text, &a, &got, &fault) == ERR_NONE, "%s",
+		      fault.text);
 	const struct msg_points_query *q = got;
 	ck_assert_int_eq(q->query.kind, QUERY_NONE);
 	ck_assert(!q->has_filter);
@@ -425,8 +483,11 @@ START_TEST(defaults_are_those_of_qdrant)
 	ck_assert_uint_eq(s->limit, 10);
 	ck_assert_int_eq(s->with_payload.kind, WITH_PAYLOAD_ALL);
 	ck_assert_int_eq(s->with_vector.kind, WITH_VECTORS_NONE);
-	ck_assert_int_eq(read_proto(&message_points_count, (struct bytes){ .data = (const uint8_t *)"\x0a\x01" "c", .len = 3 }, &a,
-				    &got, NULL),
+	ck_assert_int_eq(read_proto(&message_points_count,
+				    (struct bytes){ .data = (const uint8_t *)"\x0a\x01"
+									     "c",
+						    .len = 3 },
+				    &a, &got, NULL),
 			 ERR_NONE);
 	const struct msg_points_count *c = got;
 	ck_assert(c->exact);
@@ -443,8 +504,10 @@ START_TEST(a_repeated_submessage_replaces_the_first)
 
 	arena_init(&a, ARENA_BYTES);
 	size_t len = unhex("0a0163 1a06 0a04 0a020801 1a0e 0a0c 0a020805 0a020806 0a020807", bytes);
-	ck_assert_msg(read_proto(&message_points_select, (struct bytes){ .data = bytes, .len = len }, &a, &got, &fault) ==
-			      ERR_NONE, "%s", fault.text);
+	ck_assert_msg(read_proto(&message_points_select,
+				 (struct bytes){ .data = bytes, .len = len }, &a, &got,
+				 &fault) == ERR_NONE,
+		      "%s", fault.text);
 	const struct msg_points_select *s = got;
 	ck_assert_uint_eq(s->selector.points.ids.count, 3);
 	ck_assert_uint_eq(s->selector.points.ids.items[0].lo, 5);
@@ -462,10 +525,12 @@ static const struct param params[] = {
 	{ "vector", "1", ERR_NOT_FOUND, NULL },
 	{ "wait", "yes", ERR_BAD_REQUEST, "wait: `yes` is not a value of it" },
 	{ "timeout", "-1", ERR_BAD_REQUEST, "timeout: `-1` is not a value of it" },
-	{ "timeout", "18446744073709551616", ERR_BAD_REQUEST, "timeout: `18446744073709551616` is not a value of it" },
+	{ "timeout", "18446744073709551616", ERR_BAD_REQUEST,
+	  "timeout: `18446744073709551616` is not a value of it" },
 	{ "timeout", "0", ERR_VALIDATION, "[timeout: value 0 invalid, must be 1 or larger]" },
 	{ "ordering", "firm", ERR_BAD_REQUEST, "ordering: `firm` is not a value of it" },
-	{ "collection_name", "", ERR_VALIDATION, "[collection_name: length 0 invalid, must be from 1 to 255 characters]" },
+	{ "collection_name", "", ERR_VALIDATION,
+	  "[collection_name: length 0 invalid, must be from 1 to 255 characters]" },
 	{ "wait", "true", ERR_NONE, NULL },
 	{ "timeout", "18446744073709551615", ERR_NONE, NULL },
 	{ "ordering", "strong", ERR_NONE, NULL },
@@ -480,7 +545,8 @@ START_TEST(parameters_are_read_from_text)
 	struct msg_points_upsert m = { 0 };
 
 	arena_init(&a, ARENA_BYTES);
-	enum err e = message_set_text(&message_points_upsert, &m, text_of(p->key), text_of(p->text), &a, &fault);
+	enum err e = message_set_text(&message_points_upsert, &m, text_of(p->key), text_of(p->text),
+				      &a, &fault);
 	ck_assert_msg(e == p->err, "%s: %s", p->key, err_name(e));
 	if (p->words)
 		ck_assert_str_eq(fault.text, p->words);
@@ -499,7 +565,8 @@ END_TEST
 
 START_TEST(a_full_arena_is_an_error_and_nothing_else)
 {
-	struct str text = STR("{\"points\":[{\"id\":1,\"vector\":[1,2,3],\"payload\":{\"a\":\"\\n\"}},{\"id\":2,\"vector\":{}}]}");
+	struct str text = STR(
+		"{\"points\":[{\"id\":1,\"vector\":[1,2,3],\"payload\":{\"a\":\"\\n\"}},{\"id\":2,\"vector\":{}}]}");
 	struct msg_points_upsert m;
 
 	for (size_t max = 0; max < 2048; max += 16) {
@@ -509,8 +576,8 @@ START_TEST(a_full_arena_is_an_error_and_nothing_else)
 		struct fault fault = { 0 };
 		m = (struct msg_points_upsert){ 0 };
 		enum err e = message_from_json(&message_points_upsert, &r, &a, &m, &fault);
-		ck_assert_msg(e == ERR_NONE || e == ERR_TOO_LARGE || e == ERR_BAD_REQUEST, "%zu: %s: %s", max, err_name(e),
-			      fault.text);
+		ck_assert_msg(e == ERR_NONE || e == ERR_TOO_LARGE || e == ERR_BAD_REQUEST,
+			      "%zu: %s: %s", max, err_name(e), fault.text);
 	}
 	ck_assert_uint_eq(m.points.count, 2);
 }
@@ -523,12 +590,16 @@ static Suite *suite(void)
 	TCase *ordinary = tcase_create("ordinary");
 
 	tcase_add_loop_test(refused, wrong_json_is_refused_in_these_words, 0, (int)LEN(refusals));
-	tcase_add_loop_test(refused, wrong_protobuf_is_refused_in_these_words, 0, (int)LEN(refused_bytes));
-	tcase_add_loop_test(refused, damaged_bytes_are_refused_or_read_but_nothing_else, 0, (int)LEN(methods));
+	tcase_add_loop_test(refused, wrong_protobuf_is_refused_in_these_words, 0,
+			    (int)LEN(refused_bytes));
+	tcase_add_loop_test(refused, damaged_bytes_are_refused_or_read_but_nothing_else, 0,
+			    (int)LEN(methods));
 	tcase_add_test(refused, a_full_arena_is_an_error_and_nothing_else);
 	suite_add_tcase(s, refused);
-	tcase_add_loop_test(ordinary, every_message_of_a_method_is_the_same_in_json_and_protobuf, 0, (int)LEN(methods));
-	tcase_add_loop_test(ordinary, bytes_are_those_of_qdrants_field_numbers, 0, (int)LEN(knowns));
+	tcase_add_loop_test(ordinary, every_message_of_a_method_is_the_same_in_json_and_protobuf, 0,
+			    (int)LEN(methods));
+	tcase_add_loop_test(ordinary, bytes_are_those_of_qdrants_field_numbers, 0,
+			    (int)LEN(knowns));
 	tcase_add_test(ordinary, null_and_nothing_count_as_absent);
 	tcase_add_test(ordinary, defaults_are_those_of_qdrant);
 	tcase_add_test(ordinary, a_repeated_submessage_replaces_the_first);

@@ -29,13 +29,13 @@ struct bed_point {
 	uint32_t words[BED_WORDS_MAX];
 	float weights[BED_WORDS_MAX];
 	uint32_t word_count;
-	uint32_t color, colors;  /* colors 2: a list of two */
+	uint32_t color, colors; /* colors 2: a list of two */
 	int64_t number;
 	double price;
 	bool flag;
 	uint64_t version;
-	uint32_t slot[2];        /* "" and img */
-	uint8_t payload[200];    /* of the last bed_encode() */
+	uint32_t slot[2];     /* "" and img */
+	uint8_t payload[200]; /* of the last bed_encode() */
 	uint32_t payload_len;
 };
 
@@ -49,14 +49,16 @@ struct bed {
 	struct collection *collection;
 	uint64_t op;
 	struct random random;
-	struct bed_point *points;  /* BED_IDS */
+	struct bed_point *points; /* BED_IDS */
 };
 
 /* Numbers, and every third a UUID: both kinds of ids. */
 static inline struct point_id bed_id(uint32_t i)
 {
 	if (i % 3 == 2)
-		return (struct point_id){ .hi = (uint64_t)i * 7919, .lo = i, .kind = POINT_ID_UUID };
+		return (struct point_id){ .hi = (uint64_t)i * 7919,
+					  .lo = i,
+					  .kind = POINT_ID_UUID };
 	return (struct point_id){ .lo = (uint64_t)i * 31 % 100003, .kind = POINT_ID_NUM };
 }
 
@@ -76,7 +78,8 @@ static inline void bed_open_store(struct bed *b)
 	snprintf(dir, sizeof(dir), "%s", scratch_path(&b->scratch, "store"));
 	if (access(dir, F_OK) < 0)
 		ck_assert_int_eq(mkdir(dir, 0700), 0);
-	ck_assert_msg(!store_lmdb_open(dir, (uint64_t)256 << 20, &b->store, &fault), "%s", fault.text);
+	ck_assert_msg(!store_lmdb_open(dir, (uint64_t)256 << 20, &b->store, &fault), "%s",
+		      fault.text);
 }
 
 static inline void bed_open_catalog(struct bed *b)
@@ -145,13 +148,18 @@ static inline struct collection_config bed_config(uint32_t shards)
 	static struct vector_config vectors[3];
 	struct hnsw_config hnsw = { .m = 8, .ef_construct = 64, .full_scan_threshold_kb = 1 };
 
-	vectors[0] = (struct vector_config){ .name = STR(""), .dim = BED_DIM, .distance = DISTANCE_EUCLID, .hnsw = hnsw };
+	vectors[0] = (struct vector_config){
+		.name = STR(""), .dim = BED_DIM, .distance = DISTANCE_EUCLID, .hnsw = hnsw
+	};
 	vectors[1] = (struct vector_config){
 		.name = STR("img"), .dim = BED_IMG_DIM, .distance = DISTANCE_COSINE, .hnsw = hnsw
 	};
 	vectors[2] = (struct vector_config){ .name = STR("words"), .sparse = true };
 	return (struct collection_config){
-		.vectors = vectors, .vector_count = 3, .shard_number = shards, .indexing_threshold_kb = 10000,
+		.vectors = vectors,
+		.vector_count = 3,
+		.shard_number = shards,
+		.indexing_threshold_kb = 10000,
 		.client_config = { (const uint8_t *)"{}", 2 },
 	};
 }
@@ -162,15 +170,20 @@ static inline void bed_create(struct bed *b, uint32_t shards)
 	struct fault fault = { 0 };
 	struct store_txn *t = bed_begin(b);
 
-	ck_assert_msg(!catalog_create(b->catalog, t, BED_NAME, b->incarnation, &config, &fault), "%s", fault.text);
+	ck_assert_msg(!catalog_create(b->catalog, t, BED_NAME, b->incarnation, &config, &fault),
+		      "%s", fault.text);
 	bed_commit(b, t);
 	b->collection = catalog_get(b->catalog, BED_NAME);
 	ck_assert_ptr_nonnull(b->collection);
 }
 
-static inline void bed_init(struct bed *b, bool lmdb, bool files, uint32_t shards, uint32_t tail_max)
+static inline void bed_init(struct bed *b, bool lmdb, bool files, uint32_t shards,
+			    uint32_t tail_max)
 {
-	*b = (struct bed){ .lmdb = lmdb, .files = files, .random = { 42 }, .incarnation = { .hlc = 99, .region = 3 } };
+	*b = (struct bed){ .lmdb = lmdb,
+			   .files = files,
+			   .random = { 42 },
+			   .incarnation = { .hlc = 99, .region = 3 } };
 	b->options.tail_vectors_max = tail_max;
 	b->points = calloc(BED_IDS, sizeof(*b->points));
 	scratch_new(&b->scratch);
@@ -218,7 +231,8 @@ static inline struct value bed_value(struct arena *a, struct buf *b)
 	return (struct value){ .data = copy, .len = (uint32_t)b->len };
 }
 
-static inline void bed_fields(const struct bed_point *p, struct arena *a, struct row *row, struct stamp stamp)
+static inline void bed_fields(const struct bed_point *p, struct arena *a, struct row *row,
+			      struct stamp stamp)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
 	CLEANUP(buf_release) struct buf item = BUF_INIT(1000);
@@ -235,23 +249,28 @@ static inline void bed_fields(const struct bed_point *p, struct arena *a, struct
 	if (p->colors == 2)
 		ck_assert_int_eq(value_put_list(&b, colors, 2), ERR_NONE);
 	row->fields[row->field_count++] = (struct row_field){
-		.key = STR("color"), .stamp = stamp, .present = true,
+		.key = STR("color"),
+		.stamp = stamp,
+		.present = true,
 		.value = p->colors == 2 ? bed_value(a, &b) : colors[0],
 	};
 	buf_reset(&b);
 	value_put_bool(&b, p->flag);
-	row->fields[row->field_count++] =
-		(struct row_field){ .key = STR("flag"), .stamp = stamp, .present = true, .value = bed_value(a, &b) };
+	row->fields[row->field_count++] = (struct row_field){
+		.key = STR("flag"), .stamp = stamp, .present = true, .value = bed_value(a, &b)
+	};
 	buf_reset(&b);
 	value_put_int(&b, p->number);
-	row->fields[row->field_count++] =
-		(struct row_field){ .key = STR("number"), .stamp = stamp, .present = true, .value = bed_value(a, &b) };
+	row->fields[row->field_count++] = (struct row_field){
+		.key = STR("number"), .stamp = stamp, .present = true, .value = bed_value(a, &b)
+	};
 	buf_reset(&b);
 	value_put_double(&b, p->price);
 	if (p->has_price)
-		row->fields[row->field_count++] = (struct row_field){
-			.key = STR("price"), .stamp = stamp, .present = true, .value = bed_value(a, &b)
-		};
+		row->fields[row->field_count++] = (struct row_field){ .key = STR("price"),
+								      .stamp = stamp,
+								      .present = true,
+								      .value = bed_value(a, &b) };
 }
 
 /* After the payload was changed. */
@@ -284,24 +303,37 @@ static inline void bed_row(struct bed *b, uint32_t i, struct arena *a, struct ro
 {
 	struct bed_point *p = &b->points[i];
 	struct stamp stamp = { .epoch = 1, .hlc = b->op, .region = 1 };
-	struct row row = { .id = bed_id(i), .created = stamp, .op_number = b->op, .visible = p->visible };
+	struct row row = {
+		.id = bed_id(i), .created = stamp, .op_number = b->op, .visible = p->visible
+	};
 
 	if (!p->visible)
 		row.deleted = stamp;
 	row.vectors = arena_array(a, 3, sizeof(*row.vectors));
 	row.vectors[row.vector_count++] = (struct row_vector){
-		.name = STR(""), .stamp = stamp, .present = true, .slot = p->slot[0],
+		.name = STR(""),
+		.stamp = stamp,
+		.present = true,
+		.slot = p->slot[0],
 		.vector = { .kind = VECTOR_DENSE, .count = BED_DIM, .values = p->v },
 	};
 	if (p->has_img)
 		row.vectors[row.vector_count++] = (struct row_vector){
-			.name = STR("img"), .stamp = stamp, .present = true, .slot = p->slot[1],
+			.name = STR("img"),
+			.stamp = stamp,
+			.present = true,
+			.slot = p->slot[1],
 			.vector = { .kind = VECTOR_DENSE, .count = BED_IMG_DIM, .values = p->img },
 		};
 	if (p->has_words)
 		row.vectors[row.vector_count++] = (struct row_vector){
-			.name = STR("words"), .stamp = stamp, .present = true, .slot = SLOT_NONE,
-			.vector = { .kind = VECTOR_SPARSE, .count = p->word_count, .values = p->weights,
+			.name = STR("words"),
+			.stamp = stamp,
+			.present = true,
+			.slot = SLOT_NONE,
+			.vector = { .kind = VECTOR_SPARSE,
+				    .count = p->word_count,
+				    .values = p->weights,
 				    .indices = p->words },
 		};
 	bed_fields(p, a, &row, stamp);
@@ -392,19 +424,22 @@ static inline void bed_put_index(struct bed *b, const char *key, enum field_sche
 	struct field_index_config config = { .key = { key, strlen(key) }, .schema = schema };
 	struct store_txn *t = bed_begin(b);
 
-	ck_assert_msg(!catalog_field_index_put(b->catalog, t, b->incarnation, &config, &fault), "%s", fault.text);
+	ck_assert_msg(!catalog_field_index_put(b->catalog, t, b->incarnation, &config, &fault),
+		      "%s", fault.text);
 	bed_commit(b, t);
 }
 
 /* --- filters and what must come out --- */
 
-static inline struct condition *bed_condition(struct arena *a, enum condition_kind kind, const char *key)
+static inline struct condition *bed_condition(struct arena *a, enum condition_kind kind,
+					      const char *key)
 {
 	struct condition *c = arena_alloc(a, sizeof(*c));
 
 	c->kind = kind;
 	if (key)
-		ck_assert_int_eq(path_parse((struct str){ key, strlen(key) }, &c->key, NULL), ERR_NONE);
+		ck_assert_int_eq(path_parse((struct str){ key, strlen(key) }, &c->key, NULL),
+				 ERR_NONE);
 	return c;
 }
 
@@ -429,7 +464,8 @@ static inline struct condition *bed_random_condition(struct bed *b, struct arena
 		c->integer = (int64_t)(random_u64(&b->random) % 40) - 20;
 		return c;
 	case 3:
-		c = bed_condition(a, CONDITION_RANGE, random_u64(&b->random) % 2 ? "price" : "number");
+		c = bed_condition(a, CONDITION_RANGE,
+				  random_u64(&b->random) % 2 ? "price" : "number");
 		c->range.has_gte = random_u64(&b->random) % 2;
 		c->range.gte = (double)(random_u64(&b->random) % 60);
 		c->range.has_lt = !c->range.has_gte || random_u64(&b->random) % 2;
@@ -456,7 +492,8 @@ static inline struct condition *bed_random_condition(struct bed *b, struct arena
 	}
 }
 
-static inline void bed_random_list(struct bed *b, struct arena *a, struct condition_list *out, uint32_t max)
+static inline void bed_random_list(struct bed *b, struct arena *a, struct condition_list *out,
+				   uint32_t max)
 {
 	out->count = (uint32_t)(random_u64(&b->random) % (max + 1));
 	out->items = arena_array(a, max, sizeof(*out->items));
@@ -499,9 +536,10 @@ static inline bool bed_has_vector(const struct filter_subject *s, struct str nam
 static inline bool bed_matches(struct bed *b, uint32_t i, const struct filter *f)
 {
 	const struct bed_point *p = &b->points[i];
-	struct filter_subject subject = {
-		.id = bed_id(i), .payload = { p->payload, p->payload_len }, .has_vector = bed_has_vector, .ctx = p
-	};
+	struct filter_subject subject = { .id = bed_id(i),
+					  .payload = { p->payload, p->payload_len },
+					  .has_vector = bed_has_vector,
+					  .ctx = p };
 
 	return p->visible && filter_match(f, &subject);
 }
@@ -522,11 +560,13 @@ static inline int bed_hit_order(const void *x, const void *y)
 	return point_id_compare(a->id, b->id);
 }
 
-static inline bool bed_score(const struct bed_point *p, const struct search_query *q, float *ret_score)
+static inline bool bed_score(const struct bed_point *p, const struct search_query *q,
+			     float *ret_score)
 {
 	if (q->vector_name.len == 0) {
-		*ret_score = distance_to_score(DISTANCE_EUCLID,
-					       distance_exact(DISTANCE_EUCLID, q->vector.values, p->v, BED_DIM));
+		*ret_score = distance_to_score(
+			DISTANCE_EUCLID,
+			distance_exact(DISTANCE_EUCLID, q->vector.values, p->v, BED_DIM));
 		return true;
 	}
 	if (q->vector_name.len == 3) {
@@ -551,12 +591,14 @@ static inline bool bed_score(const struct bed_point *p, const struct search_quer
 }
 
 /* All answers, best first; room for BED_IDS. */
-static inline uint32_t bed_brute_force(struct bed *b, const struct search_query *q, struct bed_hit *out)
+static inline uint32_t bed_brute_force(struct bed *b, const struct search_query *q,
+				       struct bed_hit *out)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < BED_IDS; i++) {
-		struct bed_hit hit = { .id = bed_id(i), .version = b->points[i].version,
+		struct bed_hit hit = { .id = bed_id(i),
+				       .version = b->points[i].version,
 				       .larger = q->vector_name.len > 0 };
 
 		if (!b->points[i].visible || !bed_score(&b->points[i], q, &hit.score))
@@ -581,19 +623,24 @@ static inline struct search_query bed_random_query(struct bed *b, float *values,
 		values[i] = random_normal(&b->random);
 	if (which == 2) {
 		q.vector_name = STR("words");
-		q.vector = (struct vector){ .kind = VECTOR_SPARSE, .values = values, .indices = indices };
+		q.vector = (struct vector){ .kind = VECTOR_SPARSE,
+					    .values = values,
+					    .indices = indices };
 		for (uint32_t w = 0; w < BED_WORDS && q.vector.count < BED_IMG_DIM; w++)
 			if (random_u64(&b->random) % 5 == 0)
 				indices[q.vector.count++] = w * 1000;
 		return q;
 	}
 	q.vector_name = which ? STR("img") : STR("");
-	q.vector = (struct vector){ .kind = VECTOR_DENSE, .count = which ? BED_IMG_DIM : BED_DIM, .values = values };
+	q.vector = (struct vector){ .kind = VECTOR_DENSE,
+				    .count = which ? BED_IMG_DIM : BED_DIM,
+				    .values = values };
 	return q;
 }
 
 /* The answer must be the brute force's, bit for bit when it is exact; otherwise so many of 100 must agree. */
-static inline void bed_check_search(struct bed *b, const struct search_query *q, unsigned *hits, unsigned *wanted)
+static inline void bed_check_search(struct bed *b, const struct search_query *q, unsigned *hits,
+				    unsigned *wanted)
 {
 	static struct bed_hit expected[BED_IDS];
 	static struct scored got[BED_IDS];
@@ -601,7 +648,8 @@ static inline void bed_check_search(struct bed *b, const struct search_query *q,
 	uint32_t n = bed_brute_force(b, q, expected);
 	uint32_t count = 0;
 
-	ck_assert_msg(!collection_search(b->collection, NULL, q, got, &count, &fault), "%s", fault.text);
+	ck_assert_msg(!collection_search(b->collection, NULL, q, got, &count, &fault), "%s",
+		      fault.text);
 	ck_assert_uint_eq(count, n);
 	for (uint32_t i = 0; i < n; i++) {
 		bool same = point_id_equal(got[i].id, expected[i].id);

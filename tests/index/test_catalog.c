@@ -83,7 +83,8 @@ static void checkpoint(struct bed *b)
 
 START_TEST(what_cannot_be_made_or_found_is_refused)
 {
-	struct collection_config config = bed_config(1), wrong = bed_config(0), other = bed_config(1);
+	struct collection_config config = bed_config(1), wrong = bed_config(0),
+				 other = bed_config(1);
 	struct vector_config vectors[3];
 	struct field_index_config field = { .key = STR("a..b"), .schema = FIELD_KEYWORD };
 	char long_name[COLLECTION_NAME_MAX + 1];
@@ -96,23 +97,32 @@ START_TEST(what_cannot_be_made_or_found_is_refused)
 	memset(long_name, 'x', sizeof(long_name));
 	ck_assert_int_eq(create(&b, t, BED_NAME, 5), ERR_ALREADY_EXISTS);
 	ck_assert_int_eq(create(&b, t, STR(""), 5), ERR_BAD_INPUT);
-	ck_assert_int_eq(create(&b, t, (struct str){ long_name, sizeof(long_name) }, 5), ERR_BAD_INPUT);
-	ck_assert_int_eq(catalog_create(b.catalog, t, STR("n"), b.incarnation, &config, &fault), ERR_ALREADY_EXISTS);
-	ck_assert_int_eq(catalog_create(b.catalog, t, STR("n"), INCARNATION(5), &wrong, &fault), ERR_BAD_INPUT);
+	ck_assert_int_eq(create(&b, t, (struct str){ long_name, sizeof(long_name) }, 5),
+			 ERR_BAD_INPUT);
+	ck_assert_int_eq(catalog_create(b.catalog, t, STR("n"), b.incarnation, &config, &fault),
+			 ERR_ALREADY_EXISTS);
+	ck_assert_int_eq(catalog_create(b.catalog, t, STR("n"), INCARNATION(5), &wrong, &fault),
+			 ERR_BAD_INPUT);
 	ck_assert(strstr(fault.text, "shard_number"));
-	ck_assert_int_eq(catalog_update(b.catalog, t, INCARNATION(5), &config, &fault), ERR_NOT_FOUND);
+	ck_assert_int_eq(catalog_update(b.catalog, t, INCARNATION(5), &config, &fault),
+			 ERR_NOT_FOUND);
 	ck_assert_int_eq(catalog_drop(b.catalog, t, INCARNATION(5), &fault), ERR_NOT_FOUND);
-	ck_assert_int_eq(catalog_field_index_put(b.catalog, t, b.incarnation, &field, &fault), ERR_BAD_INPUT);
+	ck_assert_int_eq(catalog_field_index_put(b.catalog, t, b.incarnation, &field, &fault),
+			 ERR_BAD_INPUT);
 	field.key = STR("a");
-	ck_assert_int_eq(catalog_field_index_put(b.catalog, t, INCARNATION(5), &field, &fault), ERR_NOT_FOUND);
-	ck_assert_int_eq(catalog_field_index_drop(b.catalog, t, INCARNATION(5), STR("a")), ERR_NOT_FOUND);
+	ck_assert_int_eq(catalog_field_index_put(b.catalog, t, INCARNATION(5), &field, &fault),
+			 ERR_NOT_FOUND);
+	ck_assert_int_eq(catalog_field_index_drop(b.catalog, t, INCARNATION(5), STR("a")),
+			 ERR_NOT_FOUND);
 	ck_assert_int_eq(catalog_field_index_drop(b.catalog, t, b.incarnation, STR("a")), ERR_NONE);
 	memcpy(vectors, config.vectors, sizeof(vectors));
 	vectors[0].dim++;
 	other.vectors = vectors;
-	ck_assert_int_eq(catalog_update(b.catalog, t, b.incarnation, &other, &fault), ERR_BAD_INPUT);
+	ck_assert_int_eq(catalog_update(b.catalog, t, b.incarnation, &other, &fault),
+			 ERR_BAD_INPUT);
 	other = bed_config(2);
-	ck_assert_int_eq(catalog_update(b.catalog, t, b.incarnation, &other, &fault), ERR_BAD_INPUT);
+	ck_assert_int_eq(catalog_update(b.catalog, t, b.incarnation, &other, &fault),
+			 ERR_BAD_INPUT);
 	bed_commit(&b, t);
 	ck_assert_ptr_null(catalog_get(b.catalog, STR("n")));
 	ck_assert_ptr_null(catalog_get_incarnation(b.catalog, INCARNATION(5)));
@@ -201,8 +211,18 @@ START_TEST(abandoned_creation_and_drop_never_were)
 	ck_assert_int_eq(collection_count(b.collection, NULL, NULL, &count), ERR_NONE);
 	ck_assert_uint_eq(count, 30);
 	bed_fill(&b, 30, 60);
+	/* The next one's rows are its own. */
+	struct collection *first = b.collection;
+
+	t = bed_begin(&b);
+	ck_assert_int_eq(create(&b, t, STR("next"), 22), ERR_NONE);
+	bed_commit(&b, t);
+	b.collection = catalog_get(b.catalog, STR("next"));
+	bed_fill(&b, 60, 100);
+	collection_unref(b.collection);
+	b.collection = first;
 	bed_reopen(&b);
-	ck_assert_uint_ge(rows_stored(&b), rows + 30);
+	ck_assert_uint_ge(rows_stored(&b), rows + 70);
 	ck_assert_int_eq(collection_count(b.collection, NULL, NULL, &count), ERR_NONE);
 	ck_assert_uint_eq(count, 60);
 	bed_release(&b);
@@ -227,7 +247,8 @@ START_TEST(references_keep_a_dropped_collection_alive)
 	ck_assert_int_eq(collection_count(b.collection, NULL, NULL, &count), ERR_NONE);
 	ck_assert_uint_eq(count, 30);
 	ck_assert_int_eq(collection_retrieve(b.collection, &id, 1, &want, &a, &record), ERR_NONE);
-	ck_assert(record.found && memcmp(record.vectors[0].vector.values, b.points[7].v, sizeof(b.points[7].v)) == 0);
+	ck_assert(record.found && memcmp(record.vectors[0].vector.values, b.points[7].v,
+					 sizeof(b.points[7].v)) == 0);
 	ck_assert_uint_eq(folders(&b), kinds[_i].files);
 	collection_unref(b.collection);
 	b.collection = NULL;
@@ -284,7 +305,9 @@ START_TEST(rows_of_large_collections_go_piece_by_piece)
 		struct store_txn *t = bed_begin(&b);
 
 		if (b.collection)
-			ck_assert_int_eq(catalog_drop(b.catalog, t, collection_incarnation(b.collection), NULL), ERR_NONE);
+			ck_assert_int_eq(catalog_drop(b.catalog, t,
+						      collection_incarnation(b.collection), NULL),
+					 ERR_NONE);
 		bed_commit(&b, t);
 		collection_unref(b.collection);
 		bed_create(&b, 1);
@@ -335,16 +358,20 @@ START_TEST(configs_and_indexes_are_there_after_opening_again)
 	bed_put_index(&b, "n", FIELD_FLOAT);
 	bed_put_index(&b, "n", FIELD_INTEGER);
 	t = bed_begin(&b);
-	ck_assert_int_eq(catalog_field_index_drop(b.catalog, t, b.incarnation, STR("color")), ERR_NONE);
+	ck_assert_int_eq(catalog_field_index_drop(b.catalog, t, b.incarnation, STR("color")),
+			 ERR_NONE);
 	bed_commit(&b, t);
 	for (int round = 0; round < 2; round++) {
 		const struct collection_config *c = collection_config(b.collection);
 
-		ck_assert(c->indexing_threshold_kb == 77 && c->vectors[0].hnsw.m == 33 && c->client_config.len == 9);
+		ck_assert(c->indexing_threshold_kb == 77 && c->vectors[0].hnsw.m == 33 &&
+			  c->client_config.len == 9);
 		ck_assert_uint_eq(collection_vector(b.collection, STR("img"))->dim, BED_IMG_DIM);
 		ck_assert_ptr_null(collection_vector(b.collection, STR("none")));
-		ck_assert_int_eq(collection_field_indexes(b.collection, &a, &items, &count), ERR_NONE);
-		ck_assert(count == 1 && items[0].config.key.len == 1 && items[0].config.schema == FIELD_INTEGER);
+		ck_assert_int_eq(collection_field_indexes(b.collection, &a, &items, &count),
+				 ERR_NONE);
+		ck_assert(count == 1 && items[0].config.key.len == 1 &&
+			  items[0].config.schema == FIELD_INTEGER);
 		bed_reopen(&b);
 	}
 	bed_release(&b);
@@ -372,7 +399,8 @@ START_TEST(list_is_sorted_by_name)
 	for (uint32_t i = 0; i < 3; i++) {
 		struct str name = collection_name(items[i], &a);
 
-		ck_assert(name.len == strlen(names[i]) && memcmp(name.data, names[i], name.len) == 0);
+		ck_assert(name.len == strlen(names[i]) &&
+			  memcmp(name.data, names[i], name.len) == 0);
 		collection_unref(items[i]);
 	}
 	bed_release(&b);
@@ -383,15 +411,17 @@ START_TEST(folders_of_nobody_are_swept_and_others_are_left)
 {
 	struct bed b;
 	char path[PATH_MAX];
-	static const char *const litter[] = { "vectors/00000000000000aa-1", "vectors/00000000000000aa-1/shard-0",
-					      "vectors/keep", "vectors/00000000000000AB-1" };
+	static const char *const litter[] = { "vectors/00000000000000aa-1",
+					      "vectors/00000000000000aa-1/shard-0", "vectors/keep",
+					      "vectors/00000000000000AB-1" };
 
 	open_kind(&b, 1);
 	bed_fill(&b, 0, 10);
 	bed_close_catalog(&b);
 	for (size_t i = 0; i < LEN(litter); i++)
 		ck_assert_int_eq(mkdir(scratch_path(&b.scratch, litter[i]), 0700), 0);
-	snprintf(path, sizeof(path), "%s", scratch_path(&b.scratch, "vectors/00000000000000aa-1/shard-0/v0.slots"));
+	snprintf(path, sizeof(path), "%s",
+		 scratch_path(&b.scratch, "vectors/00000000000000aa-1/shard-0/v0.slots"));
 	FILE *f = fopen(path, "w");
 
 	fclose(f);
@@ -416,7 +446,8 @@ START_TEST(damaged_record_is_told_and_nothing_opened)
 	struct store_txn *t = bed_begin(&b);
 
 	ck_assert_int_eq(b.store->ops->put(t, STORE_CATALOG, (struct bytes){ key, 9 },
-					   (struct bytes){ (const uint8_t *)"damaged record", 14 }), ERR_NONE);
+					   (struct bytes){ (const uint8_t *)"damaged record", 14 }),
+			 ERR_NONE);
 	ck_assert_int_eq(b.store->ops->commit(t, NULL), ERR_NONE);
 	ck_assert_int_eq(catalog_open(&b.options, &catalog, &fault), ERR_CORRUPT);
 	ck_assert(strstr(fault.text, "catalog"));
@@ -437,7 +468,8 @@ int main(void)
 	tcase_add_loop_test(t, collection_is_written_in_the_transaction_that_makes_it, 0, KINDS);
 	tcase_add_loop_test(t, abandoned_creation_and_drop_never_were, 0, KINDS);
 	tcase_add_loop_test(t, references_keep_a_dropped_collection_alive, 0, KINDS);
-	tcase_add_loop_test(t, dropped_rows_are_deleted_after_opening_again_and_new_ones_are_others, 0, KINDS);
+	tcase_add_loop_test(t, dropped_rows_are_deleted_after_opening_again_and_new_ones_are_others,
+			    0, KINDS);
 	tcase_add_test(t, rows_of_large_collections_go_piece_by_piece);
 	tcase_add_loop_test(t, configs_and_indexes_are_there_after_opening_again, 0, KINDS);
 	tcase_add_loop_test(t, list_is_sorted_by_name, 0, KINDS);

@@ -6,12 +6,16 @@
 #include <string.h>
 
 static struct vector_config vectors[] = {
-	{ .name = { "", 0 }, .dim = 3, .distance = DISTANCE_DOT, .hnsw = { .m = 16, .ef_construct = 100,
-									     .full_scan_threshold_kb = 300 } },
+	{ .name = { "", 0 },
+	  .dim = 3,
+	  .distance = DISTANCE_DOT,
+	  .hnsw = { .m = 16, .ef_construct = 100, .full_scan_threshold_kb = 300 } },
 	{ .name = { "w", 1 }, .sparse = true },
 };
 static struct field_index_config fields[] = {
-	{ .key = { "a.b", 3 }, .schema = FIELD_INTEGER, .client_params = { (const uint8_t *)"{}", 2 } },
+	{ .key = { "a.b", 3 },
+	  .schema = FIELD_INTEGER,
+	  .client_params = { (const uint8_t *)"{}", 2 } },
 };
 static uint32_t uids[] = { 7, 258 };
 
@@ -19,8 +23,12 @@ static struct catalog_record example(void)
 {
 	return (struct catalog_record){
 		.name = STR("things"),
-		.config = { .vectors = vectors, .vector_count = 2, .shard_number = 2, .indexing_threshold_kb = 20000,
-			    .multi_writer = true, .client_config = { (const uint8_t *)"xy", 2 } },
+		.config = { .vectors = vectors,
+			    .vector_count = 2,
+			    .shard_number = 2,
+			    .indexing_threshold_kb = 20000,
+			    .multi_writer = true,
+			    .client_config = { (const uint8_t *)"xy", 2 } },
 		.uids = uids,
 		.fields = { fields, 1 },
 	};
@@ -38,7 +46,8 @@ START_TEST(every_damaged_byte_and_every_cut_is_refused)
 		b.data[i] ^= 0x21;
 		ck_assert_int_eq(catalog_record_get(buf_bytes(&b), &a, &r), ERR_CORRUPT);
 		b.data[i] ^= 0x21;
-		ck_assert_int_eq(catalog_record_get((struct bytes){ b.data, i }, &a, &r), ERR_CORRUPT);
+		ck_assert_int_eq(catalog_record_get((struct bytes){ b.data, i }, &a, &r),
+				 ERR_CORRUPT);
 	}
 	ck_assert_int_eq(catalog_record_get(buf_bytes(&b), &a, &r), ERR_NONE);
 	buf_release(&b);
@@ -57,15 +66,27 @@ START_TEST(impossible_configs_are_refused)
 		{ .count = 0, .shards = COLLECTION_SHARDS_MAX + 1, .words = "shard_number" },
 		{ .count = COLLECTION_VECTORS_MAX + 1, .shards = 1, .words = "257 vectors" },
 		{ { { .name = { "v", 1 }, .dim = 0, .distance = DISTANCE_DOT } }, 1, 1, "\"v\"" },
-		{ { { .name = { "v", 1 }, .dim = VECTOR_DIM_MAX + 1, .distance = DISTANCE_DOT } }, 1, 1, "65537" },
+		{ { { .name = { "v", 1 }, .dim = VECTOR_DIM_MAX + 1, .distance = DISTANCE_DOT } },
+		  1,
+		  1,
+		  "65537" },
 		{ { { .name = { "v", 1 }, .dim = 3 } }, 1, 1, "distance" },
-		{ { { .name = { "v", 1 }, .sparse = true }, { .name = { "v", 1 }, .sparse = true } }, 2, 1, "twice" },
-		{ { { .name = { "w", 1 }, .sparse = true }, { .name = { "v", 1 }, .sparse = true } }, 2, 1, "order" },
+		{ { { .name = { "v", 1 }, .sparse = true },
+		    { .name = { "v", 1 }, .sparse = true } },
+		  2,
+		  1,
+		  "twice" },
+		{ { { .name = { "w", 1 }, .sparse = true },
+		    { .name = { "v", 1 }, .sparse = true } },
+		  2,
+		  1,
+		  "order" },
 	};
 
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct vector_config copy[2] = { cases[i].vectors[0], cases[i].vectors[1] };
-		struct collection_config c = { .vectors = copy, .vector_count = cases[i].count,
+		struct collection_config c = { .vectors = copy,
+					       .vector_count = cases[i].count,
 					       .shard_number = cases[i].shards };
 		struct fault fault = { 0 };
 
@@ -81,11 +102,10 @@ END_TEST
 START_TEST(record_is_these_bytes)
 {
 	static const uint8_t expected[] = {
-		1, 0, 6, 't', 'h', 'i', 'n', 'g', 's',
-		2, 0, 0, 3, 3, 16, 100, 0xac, 2,
-		1, 'w', 1, 0, 0, 0, 0, 0,
-		2, 0xa0, 0x9c, 1, 1, 2, 'x', 'y', 7, 0, 0, 0, 2, 1, 0, 0,
-		1, 3, 'a', '.', 'b', FIELD_INTEGER, 2, '{', '}',
+		1,    0,   6,    't', 'h', 'i',           'n', 'g', 's', 2, 0, 0, 3, 3,
+		16,   100, 0xac, 2,   1,   'w',           1,   0,   0,   0, 0, 0, 2, 0xa0,
+		0x9c, 1,   1,    2,   'x', 'y',           7,   0,   0,   0, 2, 1, 0, 0,
+		1,    3,   'a',  '.', 'b', FIELD_INTEGER, 2,   '{', '}',
 	};
 	struct arena a;
 	struct buf b = BUF_INIT(1000);
@@ -96,8 +116,10 @@ START_TEST(record_is_these_bytes)
 	ck_assert_uint_eq(b.len, sizeof(expected) + 8);
 	ck_assert_int_eq(memcmp(b.data, expected, sizeof(expected)), 0);
 	ck_assert_int_eq(catalog_record_get(buf_bytes(&b), &a, &back), ERR_NONE);
-	ck_assert(!back.dropped && back.name.len == 6 && back.uids[1] == 258 && back.config.multi_writer);
-	ck_assert(back.config.vectors[0].hnsw.full_scan_threshold_kb == 300 && back.config.vectors[1].sparse);
+	ck_assert(!back.dropped && back.name.len == 6 && back.uids[1] == 258 &&
+		  back.config.multi_writer);
+	ck_assert(back.config.vectors[0].hnsw.full_scan_threshold_kb == 300 &&
+		  back.config.vectors[1].sparse);
 	ck_assert(back.fields.count == 1 && back.fields.items[0].schema == FIELD_INTEGER);
 	buf_release(&b);
 	arena_release(&a);

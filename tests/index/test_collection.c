@@ -18,7 +18,7 @@ static const struct place {
 	const char *name;
 	bool lmdb, files;
 	uint32_t shards;
-	uint32_t tail_max;  /* 0: nothing is built in a test this small */
+	uint32_t tail_max; /* 0: nothing is built in a test this small */
 } places[] = {
 	{ "memory, one shard", false, false, 1, 0 },
 	{ "memory, three shards", false, false, 3, 0 },
@@ -81,8 +81,9 @@ static void check_filter(struct bed *b, const struct filter *f)
 
 	arena_init(&a, 16 << 20);
 	for (bool first = true; more; first = false) {
-		ck_assert_int_eq(collection_scroll(b->collection, f, first ? NULL : &from, limit, NULL, page, &got, &more,
-						   &from), ERR_NONE);
+		ck_assert_int_eq(collection_scroll(b->collection, f, first ? NULL : &from, limit,
+						   NULL, page, &got, &more, &from),
+				 ERR_NONE);
 		for (uint32_t i = 0; i < got; i++)
 			ck_assert(at < n && point_id_equal(page[i], expected[at++]));
 		if (more)
@@ -128,8 +129,10 @@ static void check_record(struct bed *b, uint32_t i, const struct record *r)
 		const struct vector *w = &r->vectors[1 + p->has_img].vector;
 
 		ck_assert_uint_eq(w->count, p->word_count);
-		ck_assert(!w->count || memcmp(w->indices, p->words, w->count * sizeof(uint32_t)) == 0);
-		ck_assert(!w->count || memcmp(w->values, p->weights, w->count * sizeof(float)) == 0);
+		ck_assert(!w->count ||
+			  memcmp(w->indices, p->words, w->count * sizeof(uint32_t)) == 0);
+		ck_assert(!w->count ||
+			  memcmp(w->values, p->weights, w->count * sizeof(float)) == 0);
 	}
 }
 
@@ -143,7 +146,8 @@ static void check_records(struct bed *b)
 	arena_init(&a, 64 << 20);
 	for (uint32_t i = 0; i < BED_IDS; i++)
 		ids[i] = bed_id(i);
-	ck_assert_int_eq(collection_retrieve(b->collection, ids, BED_IDS, &want, &a, records), ERR_NONE);
+	ck_assert_int_eq(collection_retrieve(b->collection, ids, BED_IDS, &want, &a, records),
+			 ERR_NONE);
 	for (uint32_t i = 0; i < BED_IDS; i++)
 		check_record(b, i, &records[i]);
 }
@@ -201,11 +205,15 @@ START_TEST(queries_that_fit_no_vector_are_refused)
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct fault fault = { 0 };
 		uint32_t n;
-		struct search_query q = { .vector_name = cases[i].name, .limit = 4,
-			.vector = { .kind = cases[i].kind, .count = cases[i].count, .values = values,
-				    .indices = indices } };
+		struct search_query q = { .vector_name = cases[i].name,
+					  .limit = 4,
+					  .vector = { .kind = cases[i].kind,
+						      .count = cases[i].count,
+						      .values = values,
+						      .indices = indices } };
 
-		ck_assert_int_eq(collection_search(b.collection, NULL, &q, out, &n, &fault), ERR_BAD_INPUT);
+		ck_assert_int_eq(collection_search(b.collection, NULL, &q, out, &n, &fault),
+				 ERR_BAD_INPUT);
 		ck_assert_msg(strstr(fault.text, cases[i].words), "%zu: %s", i, fault.text);
 	}
 	bed_release(&b);
@@ -215,10 +223,19 @@ END_TEST
 START_TEST(rows_that_fit_no_vector_are_refused_and_leave_no_trace)
 {
 	static const struct row_vector wrong[] = {
-		{ .name = STR("nope"), .present = true, .slot = SLOT_NONE, .vector = { .count = BED_DIM } },
+		{ .name = STR("nope"),
+		  .present = true,
+		  .slot = SLOT_NONE,
+		  .vector = { .count = BED_DIM } },
 		{ .name = STR(""), .present = true, .slot = SLOT_NONE, .vector = { .count = 2 } },
-		{ .name = STR(""), .present = true, .slot = SLOT_NONE, .vector = { .kind = VECTOR_SPARSE } },
-		{ .name = STR("words"), .present = true, .slot = SLOT_NONE, .vector = { .count = BED_DIM } },
+		{ .name = STR(""),
+		  .present = true,
+		  .slot = SLOT_NONE,
+		  .vector = { .kind = VECTOR_SPARSE } },
+		{ .name = STR("words"),
+		  .present = true,
+		  .slot = SLOT_NONE,
+		  .vector = { .count = BED_DIM } },
 	};
 	struct bed b;
 
@@ -228,10 +245,13 @@ START_TEST(rows_that_fit_no_vector_are_refused_and_leave_no_trace)
 
 	for (size_t i = 0; i < LEN(wrong); i++) {
 		struct row_vector v = wrong[i];
-		struct row row = { .id = bed_id(1), .visible = true, .vectors = &v, .vector_count = 1 };
+		struct row row = {
+			.id = bed_id(1), .visible = true, .vectors = &v, .vector_count = 1
+		};
 		struct fault fault = { 0 };
 
-		ck_assert_int_eq(collection_row_store(b.collection, t, &row, &fault), ERR_BAD_INPUT);
+		ck_assert_int_eq(collection_row_store(b.collection, t, &row, &fault),
+				 ERR_BAD_INPUT);
 		ck_assert(fault.text[0]);
 	}
 	bed_commit(&b, t);
@@ -315,7 +335,8 @@ START_TEST(payload_indexes_change_no_answer)
 		visible += b.points[i].visible;
 	ck_assert_int_eq(collection_field_indexes(b.collection, &a, &items, &count), ERR_NONE);
 	ck_assert_uint_eq(count, 5);
-	ck_assert(memcmp(items[0].config.key.data, "color", 5) == 0 && items[0].config.schema == FIELD_KEYWORD);
+	ck_assert(memcmp(items[0].config.key.data, "color", 5) == 0 &&
+		  items[0].config.schema == FIELD_KEYWORD);
 	ck_assert_uint_eq(items[0].points, visible);
 	bed_release(&b);
 }
@@ -375,14 +396,17 @@ START_TEST(row_is_loaded_as_stored_in_the_same_transaction)
 		bed_random_payload(&b, p);
 		p->visible = true;
 		bed_store(&b, t, i);
-		ck_assert_int_eq(collection_row_load(b.collection, t, bed_id(i), &a, &row), ERR_NONE);
-		ck_assert(point_id_equal(row.id, bed_id(i)) && row.visible && row.op_number == p->version);
+		ck_assert_int_eq(collection_row_load(b.collection, t, bed_id(i), &a, &row),
+				 ERR_NONE);
+		ck_assert(point_id_equal(row.id, bed_id(i)) && row.visible &&
+			  row.op_number == p->version);
 		ck_assert_int_eq(memcmp(row.vectors[0].vector.values, p->v, sizeof(p->v)), 0);
 		ck_assert_uint_eq(row.vectors[0].slot, p->slot[0]);
 		ck_assert_uint_eq(row.vectors[0].vector.count, BED_DIM);
 		p->visible = false;
 		bed_store(&b, t, i);
-		ck_assert_int_eq(collection_row_load(b.collection, t, bed_id(i), &a, &row), ERR_NONE);
+		ck_assert_int_eq(collection_row_load(b.collection, t, bed_id(i), &a, &row),
+				 ERR_NONE);
 		ck_assert(!row.visible);
 	}
 	bed_commit(&b, t);
@@ -452,7 +476,8 @@ START_TEST(abandoned_transaction_leaves_no_trace)
 			p->visible = i % 3 != 0;
 			bed_store(&b, t, i);
 			if (i % 7 == 0)
-				ck_assert_int_eq(collection_row_remove(b.collection, t, bed_id(i)), ERR_NONE);
+				ck_assert_int_eq(collection_row_remove(b.collection, t, bed_id(i)),
+						 ERR_NONE);
 		}
 		bed_abandon(&b, t);
 		memcpy(b.points, saved, sizeof(saved));
@@ -461,6 +486,18 @@ START_TEST(abandoned_transaction_leaves_no_trace)
 		ck_assert(before.lo == after.lo && before.hi == after.hi);
 		check_all(&b);
 	}
+	/* The slots that it wrote are free: the next point gets the first of them. */
+	struct store_txn *t = bed_begin(&b);
+	uint32_t last = 0;
+
+	for (uint32_t i = 0; i < 300; i++)
+		last = MAX(last, b.points[i].slot[0]);
+	bed_random_vectors(&b, &b.points[300]);
+	bed_random_payload(&b, &b.points[300]);
+	b.points[300].visible = true;
+	bed_store(&b, t, 300);
+	bed_commit(&b, t);
+	ck_assert_uint_lt(b.points[300].slot[0], last + 110);
 	bed_reopen(&b);
 	check_all(&b);
 	bed_release(&b);
@@ -498,8 +535,10 @@ START_TEST(removed_row_is_as_if_it_had_never_been)
 	check_all(&b);
 	bed_reopen(&b);
 	check_all(&b);
-	/* Their row numbers and slots are used again. */
-	bed_fill(&b, 300, 600);
+	/* Their row numbers and slots are used again, each once. */
+	bed_fill(&b, 300, 350);
+	bed_fill(&b, 350, 500);
+	bed_fill(&b, 500, 600);
 	check_all(&b);
 	bed_reopen(&b);
 	check_all(&b);
@@ -541,13 +580,16 @@ START_TEST(one_shard_and_five_answer_alike)
 		arena_init(&a, 1 << 20);
 		q.filter = i % 2 ? bed_random_filter(&one, &a) : NULL;
 		q.exact = i % 3 == 0;
-		ck_assert_int_eq(collection_search(one.collection, pool, &q, x, &n, NULL), ERR_NONE);
-		ck_assert_int_eq(collection_search(five.collection, pool, &q, y, &m, NULL), ERR_NONE);
+		ck_assert_int_eq(collection_search(one.collection, pool, &q, x, &n, NULL),
+				 ERR_NONE);
+		ck_assert_int_eq(collection_search(five.collection, pool, &q, y, &m, NULL),
+				 ERR_NONE);
 		ck_assert_uint_eq(n, m);
 		for (uint32_t k = 0; k < n; k++) {
 			ck_assert(point_id_equal(x[k].id, y[k].id) && x[k].score == y[k].score);
 			ck_assert_uint_eq(x[k].version, y[k].version);
-			ck_assert_uint_eq(y[k].shard, collection_shard_of(five.collection, y[k].id));
+			ck_assert_uint_eq(y[k].shard,
+					  collection_shard_of(five.collection, y[k].id));
 		}
 	}
 	struct shard_info info;
@@ -562,6 +604,35 @@ START_TEST(one_shard_and_five_answer_alike)
 	bed_release(&one);
 	bed_release(&five);
 	pool_free(pool);
+}
+END_TEST
+
+/* Their squares differ in the last bit, the roots do not: what a client sees as equal is ordered by id. */
+START_TEST(scores_that_round_to_one_are_ordered_by_id)
+{
+	struct bed b;
+	struct scored out[2];
+	float values[BED_DIM] = { 0 };
+	uint32_t n;
+	struct search_query q = { .limit = 2, .vector = { .count = BED_DIM, .values = values } };
+
+	bed_init(&b, false, false, 1, 0);
+	bed_fill(&b, 0, 2);
+	struct store_txn *t = bed_begin(&b);
+
+	for (uint32_t i = 0; i < 2; i++) {
+		memset(b.points[i].v, 0, sizeof(b.points[i].v));
+		b.points[i].v[0] = 2.0F;
+		b.points[i].v[1] = i == 0 ? 0.0007F : 0.0F; /* the smaller id is farther */
+		b.points[i].slot[0] = SLOT_NONE;
+		bed_store(&b, t, i);
+	}
+	ck_assert(distance_exact(DISTANCE_EUCLID, values, b.points[0].v, BED_DIM) <
+		  distance_exact(DISTANCE_EUCLID, values, b.points[1].v, BED_DIM));
+	bed_commit(&b, t);
+	ck_assert_int_eq(collection_search(b.collection, NULL, &q, out, &n, NULL), ERR_NONE);
+	ck_assert(n == 2 && out[0].score == out[1].score && point_id_equal(out[0].id, bed_id(0)));
+	bed_release(&b);
 }
 END_TEST
 
@@ -743,7 +814,8 @@ START_TEST(collection_without_graphs_is_only_scanned)
 	config.vectors[0].hnsw.m = 0;
 	config.indexing_threshold_kb = _i ? 0 : 10000;
 	t = bed_begin(&b);
-	ck_assert_int_eq(catalog_create(b.catalog, t, BED_NAME, b.incarnation, &config, NULL), ERR_NONE);
+	ck_assert_int_eq(catalog_create(b.catalog, t, BED_NAME, b.incarnation, &config, NULL),
+			 ERR_NONE);
 	bed_commit(&b, t);
 	b.collection = catalog_get(b.catalog, BED_NAME);
 	bed_fill(&b, 0, 300);
@@ -783,7 +855,8 @@ static void *read_on(void *arg)
 		bool more;
 		struct condition color;
 		struct filter f = { .must = { &color, 1 } };
-		struct search_query q = { .limit = 5, .vector = { .count = BED_DIM, .values = p->v } };
+		struct search_query q = { .limit = 5,
+					  .vector = { .count = BED_DIM, .values = p->v } };
 		struct record record;
 		struct point_id id = bed_id(i);
 		struct record_want want = { .payload = true, .vectors = true };
@@ -795,8 +868,11 @@ static void *read_on(void *arg)
 		ck_assert_int_eq(collection_search(c, r->pool, &q, out, &n, NULL), ERR_NONE);
 		ck_assert(n > 0 && out[0].score == 0.0F && point_id_equal(out[0].id, id));
 		ck_assert_int_eq(collection_retrieve(c, &id, 1, &want, &a, &record), ERR_NONE);
-		ck_assert(record.found && memcmp(record.vectors[0].vector.values, p->v, sizeof(p->v)) == 0);
-		ck_assert_int_eq(collection_scroll(c, &f, NULL, 100, NULL, page, &got, &more, &next), ERR_NONE);
+		ck_assert(record.found &&
+			  memcmp(record.vectors[0].vector.values, p->v, sizeof(p->v)) == 0);
+		ck_assert_int_eq(
+			collection_scroll(c, &f, NULL, 100, NULL, page, &got, &more, &next),
+			ERR_NONE);
 		ck_assert_uint_gt(got, 0);
 		r->searches++;
 	}
@@ -821,7 +897,8 @@ START_TEST(searches_run_beside_writes_and_builds)
 	bed_create(&b, 2);
 	bed_fill(&b, 0, 100);
 	for (unsigned i = 0; i < 2; i++) {
-		readers[i] = (struct reader){ .bed = &b, .pool = pool, .stop = &stop, .seed = i + 1 };
+		readers[i] =
+			(struct reader){ .bed = &b, .pool = pool, .stop = &stop, .seed = i + 1 };
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, read_on, &readers[i]), 0);
 	}
 	bed_fill(&b, 100, 700);
@@ -884,6 +961,7 @@ int main(void)
 	tcase_add_loop_test(t, removed_row_is_as_if_it_had_never_been, 0, PLACES);
 	tcase_add_test(t, normalising_is_for_cosine_only);
 	tcase_add_test(t, one_shard_and_five_answer_alike);
+	tcase_add_test(t, scores_that_round_to_one_are_ordered_by_id);
 	tcase_add_test(t, equal_scores_are_ordered_by_id);
 	suite_add_tcase(s, t);
 	t = tcase_create("segments");

@@ -33,8 +33,12 @@ static void bed_init(struct bed *b, bool files)
 	*b = (struct bed){ .random = { 9 } };
 	scratch_new(&b->scratch);
 	b->options = (struct dense_options){
-		.dir = files ? b->scratch.dir : NULL, .index = 2, .dim = DIM, .distance = DISTANCE_EUCLID,
-		.hnsw = { .m = 8, .ef_construct = 32 }, .tail_max = 100,
+		.dir = files ? b->scratch.dir : NULL,
+		.index = 2,
+		.dim = DIM,
+		.distance = DISTANCE_EUCLID,
+		.hnsw = { .m = 8, .ef_construct = 32 },
+		.tail_max = 100,
 	};
 	bed_open(b);
 	ck_assert_int_eq(dense_start(b->dense, NULL), ERR_NONE);
@@ -114,7 +118,8 @@ START_TEST(build_moves_the_tail_into_a_segment)
 	for (uint32_t i = 0; i < 101; i++)
 		slots[i] = put(&b, i);
 	ck_assert_int_eq(build(&b, NULL), ERR_NONE);
-	ck_assert(b.dense->tail.count == 0 && b.dense->segment_count == 1 && b.dense->segments[0].live == 101);
+	ck_assert(b.dense->tail.count == 0 && b.dense->segment_count == 1 &&
+		  b.dense->segments[0].live == 101);
 	ck_assert_uint_eq(dense_indexed(b.dense), 101);
 	ck_assert_uint_gt(dense_disk_bytes(b.dense), 101 * DIM * 4);
 	ck_assert_uint_gt(dense_memory_bytes(b.dense), 101);
@@ -195,7 +200,8 @@ START_TEST(failed_and_cancelled_builds_leave_the_tail)
 	ck_assert_uint_eq(put(&b, 1), slots[1]); /* no longer pinned */
 	ck_assert_int_eq(rename(away, b.scratch.dir), 0);
 	ck_assert_int_eq(build(&b, NULL), ERR_NONE);
-	ck_assert(b.dense->tail.count == 0 && b.dense->segments[0].live == 150 && b.dense->retry_ns == 0);
+	ck_assert(b.dense->tail.count == 0 && b.dense->segments[0].live == 150 &&
+		  b.dense->retry_ns == 0);
 	bed_release(&b);
 }
 END_TEST
@@ -241,10 +247,66 @@ START_TEST(opening_again_finds_segments_and_frees_what_nobody_refers_to)
 	}
 	ck_assert_int_eq(dense_mark(b.dense, 1u << 30), ERR_CORRUPT);
 	ck_assert_int_eq(dense_start(b.dense, NULL), ERR_NONE);
-	ck_assert(b.dense->segment_count == 1 && b.dense->segments[0].live == 149 && b.dense->tail.count == 9);
+	ck_assert(b.dense->segment_count == 1 && b.dense->segments[0].live == 149 &&
+		  b.dense->tail.count == 9);
 	ck_assert_uint_eq(put(&b, 200), slots[159]);
 	for (uint32_t i = 0; i < 50; i++)
 		ck_assert_uint_ne(put(&b, 201 + i), slots[7]);
+	bed_release(&b);
+}
+END_TEST
+
+static long read_file(const char *path, char *out, size_t max)
+{
+	FILE *f = fopen(path, "rb");
+	long n = (long)fread(out, 1, max, f);
+
+	fclose(f);
+	return n;
+}
+
+static void write_file(const char *path, const char *data, long len)
+{
+	FILE *f = fopen(path, "wb");
+
+	ck_assert_int_eq((long)fwrite(data, 1, (size_t)len, f), len);
+	fclose(f);
+}
+
+/* Its slots may have been used again meanwhile: it must not come back, even if its file does. */
+START_TEST(refused_segment_is_refused_for_ever)
+{
+	static char data[1 << 20];
+	char path[DENSE_PATH_MAX];
+	struct bed b;
+	uint32_t slots[ROWS];
+
+	bed_init(&b, true);
+	for (uint32_t i = 0; i < 150; i++)
+		slots[i] = put(&b, i);
+	ck_assert_int_eq(build(&b, NULL), ERR_NONE);
+	dense_segment_path(b.dense, b.dense->segments[0].number, path);
+	long len = read_file(path, data, sizeof(data));
+
+	dense_close(b.dense, false);
+	data[5000] ^= 1;
+	write_file(path, data, len);
+	for (int round = 0; round < 2; round++) {
+		bed_open(&b);
+		for (uint32_t i = 0; i < 150; i++) {
+			ck_assert_int_eq(dense_mark(b.dense, slots[i]), ERR_NONE);
+			ck_assert_int_eq(dense_reserve(b.dense, i + 1, 1), ERR_NONE);
+			dense_set(b.dense, i, slots[i]);
+		}
+		ck_assert_int_eq(dense_start(b.dense, NULL), ERR_NONE);
+		ck_assert(b.dense->segment_count == 0 && b.dense->tail.count == 150);
+		ck_assert_int_lt(access(path, F_OK), 0);
+		dense_close(b.dense, false);
+		data[5000] ^= 1;
+		write_file(path, data, len); /* whole, the second time */
+	}
+	bed_open(&b);
+	ck_assert_uint_eq(b.dense->segment_count, 0);
 	bed_release(&b);
 }
 END_TEST
@@ -286,6 +348,7 @@ int main(void)
 	tcase_add_test(t, failed_and_cancelled_builds_leave_the_tail);
 	tcase_add_test(t, what_is_mostly_dead_is_given_up);
 	tcase_add_test(t, opening_again_finds_segments_and_frees_what_nobody_refers_to);
+	tcase_add_test(t, refused_segment_is_refused_for_ever);
 	tcase_add_test(t, slots_in_memory_are_restored);
 	suite_add_tcase(s, t);
 

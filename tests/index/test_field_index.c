@@ -46,8 +46,14 @@ static const char *const payloads[] = {
 static struct str texts[] = { { "blue", 4 }, { "red", 3 } };
 static int64_t ints[] = { -7, 7, 9007199254740993 };
 
-#define INT(n) { .kind = CONDITION_MATCH_INT_VALUE, .integer = (n) }
-#define RANGE(...) { .kind = CONDITION_RANGE, .range = { __VA_ARGS__ } }
+#define INT(n)                                                                                     \
+	{                                                                                          \
+		.kind = CONDITION_MATCH_INT_VALUE, .integer = (n)                                  \
+	}
+#define RANGE(...)                                                                                 \
+	{                                                                                          \
+		.kind = CONDITION_RANGE, .range = { __VA_ARGS__ }                                  \
+	}
 
 static const struct {
 	enum field_schema schema;
@@ -127,7 +133,8 @@ END_TEST
 
 START_TEST(only_what_can_be_answered_exactly_is_served)
 {
-	struct field_index *keyword = index_new("k", FIELD_KEYWORD), *number = index_new("k", FIELD_INTEGER);
+	struct field_index *keyword = index_new("k", FIELD_KEYWORD),
+			   *number = index_new("k", FIELD_INTEGER);
 	struct field_index *flag = index_new("k", FIELD_BOOL), *text = index_new("k", FIELD_TEXT);
 	struct condition c = { .kind = CONDITION_MATCH_TEXT_VALUE };
 
@@ -139,7 +146,8 @@ START_TEST(only_what_can_be_answered_exactly_is_served)
 	c.kind = CONDITION_IS_EMPTY;
 	ck_assert(!field_index_serves(keyword, &c));
 	c.kind = CONDITION_RANGE;
-	ck_assert(!field_index_serves(number, &c)); /* no bounds: every number, also those it leaves out */
+	ck_assert(!field_index_serves(number,
+				      &c)); /* no bounds: every number, also those it leaves out */
 	c.range.has_lt = true;
 	ck_assert(field_index_serves(number, &c) && !field_index_serves(keyword, &c));
 	ck_assert_int_eq(path_parse(STR("k[]"), &c.key, NULL), ERR_NONE);
@@ -163,10 +171,11 @@ static void check_case(const struct field_index *f, struct condition c, const ui
 	field_index_rows(f, &c, &bits);
 	for (uint32_t row = 0; row < ROWS; row++) {
 		bool there = rows[row] < LEN(payloads);
-		struct filter_subject s = { .payload = there ? parsed[rows[row]] : (struct value){ 0 } };
+		struct filter_subject s = { .payload = there ? parsed[rows[row]]
+							     : (struct value){ 0 } };
 
-		ck_assert_msg(row_bits_has(&bits, row) == (there && filter_match(&filter, &s)), "payload %s",
-			      there ? payloads[rows[row]] : "");
+		ck_assert_msg(row_bits_has(&bits, row) == (there && filter_match(&filter, &s)),
+			      "payload %s", there ? payloads[rows[row]] : "");
 	}
 	row_bits_release(&bits);
 }
@@ -209,7 +218,8 @@ START_TEST(points_are_those_with_a_value_of_the_type)
 		enum field_schema schema;
 		uint64_t points;
 	} counts[] = {
-		{ FIELD_KEYWORD, 5 }, { FIELD_INTEGER, 14 }, { FIELD_FLOAT, 14 }, { FIELD_BOOL, 3 }, { FIELD_TEXT, 6 },
+		{ FIELD_KEYWORD, 5 }, { FIELD_INTEGER, 14 }, { FIELD_FLOAT, 14 },
+		{ FIELD_BOOL, 3 },    { FIELD_TEXT, 6 },
 	};
 
 	for (size_t n = 0; n < LEN(counts); n++) {
@@ -232,7 +242,8 @@ START_TEST(many_numbers_stay_in_order)
 	struct field_index *f = index_new("n", FIELD_INTEGER);
 	struct random r = { 23 };
 	int64_t *numbers = calloc(20000, sizeof(*numbers));
-	struct condition c = { .kind = CONDITION_RANGE, .range = { .has_gte = true, .has_lt = true } };
+	struct condition c = { .kind = CONDITION_RANGE,
+			       .range = { .has_gte = true, .has_lt = true } };
 	struct row_bits bits;
 
 	ck_assert_int_eq(path_parse(STR("n"), &c.key, NULL), ERR_NONE);
@@ -241,13 +252,15 @@ START_TEST(many_numbers_stay_in_order)
 			for (int add = round == 0; add < 2; add++) {
 				struct buf b = BUF_INIT(100), n = BUF_INIT(100);
 
-				numbers[row] = add ? (int64_t)(random_u64(&r) % 5000) : numbers[row];
+				numbers[row] =
+					add ? (int64_t)(random_u64(&r) % 5000) : numbers[row];
 				value_put_int(&n, numbers[row]);
 				struct value_member m = { STR("n"), value_of_buf(&n) };
 
 				ck_assert_int_eq(value_put_object(&b, &m, 1), ERR_NONE);
 				if (add)
-					ck_assert_int_eq(field_index_add(f, row, value_of_buf(&b)), ERR_NONE);
+					ck_assert_int_eq(field_index_add(f, row, value_of_buf(&b)),
+							 ERR_NONE);
 				else
 					field_index_remove(f, row, value_of_buf(&b));
 				buf_release(&b);
@@ -260,7 +273,8 @@ START_TEST(many_numbers_stay_in_order)
 		c.range.gte = (double)(random_u64(&r) % 5000);
 		c.range.lt = c.range.gte + (double)(random_u64(&r) % 1000);
 		for (uint32_t row = 0; row < 20000; row++)
-			expected += (double)numbers[row] >= c.range.gte && (double)numbers[row] < c.range.lt;
+			expected += (double)numbers[row] >= c.range.gte &&
+				    (double)numbers[row] < c.range.lt;
 		ck_assert_int_eq(row_bits_init(&bits, 20000), ERR_NONE);
 		field_index_rows(f, &c, &bits);
 		ck_assert_uint_eq(row_bits_count(&bits), expected);

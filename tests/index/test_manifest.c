@@ -41,7 +41,9 @@ START_TEST(missing_manifest_is_not_found)
 	struct manifest m;
 
 	ck_assert_int_eq(manifest_load(scratch_path(&scratch, "none"), &m), ERR_NOT_FOUND);
-	ck_assert_int_ne(manifest_save(scratch_path(&scratch, "no/such"), &(struct manifest){ 0 }, NULL), ERR_NONE);
+	ck_assert_int_ne(
+		manifest_save(scratch_path(&scratch, "no/such"), &(struct manifest){ 0 }, NULL),
+		ERR_NONE);
 }
 END_TEST
 
@@ -71,9 +73,8 @@ END_TEST
 START_TEST(manifest_is_these_bytes)
 {
 	static const unsigned char head[] = {
-		'I', 'S', 'T', 'H', 'M', 'N', 'F', 'T', 1, 0, 0, 0, 2, 0, 0, 0,
-		9,   0,	  0,   0,   0,	 0,   0,   0,	3, 0, 0, 0, 0, 0, 0, 0,
-		8,   1,	  0,   0,   0,	 0,   0,   0,
+		'I', 'S', 'T', 'H', 'M', 'N', 'F', 'T', 1, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0,
+		0,   0,   0,   0,   3,   0,   0,   0,   0, 0, 0, 0, 8, 1, 0, 0, 0, 0, 0, 0,
 	};
 	const char *path = scratch_path(&scratch, "m");
 	struct manifest m = { .next = 9, .count = 2, .numbers = { 3, 264 } }, back;
@@ -83,7 +84,8 @@ START_TEST(manifest_is_these_bytes)
 	ck_assert_uint_eq(read_file(path, data, sizeof(data)), sizeof(head) + 8);
 	ck_assert_int_eq(memcmp(data, head, sizeof(head)), 0);
 	ck_assert_int_eq(manifest_load(path, &back), ERR_NONE);
-	ck_assert(back.next == 9 && back.count == 2 && back.numbers[0] == 3 && back.numbers[1] == 264);
+	ck_assert(back.next == 9 && back.count == 2 && back.numbers[0] == 3 &&
+		  back.numbers[1] == 264);
 }
 END_TEST
 

@@ -19,7 +19,8 @@ static uint32_t random_row(struct random *r)
 
 	if (which == 0)
 		return edges[random_u64(r) % LEN(edges)];
-	return which < 7 ? 65536 + (uint32_t)(random_u64(r) % 12000) : (uint32_t)(random_u64(r) % ROWS);
+	return which < 7 ? 65536 + (uint32_t)(random_u64(r) % 12000)
+			 : (uint32_t)(random_u64(r) % ROWS);
 }
 
 START_TEST(set_holds_what_was_added_and_not_removed)

@@ -23,7 +23,10 @@ static void bed_init(struct bed *b)
 	*b = (struct bed){ 0 };
 	ck_assert_int_eq(store_mem_new(&b->store), ERR_NONE);
 	ck_assert_int_eq(gate_init(&b->gate), ERR_NONE);
-	struct shard_options o = { .store = b->store, .gate = &b->gate, .uid = 5, .config = &b->config,
+	struct shard_options o = { .store = b->store,
+				   .gate = &b->gate,
+				   .uid = 5,
+				   .config = &b->config,
 				   .collection_label = "bed" };
 
 	ck_assert_int_eq(shard_new(&o, &b->shard, NULL), ERR_NONE);
@@ -51,9 +54,15 @@ static void store(struct bed *b, struct store_txn *t, uint64_t id, int64_t n, bo
 	struct stamp stamp = { .epoch = 1, .hlc = ++b->op };
 
 	value_put_int(&v, n);
-	struct row_field field = { .key = STR("n"), .stamp = stamp, .present = true, .value = value_of_buf(&v) };
-	struct row row = { .id = { .lo = id }, .created = stamp, .op_number = b->op, .visible = visible,
-			   .fields = &field, .field_count = 1 };
+	struct row_field field = {
+		.key = STR("n"), .stamp = stamp, .present = true, .value = value_of_buf(&v)
+	};
+	struct row row = { .id = { .lo = id },
+			   .created = stamp,
+			   .op_number = b->op,
+			   .visible = visible,
+			   .fields = &field,
+			   .field_count = 1 };
 
 	if (!visible)
 		row.deleted = stamp;
@@ -211,16 +220,22 @@ START_TEST(threshold_in_kilobytes_is_a_number_of_vectors)
 		uint32_t dim, m, given, expected;
 		bool sparse;
 	} cases[] = {
-		{ 10000, 768, 16, 0, 3333, false }, { 10000, 8, 16, 0, 320000, false },
-		{ 1, 768, 16, 0, 1000, false },	    { 0, 768, 16, 0, DENSE_NEVER, false },
-		{ 10000, 768, 0, 0, DENSE_NEVER, false }, { 10000, 768, 16, 50, 50, false },
-		{ 0, 768, 16, 50, DENSE_NEVER, false }, { 10000, 0, 16, 50, DENSE_NEVER, true },
+		{ 10000, 768, 16, 0, 3333, false },
+		{ 10000, 8, 16, 0, 320000, false },
+		{ 1, 768, 16, 0, 1000, false },
+		{ 0, 768, 16, 0, DENSE_NEVER, false },
+		{ 10000, 768, 0, 0, DENSE_NEVER, false },
+		{ 10000, 768, 16, 50, 50, false },
+		{ 0, 768, 16, 50, DENSE_NEVER, false },
+		{ 10000, 0, 16, 50, DENSE_NEVER, true },
 		{ UINT64_MAX, 1, 16, 0, DENSE_NEVER - 1, false },
 	};
 
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct collection_config config = { .indexing_threshold_kb = cases[i].kb };
-		struct vector_config v = { .dim = cases[i].dim, .hnsw.m = cases[i].m, .sparse = cases[i].sparse };
+		struct vector_config v = { .dim = cases[i].dim,
+					   .hnsw.m = cases[i].m,
+					   .sparse = cases[i].sparse };
 
 		ck_assert_uint_eq(shard_tail_max(&config, &v, cases[i].given), cases[i].expected);
 	}

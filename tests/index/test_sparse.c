@@ -39,7 +39,9 @@ static void random_entry(struct random *r, struct entry *e)
 
 static struct vector vector_of(const struct entry *e)
 {
-	return (struct vector){ .kind = VECTOR_SPARSE, .count = e->count, .indices = e->indices, .values = e->values };
+	return (struct vector){
+		.kind = VECTOR_SPARSE, .count = e->count, .indices = e->indices, .values = e->values
+	};
 }
 
 static enum err accept_some(void *ctx, uint32_t row, bool *ret_accept, struct point_id *ret_id)
@@ -60,8 +62,8 @@ static enum err refuse(void *ctx, uint32_t row, bool *ret_accept, struct point_i
 	return ERR_IO;
 }
 
-static void check_search(const struct sparse *s, const struct entry *rows, const struct entry *query, uint32_t k,
-			 uint32_t modulo)
+static void check_search(const struct sparse *s, const struct entry *rows,
+			 const struct entry *query, uint32_t k, uint32_t modulo)
 {
 	struct vector v = vector_of(query);
 	struct sparse_query q = { .vector = &v, .accept = accept_some, .ctx = &modulo };
@@ -77,11 +79,14 @@ static void check_search(const struct sparse *s, const struct entry *rows, const
 		for (uint32_t i = 0; rows[row].there && i < query->count; i++)
 			for (uint32_t n = 0; n < rows[row].count; n++)
 				if (query->indices[i] == rows[row].indices[n]) {
-					sum += (double)query->values[i] * (double)rows[row].values[n];
+					sum += (double)query->values[i] *
+					       (double)rows[row].values[n];
 					any = true;
 				}
 		if (any)
-			topk_offer(&expected, (struct hit){ .row = row, .id.lo = row, .similarity = (float)sum });
+			topk_offer(
+				&expected,
+				(struct hit){ .row = row, .id.lo = row, .similarity = (float)sum });
 	}
 	topk_sort(&got);
 	topk_sort(&expected);
@@ -111,7 +116,9 @@ START_TEST(answers_are_exact_whatever_changed)
 		random_entry(&r, &rows[row]);
 		rows[row].there = !remove;
 		new = vector_of(&rows[row]);
-		ck_assert_int_eq(sparse_change(s, row, before.there ? &old : NULL, remove ? NULL : &new), ERR_NONE);
+		ck_assert_int_eq(
+			sparse_change(s, row, before.there ? &old : NULL, remove ? NULL : &new),
+			ERR_NONE);
 		count += rows[row].there;
 		count -= before.there;
 	}
@@ -132,8 +139,12 @@ START_TEST(rows_without_overlap_are_not_found)
 {
 	static const uint32_t indices[] = { 1, 5 }, others[] = { 2, 9 };
 	static const float values[] = { 1, -1 };
-	struct vector v = { .kind = VECTOR_SPARSE, .count = 2, .indices = indices, .values = values };
-	struct vector w = { .kind = VECTOR_SPARSE, .count = 2, .indices = others, .values = values };
+	struct vector v = {
+		.kind = VECTOR_SPARSE, .count = 2, .indices = indices, .values = values
+	};
+	struct vector w = {
+		.kind = VECTOR_SPARSE, .count = 2, .indices = others, .values = values
+	};
 	uint32_t modulo = 1;
 	struct sparse_query q = { .vector = &w, .accept = accept_some, .ctx = &modulo };
 	struct sparse *s;
@@ -158,7 +169,9 @@ START_TEST(errors_and_deadlines_end_the_search)
 {
 	static const uint32_t indices[] = { 1 };
 	static const float values[] = { 1 };
-	struct vector v = { .kind = VECTOR_SPARSE, .count = 1, .indices = indices, .values = values };
+	struct vector v = {
+		.kind = VECTOR_SPARSE, .count = 1, .indices = indices, .values = values
+	};
 	struct sparse_query q = { .vector = &v, .accept = refuse };
 	struct sparse *s;
 	struct topk top;

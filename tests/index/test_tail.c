@@ -49,7 +49,8 @@ START_TEST(reserved_room_is_enough)
 	for (uint32_t i = 0; i < 3000; i++)
 		tail_add(&t, 10000 - i);
 	ck_assert_uint_eq(t.count, 3000);
-	ck_assert(tail_has(&t, 10000) && tail_has(&t, 7001) && !tail_has(&t, 7000) && !tail_has(&t, 1u << 30));
+	ck_assert(tail_has(&t, 10000) && tail_has(&t, 7001) && !tail_has(&t, 7000) &&
+		  !tail_has(&t, 1u << 30));
 	tail_release(&t);
 }
 END_TEST

@@ -23,7 +23,8 @@ START_TEST(nearest_are_kept_whatever_the_order_of_offers)
 		ck_assert_int_eq(topk_init(&t, ks[n]), ERR_NONE);
 		for (uint32_t i = 0; i < LEN(hits); i++) {
 			/* Many equal ones. */
-			hits[i] = (struct hit){ .row = i, .similarity = (float)(random_u64(&r) % 20),
+			hits[i] = (struct hit){ .row = i,
+						.similarity = (float)(random_u64(&r) % 20),
 						.id = { .lo = (i * 7919) % 500 } };
 			if (topk_wants(&t, hits[i].similarity))
 				topk_offer(&t, hits[i]);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,15 +45,25 @@ static char folder[64];
 static struct server hub, leaf_a, leaf_b;
 static unsigned hub_leaf_port;
 
+/* Below the ports that the system gives to outgoing connections: a client that tries in vain to reach a server that
+ * was killed must not end up with the server's own port. */
+#define PORT_MIN 10000u
+#define PORT_MAX 32000u
+
 static unsigned free_port(void)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	close(fd);
-	return ntohs(a.sin_port);
+	for (;;) {
+		unsigned port;
+		ck_assert_int_eq(getrandom(&port, sizeof(port), 0), sizeof(port));
+		port = PORT_MIN + port % (PORT_MAX - PORT_MIN);
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					 .sin_port = htons((uint16_t)port) };
+		bool ok = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+		close(fd);
+		if (ok)
+			return port;
+	}
 }
 
 static bool listens(unsigned port)

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * isthmusctl: what an operator asks of a running daemon. Commands are rows of a table, options too.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "gateway/config.h"
+#include "gateway/ctl_http.h"
+#include "gateway/ctl_status.h"
+#include "gateway/ctl_text.h"
+#include "gateway/import.h"
+
+#define KEY_BYTES_MAX 4096
+#define SOCKET_OF_SYSTEMD "/run/isthmus/ctl.sock"
+#define SOCKET_OF_DEFAULT "./isthmus-data/ctl.sock"
+#define CONFIG_OF_SYSTEMD "/etc/isthmus/isthmus.conf"
+#define URL_DEFAULT "http://127.0.0.1:6333"
+
+enum { EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_NOBODY, EXIT_NOT_READY };
+
+struct options {
+	const char *url;
+	const char *socket;
+	const char *key_file;
+	const char *collection;
+	uint64_t limit;           /* 0: not given */
+	uint64_t batch;
+	bool json;
+	char *key;
+	char **args;              /* behind the command's words */
+	int arg_count;
+	struct ctl_http *http;
+};
+
+struct command {
+	const char *words;        /* "import packages" */
+	const char *arguments;
+	const char *takes;        /* letters of the options beside the common ones */
+	const char *sentence;
+	int (*run)(struct options *o);
+};
+
+/* --- telling --- */
+
+static int fail(enum err err, const struct fault *fault)
+{
+	const char *words = fault_text(fault);
+
+	(void)fputs("isthmusctl: ", stderr);
+	ctl_text_put(stderr, (struct str){ .data = words, .len = strlen(words) }, 0);
+	(void)fputc('\n', stderr);
+	return err == ERR_UNAVAILABLE ? EXIT_NOBODY : EXIT_REFUSED;
+}
+
+static int usage_error(const char *what, const char *which)
+{
+	(void)fprintf(stderr, "isthmusctl: %s%s%s; `isthmusctl --help` shows what there is\n", what, *which ? " " : "", which);
+	return EXIT_USAGE;
+}
+
+/* --- the way to the daemon --- */
+
+/* The first line of the file; else of the environment. */
+static enum err read_key(struct options *o, struct fault *reterr_fault)
+{
+	const char *key = getenv("ISTHMUS_API_KEY");
+	char line[KEY_BYTES_MAX + 2];
+
+	if (o->key_file) {
+		FILE *f = fopen(o->key_file, "re");
+		if (!f)
+			return fault_set(reterr_fault, ERR_BAD_INPUT, "%s: cannot be read: %s", o->key_file, strerror(errno));
+		bool got = fgets(line, sizeof(line), f) != NULL;
+		(void)fclose(f);
+		if (got)
+			line[strcspn(line, "\r\n")] = '\0';
+		if (!got || !*line)
+			return fault_set(reterr_fault, ERR_BAD_INPUT, "%s: the first line is empty, a key is expected", o->key_file);
+		key = line;
+	}
+	if (!key || !*key)
+		return ERR_NONE;
+	o->key = strdup(key);
+	return o->key ? ERR_NONE : fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
+}
+
+/* local: whether a daemon's socket on this machine is looked for. */
+static enum err open_http(struct options *o, bool local, struct fault *reterr_fault)
+{
+	char url[256];
+	const char *socket = o->socket;
+
+	if (!o->url && !socket && local && access(SOCKET_OF_SYSTEMD, F_OK) == 0)
+		socket = SOCKET_OF_SYSTEMD;
+	else if (!o->url && !socket && local && access(SOCKET_OF_DEFAULT, F_OK) == 0)
+		socket = SOCKET_OF_DEFAULT;
+	int len = snprintf(url, sizeof(url), "%s%s", socket ? "unix:" : "", socket ? socket : o->url ? o->url : URL_DEFAULT);
+	if (len < 0 || (size_t)len >= sizeof(url))
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "the address is too long");
+	enum err err = read_key(o, reterr_fault);
+	if (err)
+		return err;
+	const struct ctl_http_options h = { .url = url, .key = { o->key, o->key ? strlen(o->key) : 0 } };
+	return ctl_http_new(&h, &o->http, reterr_fault);
+}
+
+static enum err get(struct options *o, const char *path, const struct ctl_http_reply **ret_reply,
+		    struct fault *reterr_fault)
+{
+	char words[FAULT_TEXT_MAX];
+	enum err err = open_http(o, true, reterr_fault);
+
+	if (!err)
+		err = ctl_http_call(o->http, "GET", path, (struct str){ 0 }, ret_reply, reterr_fault);
+	if (err || (*ret_reply)->status == 200)
+		return err;
+	ctl_http_error(*ret_reply, words);
+	return fault_set(reterr_fault, ERR_BAD_GATEWAY, "%s: %.400s", path, words);
+}
+
+/* --- commands --- */
+
+static int run_status(struct options *o)
+{
+	const struct ctl_http_reply *reply;
+	struct fault fault = { 0 };
+	bool ready = true;
+	enum err err = get(o, "/isthmus/status", &reply, &fault);
+
+	if (!err && o->json) {
+		(void)printf("%.*s\n", STR_FMT(buf_str(&reply->body)));
+		return EXIT_OK;
+	}
+	if (!err)
+		err = ctl_status_print(buf_str(&reply->body), stdout, &ready, &fault);
+	if (err)
+		return fail(err, &fault);
+	return ready ? EXIT_OK : EXIT_NOT_READY;
+}
+
+/* GET / has {"title","version","commit"}. */
+static struct str find_version(struct str json, struct arena *a)
+{
+	struct json_reader r = json_reader_of(json, a);
+	struct str version = { 0 };
+	struct str key;
+
+	if (json_enter_object(&r))
+		while (json_next_key(&r, &key)) {
+			if (key.len == 7 && memcmp(key.data, "version", 7) == 0)
+				version = json_string(&r);
+			else
+				json_skip(&r);
+		}
+	return json_end(&r, NULL) ? (struct str){ 0 } : version;
+}
+
+static void print_versions(struct str daemon)
+{
+	CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
+	struct json_writer w = json_writer_to(&out);
+
+	json_put_object(&w);
+	json_put_key(&w, STR("isthmusctl"));
+	json_put_cstr(&w, PACKAGE_VERSION);
+	json_put_key(&w, STR("isthmusd"));
+	if (daemon.data)
+		json_put_string(&w, daemon);
+	else
+		json_put_null(&w);
+	json_put_object_end(&w);
+	(void)printf("%.*s\n", STR_FMT(buf_str(&out)));
+}
+
+static int run_version(struct options *o)
+{
+	const struct ctl_http_reply *reply;
+	struct fault fault = { 0 };
+	struct arena arena;
+
+	if (!o->json)
+		(void)printf("isthmusctl %s\n", PACKAGE_VERSION);
+	enum err err = get(o, "/", &reply, &fault);
+	if (err)
+		return fail(err, &fault);
+	arena_init(&arena, 1u << 20);
+	struct str version = find_version(buf_str(&reply->body), &arena);
+	if (o->json) {
+		print_versions(version);
+	} else {
+		(void)fputs("isthmusd ", stdout);
+		ctl_text_put(stdout, version.data ? version : STR("of an unknown version"), 0);
+		(void)fputc('\n', stdout);
+	}
+	arena_release(&arena);
+	return EXIT_OK;
+}
+
+static int run_config_check(struct options *o)
+{
+	const char *file = o->arg_count > 0 ? o->args[0] : CONFIG_OF_SYSTEMD;
+	CLEANUP(buf_release) struct buf errors = BUF_INIT(CONFIG_ERROR_BYTES_MAX);
+	struct config *config;
+
+	if (config_load(file, &config, &errors)) {
+		(void)fwrite(errors.data, 1, errors.len, stderr);
+		return EXIT_REFUSED;
+	}
+	config_free(config);
+	(void)printf("%s: good\n", file);
+	return EXIT_OK;
+}
+
+static int run_import(struct options *o)
+{
+	struct fault fault = { 0 };
+	enum err err = open_http(o, false, &fault);
+	const struct import_options import = {
+		.http = o->http,
+		.collection = o->collection,
+		.limit = o->limit,
+		.batch = o->batch ? (uint32_t)MIN(o->batch, IMPORT_BATCH_MAX) : IMPORT_BATCH_DEFAULT,
+		.out = stdout,
+		.live = isatty(STDOUT_FILENO),
+		.clock = clock_system(),
+	};
+
+	if (!err)
+		err = import_packages(&import, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_search(struct options *o)
+{
+	CLEANUP(buf_release) struct buf text = BUF_INIT(64u << 10);
+	struct fault fault = { 0 };
+
+	for (int i = 0; i < o->arg_count; i++)
+		(void)buf_printf(&text, "%s%s", i ? " " : "", o->args[i]);
+	if (buf_append_byte(&text, '\0'))
+		return usage_error("the text is too long", "");
+	enum err err = open_http(o, false, &fault);
+	const struct import_search_options search = {
+		.http = o->http,
+		.collection = o->collection,
+		.text = (const char *)text.data,
+		.limit = o->limit ? (uint32_t)MIN(o->limit, IMPORT_SEARCH_LIMIT_MAX) : 5,
+		.json = o->json,
+		.out = stdout,
+	};
+	if (!err)
+		err = import_search(&search, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static const struct command commands[] = {
+	{ "status", "", "j", "how the region is, and what it holds", run_status },
+	{ "version", "", "j", "versions of this program and of the daemon", run_version },
+	{ "config check", "[FILE]", "", "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
+	{ "import packages", "", "clb", "the packages that apt knows, as points", run_import },
+	{ "search", "TEXT...", "clj", "the packages nearest to a text", run_search },
+};
+
+/* --- arguments --- */
+
+static const struct option long_options[] = {
+	{ "url", required_argument, NULL, 'u' },
+	{ "socket", required_argument, NULL, 's' },
+	{ "key-file", required_argument, NULL, 'k' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "collection", required_argument, NULL, 'c' },
+	{ "limit", required_argument, NULL, 'l' },
+	{ "batch", required_argument, NULL, 'b' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
+};
+
+static const char help_options[] =
+	"\nOptions\n"
+	"  --url URL          http://HOST[:PORT]; import and search: " URL_DEFAULT "\n"
+	"  --socket PATH      UNIX socket of the daemon; others than import and search: " SOCKET_OF_SYSTEMD ",\n"
+	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
+	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
+	"  --json             what the daemon says, unchanged (status, version, search)\n"
+	"  --collection NAME  import and search: packages\n"
+	"  --limit N          import: the first N in the order of names; search: 5, at most 1000\n"
+	"  --batch N          import: points in one request, 256, at most 4096\n"
+	"  --help, --version\n"
+	"\nStatus: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 the region is not ready (status).\n";
+
+static void print_help(void)
+{
+	(void)puts("usage: isthmusctl COMMAND [OPTIONS]\n\nCommands");
+	for (size_t i = 0; i < LEN(commands); i++) {
+		char left[64];
+		(void)snprintf(left, sizeof(left), "%s %s", commands[i].words, commands[i].arguments);
+		(void)printf("  %-20s %s\n", left, commands[i].sentence);
+	}
+	(void)fputs(help_options, stdout);
+}
+
+/* How many of args are the command's words; 0: it is another command. */
+static int match(const struct command *c, char *const *args, int count)
+{
+	int used = 0;
+
+	for (const char *word = c->words; word; used++) {
+		size_t len = strcspn(word, " ");
+		if (used == count || strlen(args[used]) != len || memcmp(args[used], word, len) != 0)
+			return 0;
+		word = word[len] ? word + len + 1 : NULL;
+	}
+	return used;
+}
+
+static bool parse_count(const char *text, uint64_t *ret_count)
+{
+	char *end;
+
+	errno = 0;
+	*ret_count = strtoull(text, &end, 10);
+	return text[0] >= '0' && text[0] <= '9' && !*end && errno == 0 && *ret_count > 0;
+}
+
+/* given: letters of the options that were there. EXIT_OK, or the program's status. */
+static int take_option(int letter, struct options *o, char *given)
+{
+	switch (letter) {
+	case 'u':
+		o->url = optarg;
+		return EXIT_OK;
+	case 's':
+		o->socket = optarg;
+		return EXIT_OK;
+	case 'k':
+		o->key_file = optarg;
+		return EXIT_OK;
+	case 'j':
+		o->json = true;
+		break;
+	case 'c':
+		o->collection = optarg;
+		break;
+	case 'l':
+		if (!parse_count(optarg, &o->limit))
+			return usage_error("no number above 0:", optarg);
+		break;
+	case 'b':
+		if (!parse_count(optarg, &o->batch))
+			return usage_error("no number above 0:", optarg);
+		break;
+	default:
+		return EXIT_USAGE;
+	}
+	size_t len = strlen(given);
+	if (!strchr(given, letter))
+		given[len] = (char)letter;
+	return EXIT_OK;
+}
+
+static int run(struct options *o, char **args, int count, const char *given)
+{
+	for (size_t i = 0; i < LEN(commands); i++) {
+		const struct command *c = &commands[i];
+		int used = match(c, args, count);
+		if (used == 0)
+			continue;
+		o->args = args + used;
+		o->arg_count = count - used;
+		if (given[strspn(given, c->takes)] != '\0')
+			return usage_error("an option that it does not take was given to", c->words);
+		if (c->arguments[0] == '\0' && o->arg_count > 0)
+			return usage_error("what is meant by", o->args[0]);
+		if (c->arguments[0] == '[' && o->arg_count > 1)
+			return usage_error("what is meant by", o->args[1]);
+		if (c->arguments[0] != '\0' && c->arguments[0] != '[' && o->arg_count == 0)
+			return usage_error("something is missing behind", c->words);
+		return c->run(o);
+	}
+	return usage_error("no such command:", args[0]);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .collection = "packages" };
+	char given[LEN(long_options) + 1] = { 0 };
+	int letter;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	while ((letter = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+		if (letter == 'h') {
+			print_help();
+			return EXIT_OK;
+		}
+		if (letter == 'V') {
+			(void)puts("isthmusctl " PACKAGE_VERSION);
+			return EXIT_OK;
+		}
+		int status = take_option(letter, &o, given);
+		if (status != EXIT_OK)
+			return status;
+	}
+	if (o.url && o.socket)
+		return usage_error("--url and --socket exclude each other", "");
+	if (optind == argc)
+		return usage_error("a command is missing", "");
+	int status = run(&o, argv + optind, argc - optind, given);
+	ctl_http_free(o.http);
+	free(o.key);
+	if (fflush(stdout) != 0 && status == EXIT_OK)
+		status = EXIT_REFUSED;
+	return status;
+}

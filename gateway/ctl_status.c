@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys that this program does not know are passed over, and those that it misses are 0: a newer or older daemon
+ * can be asked as well.
+ */
+#include "gateway/ctl_status.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "gateway/ctl_text.h"
+
+#define ARENA_BYTES_MAX (64u << 20)
+#define COLLECTIONS_MAX 100000
+
+enum kind { TEXT, NUMBER, SECONDS, TRUTH };
+
+struct field {
+	const char *key;
+	enum kind kind;
+	size_t offset;
+};
+
+struct row {
+	struct str name;
+	uint64_t points, indexed_vectors, vectors, segments, shards, disk_bytes, memory_bytes;
+	bool optimizing;
+	struct str error;
+};
+
+struct status {
+	struct str version, region, role, why, failure;
+	uint64_t region_id, epoch, seq, queue_bytes, log_ops, log_bytes, memory_bytes, disk_free_bytes;
+	double uptime_seconds;
+	bool ready, failed;
+	struct row *rows;
+	uint32_t row_count, row_cap;
+};
+
+#define ROW(key, kind) { #key, kind, offsetof(struct row, key) }
+static const struct field row_fields[] = {
+	ROW(name, TEXT),         ROW(points, NUMBER),       ROW(indexed_vectors, NUMBER),
+	ROW(vectors, NUMBER),    ROW(segments, NUMBER),     ROW(shards, NUMBER),
+	ROW(disk_bytes, NUMBER), ROW(memory_bytes, NUMBER), ROW(optimizing, TRUTH),
+	ROW(error, TEXT),
+};
+#undef ROW
+
+#define STATUS(key, kind) { #key, kind, offsetof(struct status, key) }
+static const struct field status_fields[] = {
+	STATUS(version, TEXT),          STATUS(region, TEXT),
+	STATUS(role, TEXT),             STATUS(why, TEXT),
+	STATUS(failure, TEXT),          STATUS(region_id, NUMBER),
+	STATUS(epoch, NUMBER),          STATUS(seq, NUMBER),
+	STATUS(queue_bytes, NUMBER),    STATUS(log_ops, NUMBER),
+	STATUS(log_bytes, NUMBER),      STATUS(memory_bytes, NUMBER),
+	STATUS(disk_free_bytes, NUMBER), STATUS(uptime_seconds, SECONDS),
+	STATUS(ready, TRUTH),           STATUS(failed, TRUTH),
+};
+#undef STATUS
+
+static void take_field(struct json_reader *r, const struct field *f, void *out)
+{
+	char *member = (char *)out + f->offset;
+
+	switch (f->kind) {
+	case TEXT:
+		*(struct str *)(void *)member = json_string(r);
+		return;
+	case NUMBER:
+		*(uint64_t *)(void *)member = json_u64(r);
+		return;
+	case SECONDS:
+		*(double *)(void *)member = json_f64(r);
+		return;
+	case TRUTH:
+		*(bool *)(void *)member = json_bool(r);
+		return;
+	}
+}
+
+static void take_known(struct json_reader *r, const struct field *fields, size_t count, struct str key, void *out)
+{
+	for (size_t i = 0; i < count; i++)
+		if (key.len == strlen(fields[i].key) && memcmp(key.data, fields[i].key, key.len) == 0) {
+			take_field(r, &fields[i], out);
+			return;
+		}
+	json_skip(r);
+}
+
+static bool make_room(struct status *s, struct arena *a)
+{
+	if (s->row_count < s->row_cap)
+		return true;
+	uint32_t cap = MAX(s->row_cap * 2, 64u);
+	struct row *rows = cap <= COLLECTIONS_MAX * 2u ? arena_array(a, cap, sizeof(*rows)) : NULL;
+	if (!rows)
+		return false;
+	if (s->row_count > 0)
+		memcpy(rows, s->rows, s->row_count * sizeof(*rows));
+	s->rows = rows;
+	s->row_cap = cap;
+	return true;
+}
+
+static void take_rows(struct json_reader *r, struct status *s, struct arena *a)
+{
+	struct str key;
+
+	if (!json_enter_array(r))
+		return;
+	while (json_next_element(r)) {
+		if (!make_room(s, a)) {
+			json_fail(r, "there are too many collections to show");
+			return;
+		}
+		struct row *row = &s->rows[s->row_count++];
+		if (!json_enter_object(r))
+			return;
+		while (json_next_key(r, &key))
+			take_known(r, row_fields, LEN(row_fields), key, row);
+	}
+}
+
+static void take_status(struct json_reader *r, struct status *s, struct arena *a)
+{
+	struct str key;
+
+	if (!json_enter_object(r))
+		return;
+	while (json_next_key(r, &key)) {
+		if (key.len == strlen("collections") && memcmp(key.data, "collections", key.len) == 0)
+			take_rows(r, s, a);
+		else
+			take_known(r, status_fields, LEN(status_fields), key, s);
+	}
+	if (!s->region.data)
+		json_fail(r, "a status of a region was expected");
+}
+
+static void put(FILE *out, const char *before, struct str text, const char *after)
+{
+	(void)fputs(before, out);
+	ctl_text_put(out, text, 0);
+	(void)fputs(after, out);
+}
+
+static void print_standing(const struct status *s, FILE *out)
+{
+	char up[24], queue[16], log[16], memory[16], disk[16];
+
+	ctl_text_duration(up, s->uptime_seconds);
+	ctl_text_size(queue, s->queue_bytes);
+	ctl_text_size(log, s->log_bytes);
+	ctl_text_size(memory, s->memory_bytes);
+	ctl_text_size(disk, s->disk_free_bytes);
+	put(out, "region    ", s->region, "");
+	(void)fprintf(out, " (id %llu)\n", (unsigned long long)s->region_id);
+	put(out, "role      ", s->role, "");
+	(void)fprintf(out, ", epoch %llu, seq %llu\n", (unsigned long long)s->epoch, (unsigned long long)s->seq);
+	put(out, s->ready ? "ready     yes" : "ready     no: ", s->why, "\n");
+	if (s->failed)
+		put(out, "failed    ", s->failure, "\n");
+	put(out, "version   ", s->version, "");
+	(void)fprintf(out, ", up %s\n", up);
+	(void)fprintf(out, "log       %llu ops, %s; %s waiting to be written\n", (unsigned long long)s->log_ops, log, queue);
+	(void)fprintf(out, "memory    %s\n", memory);
+	(void)fprintf(out, "disk      %s free\n", disk);
+}
+
+static size_t characters(struct str s)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < s.len; i++)
+		count += ((unsigned char)s.data[i] & 0xC0) != 0x80;
+	return count;
+}
+
+static void print_rows(const struct status *s, FILE *out)
+{
+	size_t width = strlen("COLLECTION");
+
+	for (uint32_t i = 0; i < s->row_count; i++)
+		width = MAX(width, MIN(characters(s->rows[i].name), (size_t)40));
+	(void)fputc('\n', out);
+	ctl_text_put(out, STR("COLLECTION"), width);
+	(void)fputs("      POINTS     INDEXED  SEGMENTS  SHARDS        DISK      MEMORY  STATE\n", out);
+	for (uint32_t i = 0; i < s->row_count; i++) {
+		const struct row *row = &s->rows[i];
+		char disk[16], memory[16];
+		ctl_text_size(disk, row->disk_bytes);
+		ctl_text_size(memory, row->memory_bytes);
+		ctl_text_put(out, row->name, width);
+		(void)fprintf(out, "  %10llu  %10llu  %8llu  %6llu  %10s  %10s  ", (unsigned long long)row->points,
+			      (unsigned long long)row->indexed_vectors, (unsigned long long)row->segments,
+			      (unsigned long long)row->shards, disk, memory);
+		if (row->error.len > 0)
+			put(out, "error: ", row->error, "\n");
+		else
+			(void)fputs(row->optimizing ? "building\n" : "ok\n", out);
+	}
+}
+
+enum err ctl_status_print(struct str json, FILE *out, bool *ret_ready, struct fault *reterr_fault)
+{
+	struct status s = { 0 };
+	struct arena arena;
+
+	arena_init(&arena, ARENA_BYTES_MAX);
+	struct json_reader r = json_reader_of(json, &arena);
+	take_status(&r, &s, &arena);
+	enum err err = json_end(&r, reterr_fault);
+	if (!err) {
+		print_standing(&s, out);
+		if (s.row_count > 0)
+			print_rows(&s, out);
+		*ret_ready = s.ready && !s.failed;
+	}
+	arena_release(&arena);
+	return err;
+}

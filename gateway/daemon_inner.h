@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon from within: for daemon.c, which starts and stops, and daemon_run.c, which lives.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/pool.h"
+#include "gateway/admin.h"
+#include "gateway/crypto.h"
+#include "gateway/daemon.h"
+#include "gateway/listener.h"
+#include "gateway/notify.h"
+#include "gateway/serve.h"
+#include "gateway/watchdog.h"
+
+enum daemon_address { LISTEN_HTTP, LISTEN_GRPC, LISTEN_CTL, LISTEN_COUNT };
+
+/* One loop thread and what listens on it. */
+struct daemon_loop {
+	struct loop *loop;
+	struct listener *listeners[LISTEN_COUNT];   /* ctl: on the first loop only */
+	pthread_t thread;
+	bool running;
+};
+
+struct daemon {
+	struct config *config;      /* as it was at the start: what needs a restart */
+	struct config *applied;     /* the newest that was read; may be config */
+	const char *config_file;
+	const char *version;
+	const char *failing_part;
+	unsigned started;           /* parts */
+
+	struct notify notify;
+	struct clock *clock;
+	struct store *store;
+	struct catalog *catalog;
+	struct committer *committer;
+	struct pool *pool;
+	struct auth *auth;
+	struct crypto_key session_key;
+	struct tls_holder *tls;     /* NULL: plain text */
+	struct api api;
+	struct serve *serve;
+	struct conn_limits limits;
+	struct conn_shared shared;
+	struct daemon_loop *loops;
+	uint32_t loop_count;
+	uint16_t ports[LISTEN_COUNT];
+
+	/* Life. */
+	struct loop *main;
+	struct loop_fd signals;
+	atomic_bool draining;
+	_Atomic uint32_t undrained;   /* listeners */
+	struct loop_task drained;     /* to main, when there is none left */
+	struct loop_timer patience;   /* until the drain counts as failed */
+	struct loop_timer pending;    /* looks whether calls are left */
+	uint64_t pending_since_ns;
+	struct loop_timer beat;
+	struct watchdog watchdog;
+	uint64_t *turns;              /* room for the watchdog's numbers */
+};
+
+/* Fills *ret_files from the configuration. */
+struct auth_files daemon_auth_files(const struct config *c);
+/* NULL in *ret_context when the configuration has no certificate. */
+MUST_USE enum err daemon_load_tls(const struct config *c, struct tls_context **ret_context,
+				  struct fault *reterr_fault);
+void daemon_set_log_level(const struct config *c);
+
+/* The part that takes signals and feeds the watchdog; it is started before there are other threads, but the
+ * watchdog when there are. */
+MUST_USE enum err daemon_signals_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_signals_stop(struct daemon *d);
+MUST_USE enum err daemon_ready_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_ready_stop(struct daemon *d);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the catalog share; nobody else includes this.
+ *   catalog.c         opening, closing, finding, background work
+ *   catalog_change.c  the committer's side: transactions, publishing, what is left of dropped collections
+ */
+#pragma once
+
+#include "base/map.h"
+#include "index/catalog_record.h"
+
+/* Key of the uid of the next shard. */
+#define CATALOG_UID_KEY "u"
+/* Two: a payload index does not wait for a long build. */
+#define CATALOG_THREADS_MAX 2
+
+struct pending_collection {
+	struct collection *collection;
+	struct str name;
+	bool created, dropped, config_changed, fields_changed;
+	struct collection_config config; /* as the transaction has it */
+	struct field_list fields;
+	uint32_t *uids;
+};
+
+/* A dropped collection: first its object goes, then its rows, then its record. */
+struct gone {
+	struct collection *collection; /* NULL: nobody refers to it */
+	struct incarnation incarnation;
+	uint32_t *uids;
+	uint32_t uid_count;
+	bool stored; /* it has a record, and perhaps rows */
+	bool purged; /* by the open transaction */
+};
+
+struct catalog {
+	struct catalog_options options;
+	char *dir;
+	atomic_bool ready;
+	struct gate gate; /* see shard.h */
+
+	pthread_rwlock_t lock;     /* guards the maps */
+	struct map by_name;        /* -> struct collection */
+	struct map by_incarnation; /* key of catalog_key() -> struct collection */
+
+	atomic_ulong writer;        /* thread that has pending changes; 0: none */
+	struct arena pending_arena; /* what follows is the committer's */
+	struct pending_collection *pending;
+	uint32_t pending_count, pending_cap;
+	uint32_t next_uid, pending_uid;
+	bool merkle_saved; /* in the open transaction */
+	struct gone *gone;
+	uint32_t gone_count, gone_cap;
+
+	pthread_mutex_t build_lock; /* one builds at a time */
+	pthread_mutex_t wake_lock;  /* guards the following */
+	pthread_cond_t wake;
+	uint64_t kicks;
+	bool stop;
+	pthread_t threads[CATALOG_THREADS_MAX];
+	unsigned thread_count;
+};
+
+static inline struct str catalog_key_str(const uint8_t key[CATALOG_KEY_BYTES])
+{
+	return (struct str){ .data = (const char *)key, .len = CATALOG_KEY_BYTES };
+}
+
+/* The published collection of that incarnation, without a reference, or NULL. */
+struct collection *catalog_find(const struct catalog *c, struct incarnation i);
+/* As the open transaction has it; for the committer. NULL: it has not touched it. */
+struct pending_collection *catalog_pending(const struct catalog *c, struct incarnation i);
+/* The object of a record, with its folder. */
+MUST_USE enum err catalog_make_collection(struct catalog *c, struct incarnation i,
+					  const struct catalog_record *r,
+					  struct collection **ret_collection,
+					  struct fault *reterr_fault);
+/* Into both maps, or neither; the lock is held, or nobody else knows the catalog. */
+MUST_USE enum err catalog_maps_add(struct catalog *c, struct str name,
+				   struct collection *collection);
+/* Copies the uids. */
+MUST_USE enum err catalog_gone_add(struct catalog *c, const struct gone *g);
+void catalog_gone_release(struct gone *g);
+/* There may be something to build. */
+void catalog_kick(struct catalog *c);

@@ -1,0 +1,1153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/2: an ordinary client (nghttp2's), and one that sends whatever frames it likes.
+ */
+#include "gateway/h2.h"
+
+#include <malloc.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+
+#include "base/gzip.h"
+#include "base/metric.h"
+#include "gateway/h2_guard.h"
+#include "tests/gateway/conn_bed.h"
+
+static struct bed bed;
+static struct protocol_host host;
+static struct protocol *protocol;
+
+static void open_h2(void)
+{
+	host = bed_protocol_host(&bed);
+	ck_assert_int_eq(h2_new(&host, &protocol), ERR_NONE);
+}
+
+static void setup(void)
+{
+	bed_open(&bed);
+	bed_turn(&bed, 0);
+	open_h2();
+}
+
+static void teardown(void)
+{
+	protocol_free(protocol);
+	bed_close(&bed);
+}
+
+/* --- a client that keeps to the rules ------------------------------------------------------- */
+
+#define STREAMS 300
+
+struct answer {
+	int status;
+	int interim;
+	struct buf fields;        /* "name=value\n", without :status */
+	struct buf trailers;
+	struct buf body;
+	bool closed;
+	uint32_t code;
+	/* what is sent */
+	const uint8_t *out;
+	size_t out_len;
+	size_t out_at;
+};
+
+struct client {
+	nghttp2_session *session;
+	struct answer answers[STREAMS];   /* by id / 2 */
+	unsigned goaways;
+	uint32_t goaway_code;
+	int32_t goaway_last_id;
+	bool bad_body;
+};
+
+static int on_header(nghttp2_session *s UNUSED, const nghttp2_frame *frame, const uint8_t *name,
+		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags UNUSED,
+		     void *ctx)
+{
+	struct client *c = ctx;
+	struct answer *a = &c->answers[frame->hd.stream_id / 2];
+	const struct str text = { .data = (const char *)value, .len = value_len };
+
+	if (name_len == 7 && memcmp(name, ":status", 7) == 0) {
+		a->interim = a->status;
+		a->status = (int)bed_number(text);
+		return 0;
+	}
+	struct buf *to = frame->headers.cat == NGHTTP2_HCAT_HEADERS && a->status >= 200 ? &a->trailers
+											 : &a->fields;
+	buf_printf(to, "%.*s=%.*s\n", (int)name_len, (const char *)name, STR_FMT(text));
+	return 0;
+}
+
+static int on_data(nghttp2_session *s UNUSED, uint8_t flags UNUSED, int32_t id, const uint8_t *data,
+		   size_t len, void *ctx)
+{
+	struct client *c = ctx;
+
+	buf_append(&c->answers[id / 2].body, data, len);
+	return 0;
+}
+
+static int on_close(nghttp2_session *s UNUSED, int32_t id, uint32_t code, void *ctx)
+{
+	struct client *c = ctx;
+
+	c->answers[id / 2].closed = true;
+	c->answers[id / 2].code = code;
+	return 0;
+}
+
+static int on_frame(nghttp2_session *s UNUSED, const nghttp2_frame *frame, void *ctx)
+{
+	struct client *c = ctx;
+
+	if (frame->hd.type == NGHTTP2_GOAWAY) {
+		c->goaways++;
+		c->goaway_code = frame->goaway.error_code;
+		c->goaway_last_id = frame->goaway.last_stream_id;
+	}
+	return 0;
+}
+
+static void client_open(struct client *c, uint32_t window)
+{
+	nghttp2_session_callbacks *callbacks;
+	nghttp2_settings_entry settings = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window };
+
+	*c = (struct client){ 0 };
+	for (size_t i = 0; i < STREAMS; i++) {
+		buf_init(&c->answers[i].fields, 1 << 16);
+		buf_init(&c->answers[i].trailers, 1 << 16);
+		buf_init(&c->answers[i].body, 64 << 20);
+	}
+	ck_assert_int_eq(nghttp2_session_callbacks_new(&callbacks), 0);
+	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+	ck_assert_int_eq(nghttp2_session_client_new(&c->session, callbacks, c), 0);
+	nghttp2_session_callbacks_del(callbacks);
+	ck_assert_int_eq(nghttp2_submit_settings(c->session, 0, &settings, 1), 0);
+}
+
+static void client_close(struct client *c)
+{
+	nghttp2_session_del(c->session);
+	for (size_t i = 0; i < STREAMS; i++) {
+		buf_release(&c->answers[i].fields);
+		buf_release(&c->answers[i].trailers);
+		buf_release(&c->answers[i].body);
+	}
+}
+
+/* Carries bytes both ways until nothing moves, in pieces, the server's output in portions. */
+static void pump_pieces(struct client *c, size_t piece, size_t portion)
+{
+	for (bool moved = true; moved;) {
+		moved = false;
+		const uint8_t *data;
+		ssize_t n = nghttp2_session_mem_send(c->session, &data);
+		ck_assert_int_ge(n, 0);
+		for (ssize_t at = 0; at < n; at += (ssize_t)piece) {
+			size_t len = MIN((size_t)(n - at), piece);
+			protocol_receive(protocol, (struct bytes){ .data = data + at, .len = len });
+			moved = true;
+		}
+		CLEANUP(buf_release) struct buf out = BUF_INIT(1 << 20);
+		protocol_fill(protocol, &out, portion);
+		ck_assert_uint_le(out.len, portion + 9 + 16384);
+		if (out.len > 0) {
+			ck_assert_int_eq(nghttp2_session_mem_recv(c->session, out.data, out.len),
+					 (ssize_t)out.len);
+			moved = true;
+		}
+	}
+}
+
+static void pump(struct client *c)
+{
+	pump_pieces(c, SIZE_MAX / 2, 256 << 10);
+}
+
+static ssize_t read_out(nghttp2_session *s UNUSED, int32_t id UNUSED, uint8_t *to, size_t len,
+			uint32_t *flags, nghttp2_data_source *source, void *ctx UNUSED)
+{
+	struct answer *a = source->ptr;
+	size_t n = MIN(len, a->out_len - a->out_at);
+
+	memcpy(to, a->out + a->out_at, n);
+	a->out_at += n;
+	if (a->out_at == a->out_len)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return (ssize_t)n;
+}
+
+#define NV(n, v)                                                                                   \
+	{ (uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), strlen(n), strlen(v), 0 }
+
+/* extra is a name and a value, or NULL. */
+static struct answer *ask(struct client *c, const char *method, const char *path, struct bytes body,
+			  const char *const extra[2])
+{
+	nghttp2_nv nv[] = { NV(":method", method), NV(":scheme", "http"), NV(":authority", "a"),
+			    NV(":path", path), NV(extra ? extra[0] : "x", extra ? extra[1] : "y") };
+	int32_t id = (int32_t)nghttp2_session_get_next_stream_id(c->session);
+	struct answer *a = &c->answers[id / 2];
+	nghttp2_data_provider provider = { .source.ptr = a, .read_callback = read_out };
+
+	a->out = body.data;
+	a->out_len = body.len;
+	ck_assert_int_eq(nghttp2_submit_request(c->session, NULL, nv, 5, body.len ? &provider : NULL, NULL),
+			 id);
+	return a;
+}
+
+static const char *text_of(struct buf *b)
+{
+	buf_append_byte(b, 0);
+	b->len--;
+	return (const char *)b->data;
+}
+
+static struct bytes bytes_of(const char *text)
+{
+	return (struct bytes){ .data = (const uint8_t *)text, .len = strlen(text) };
+}
+
+static const struct bytes nothing = { .data = NULL, .len = 0 };
+
+START_TEST(ordinary_request_gets_its_reply)
+{
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a = ask(&c, "POST", "/echo/?q=1", bytes_of("abc"), NULL);
+	pump(&c);
+	ck_assert_int_eq(a->status, 200);
+	ck_assert_str_eq(text_of(&a->body), "abc");
+	ck_assert_str_eq(text_of(&a->fields), "content-length=3\n");
+	ck_assert(a->closed);
+	ck_assert_uint_eq(a->code, NGHTTP2_NO_ERROR);
+	ck_assert_str_eq(text_of(&bed.transcript), "POST /echo ? q=1 @ a\n  x=y\nabc");
+	a = ask(&c, "GET", "/status?404", nothing, NULL);
+	pump(&c);
+	ck_assert_int_eq(a->status, 404);
+	a = ask(&c, "HEAD", "/big?1000", nothing, NULL);
+	pump(&c);
+	ck_assert_str_eq(text_of(&a->fields), "content-length=1000\n");
+	ck_assert_uint_eq(a->body.len, 0);
+	a = ask(&c, "GET", "/status?999", nothing, NULL);
+	pump(&c);
+	ck_assert_int_eq(a->status, 500);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(it_does_not_matter_how_the_bytes_are_cut)
+{
+	for (size_t piece = 1; piece < 40; piece++) {
+		struct client c;
+		client_open(&c, 65535);
+		struct answer *a = ask(&c, "POST", "/echo", bytes_of("abc"), NULL);
+		struct answer *b = ask(&c, "GET", "/big?40000", nothing, NULL);
+		pump_pieces(&c, piece, piece * 100);
+		ck_assert_str_eq(text_of(&a->body), "abc");
+		ck_assert_uint_eq(b->body.len, 40000);
+		for (size_t i = 0; i < b->body.len; i++)
+			ck_assert_uint_eq(b->body.data[i], bed_pattern(i));
+		client_close(&c);
+		protocol_free(protocol);
+		open_h2();
+	}
+}
+END_TEST
+
+START_TEST(big_bodies_pass_both_ways)
+{
+	const size_t bytes = 6000000;
+	CLEANUP(buf_release) struct buf body = BUF_INIT(bytes);
+	uint8_t *to = buf_reserve(&body, bytes);
+	for (size_t i = 0; i < bytes; i++)
+		to[i] = bed_pattern(i);
+	buf_commit(&body, bytes);
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a[3];
+	for (size_t i = 0; i < LEN(a); i++)
+		a[i] = ask(&c, "POST", "/echo", buf_bytes(&body), NULL);
+	pump(&c);
+	for (size_t i = 0; i < LEN(a); i++) {
+		ck_assert_int_eq(a[i]->status, 200);
+		ck_assert_uint_eq(a[i]->body.len, bytes);
+		ck_assert_mem_eq(a[i]->body.data, body.data, bytes);
+	}
+	client_close(&c);
+}
+END_TEST
+
+/* The connection may hold 100,000 bytes of bodies: three bodies of 300,000 come one after another. */
+START_TEST(bodies_beyond_the_connections_share_wait_for_their_turn)
+{
+	static uint8_t zeros[300000];
+	bed.limits.connection_body_bytes_max = 100000;
+	bed.limits.stream_window_bytes = 65535;
+	protocol_free(protocol);
+	open_h2();
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a[8];
+	for (size_t i = 0; i < LEN(a); i++)
+		a[i] = ask(&c, "POST", "/echo", (struct bytes){ zeros, sizeof(zeros) }, NULL);
+	pump(&c);
+	for (size_t i = 0; i < LEN(a); i++)
+		ck_assert_uint_eq(a[i]->body.len, sizeof(zeros));
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(grpc_replies_end_in_trailers)
+{
+	static const char *const grpc[] = { "content-type", "application/grpc+proto" };
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a = ask(&c, "POST", "/s/m?0", bytes_of("frame"), grpc);
+	struct answer *b = ask(&c, "POST", "/s/m?5", bytes_of("frame"), grpc);
+	struct answer *d = ask(&c, "POST", "/s/m?5", nothing, grpc);
+	pump(&c);
+	ck_assert_int_eq(a->status, 200);
+	ck_assert_str_eq(text_of(&a->fields), "content-type=application/grpc\n");
+	ck_assert_str_eq(text_of(&a->body), "frame");
+	ck_assert_str_eq(text_of(&a->trailers), "grpc-status=0\n");
+	ck_assert_str_eq(text_of(&b->body), "frame");
+	ck_assert_str_eq(text_of(&b->trailers), "grpc-status=5\ngrpc-message=no: 100 %25 %0A\n");
+	/* Trailers only. */
+	ck_assert_str_eq(text_of(&d->fields), "content-type=application/grpc\ngrpc-status=5\n"
+					      "grpc-message=no: 100 %25 %0A\n");
+	ck_assert_uint_eq(d->trailers.len, 0);
+	ck_assert(a->closed && b->closed && d->closed);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(continue_is_said_when_it_is_asked_for)
+{
+	static const char *const expect[] = { "expect", "100-continue" };
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a = ask(&c, "POST", "/echo", bytes_of("abc"), expect);
+	pump(&c);
+	ck_assert_int_eq(a->interim, 100);
+	ck_assert_int_eq(a->status, 200);
+	ck_assert_str_eq(text_of(&a->body), "abc");
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(gzip_body_is_inflated_and_others_are_refused)
+{
+	static const char *const gzip[] = { "content-encoding", "gzip" };
+	static const char *const other[] = { "content-encoding", "br" };
+	CLEANUP(buf_release) struct buf packed = BUF_INIT(1 << 16);
+	ck_assert_int_eq(gzip_deflate(bytes_of("hello hello"), 6, &packed), ERR_NONE);
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a = ask(&c, "POST", "/echo", buf_bytes(&packed), gzip);
+	struct answer *b = ask(&c, "POST", "/echo", buf_bytes(&packed), other);
+	pump(&c);
+	ck_assert_str_eq(text_of(&a->body), "hello hello");
+	ck_assert_int_eq(b->status, 415);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(body_beyond_the_cap_is_refused_and_no_more_credited)
+{
+	static uint8_t body[300000];
+	static const char *const length[] = { "content-length", "300000" };
+	static const char *const grpc[] = { "content-type", "application/grpc" };
+	bed.limits.body_bytes_max = 200000;
+	protocol_free(protocol);
+	open_h2();
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a = ask(&c, "POST", "/echo", (struct bytes){ body, sizeof(body) }, NULL);
+	struct answer *b = ask(&c, "POST", "/echo", (struct bytes){ body, sizeof(body) }, length);
+	struct answer *d = ask(&c, "POST", "/s/m", (struct bytes){ body, sizeof(body) }, grpc);
+	pump(&c);
+	ck_assert_int_eq(a->status, 413);
+	ck_assert_int_eq(b->status, 413);
+	ck_assert_int_eq(d->status, 200);
+	ck_assert_ptr_nonnull(strstr(text_of(&d->fields), "grpc-status=8\n"));
+	ck_assert(a->closed && b->closed && d->closed);
+	ck_assert_uint_eq(a->code, NGHTTP2_NO_ERROR);
+	ck_assert_uint_lt(b->out_at, sizeof(body));
+	ck_assert_uint_eq(bed.served, 0);
+	ck_assert_uint_eq(bed.budget.used, 0);
+	/* The connection goes on. */
+	a = ask(&c, "POST", "/echo", (struct bytes){ body, 150000 }, NULL);
+	pump(&c);
+	ck_assert_uint_eq(a->body.len, 150000);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(wrong_heads_are_refused)
+{
+	static char big[9000];
+	memset(big, 'v', sizeof(big) - 1);
+	const char *const field[] = { "x", big };
+	static const char *const other_host[] = { "host", "b" };
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a = ask(&c, "GET", "/echo", nothing, field);
+	struct answer *b = ask(&c, "GET", "/echo", nothing, other_host);
+	struct answer *d = ask(&c, "GET", "/e#cho", nothing, NULL);
+	pump(&c);
+	ck_assert_int_eq(a->status, 431);
+	ck_assert_int_eq(b->status, 400);
+	ck_assert_int_eq(d->status, 400);
+	ck_assert_uint_eq(bed.served, 0);
+	client_close(&c);
+}
+END_TEST
+
+/* A client that asks and goes away occupies what it asked for until the work is done. */
+START_TEST(reset_request_keeps_its_place_until_the_handler_is_done)
+{
+	struct client c;
+	bed.limits.streams_max = 3;
+	protocol_free(protocol);
+	open_h2();
+	client_open(&c, 65535);
+	pump(&c);
+	for (int i = 0; i < 3; i++)
+		(void)ask(&c, "GET", "/hold", nothing, NULL);
+	pump(&c);
+	ck_assert_uint_eq(bed.held_count, 3);
+	for (int32_t id = 1; id <= 5; id += 2)
+		ck_assert_int_eq(nghttp2_submit_rst_stream(c.session, 0, id, NGHTTP2_CANCEL), 0);
+	pump(&c);
+	ck_assert(atomic_load(&bed.held[0]->cancelled));
+	struct answer *a = ask(&c, "GET", "/echo", nothing, NULL);
+	pump(&c);
+	ck_assert(a->closed);
+	ck_assert_uint_eq(a->code, NGHTTP2_REFUSED_STREAM);
+	bed_reply_held(&bed);
+	a = ask(&c, "GET", "/echo", nothing, NULL);
+	pump(&c);
+	ck_assert_int_eq(a->status, 200);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(requests_outlive_their_connection)
+{
+	struct client c;
+	client_open(&c, 65535);
+	for (int i = 0; i < 3; i++)
+		(void)ask(&c, "GET", "/hold", nothing, NULL);
+	pump(&c);
+	ck_assert_int_eq(nghttp2_submit_rst_stream(c.session, 0, 1, NGHTTP2_CANCEL), 0);
+	pump(&c);
+	ck_assert(!protocol_end(protocol));
+	protocol_free(protocol);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_ptr_null(bed.held[i]->sink);
+		ck_assert(atomic_load(&bed.held[i]->cancelled));
+	}
+	bed_reply_held(&bed);
+	open_h2();
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(requests_wait_while_too_much_is_queued)
+{
+	struct client c;
+	client_open(&c, 0);
+	bed.limits.queued_reply_bytes_max = 1000;
+	for (int i = 0; i < 10; i++)
+		(void)ask(&c, "GET", "/big?600", nothing, NULL);
+	pump(&c);
+	ck_assert_uint_eq(bed.served, 2);
+	for (int32_t id = 1; id < 20; id += 2)
+		ck_assert_int_eq(nghttp2_submit_window_update(c.session, 0, id, 600), 0);
+	pump(&c);
+	ck_assert_uint_eq(bed.served, 10);
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(c.answers[i].body.len, 600);
+	client_close(&c);
+}
+END_TEST
+
+static void check_after(uint64_t ms)
+{
+	bed_turn(&bed, ms);
+	(void)protocol_check_time(protocol, loop_now_ns(bed.loop));
+}
+
+START_TEST(drain_says_goaway_twice_and_answers_what_it_has)
+{
+	struct client c;
+	client_open(&c, 65535);
+	struct answer *a = ask(&c, "GET", "/hold", nothing, NULL);
+	pump(&c);
+	protocol_drain(protocol);
+	pump(&c);
+	ck_assert_uint_eq(c.goaways, 1);
+	ck_assert_int_eq(c.goaway_last_id, INT32_MAX);
+	check_after(999);
+	pump(&c);
+	ck_assert_uint_eq(c.goaways, 1);
+	check_after(1);
+	pump(&c);
+	ck_assert_uint_eq(c.goaways, 2);
+	ck_assert_int_eq(c.goaway_last_id, 1);
+	ck_assert_uint_eq(c.goaway_code, NGHTTP2_NO_ERROR);
+	ck_assert(!protocol_finished(protocol));
+	bed_reply_held(&bed);
+	pump(&c);
+	ck_assert_int_eq(a->status, 200);
+	ck_assert(protocol_finished(protocol));
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(idle_connection_is_drained)
+{
+	struct client c;
+	client_open(&c, 65535);
+	(void)ask(&c, "GET", "/echo", nothing, NULL);
+	pump(&c);
+	check_after(299999);
+	pump(&c);
+	ck_assert_uint_eq(c.goaways, 0);
+	check_after(1);
+	check_after(1000);
+	pump(&c);
+	ck_assert_uint_eq(c.goaways, 2);
+	ck_assert(protocol_finished(protocol));
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(stalled_reply_is_reset_and_others_are_not)
+{
+	struct client c;
+	client_open(&c, 0);
+	struct answer *a = ask(&c, "GET", "/big?1000", nothing, NULL);
+	struct answer *b = ask(&c, "GET", "/hold", nothing, NULL);
+	pump(&c);
+	check_after(29999);
+	pump(&c);
+	ck_assert(!a->closed);
+	check_after(1);
+	pump(&c);
+	ck_assert(a->closed);
+	ck_assert_uint_eq(a->code, NGHTTP2_CANCEL);
+	ck_assert(!b->closed);
+	bed_reply_held(&bed);
+	pump(&c);
+	ck_assert_int_eq(b->status, 200);
+	client_close(&c);
+}
+END_TEST
+
+/* --- a client that sends what it likes ------------------------------------------------------- */
+
+struct raw {
+	struct buf in;      /* to be sent */
+	struct buf out;     /* what came */
+	size_t out_at;      /* frames of it that are counted */
+	unsigned frames[16];
+	int goaway_code;    /* -1: none */
+	unsigned resets[16]; /* by code */
+};
+
+static void raw_open(struct raw *r)
+{
+	*r = (struct raw){ .goaway_code = -1 };
+	buf_init(&r->in, 1 << 22);
+	buf_init(&r->out, 1 << 24);
+	buf_append_cstr(&r->in, H2_PREFACE);
+}
+
+static void raw_close(struct raw *r)
+{
+	buf_release(&r->in);
+	buf_release(&r->out);
+}
+
+static void frame(struct raw *r, uint8_t type, uint8_t flags, int32_t id, const void *payload, size_t len)
+{
+	const uint8_t head[9] = { (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,
+				  type,			flags,		     (uint8_t)(id >> 24),
+				  (uint8_t)(id >> 16),	(uint8_t)(id >> 8),  (uint8_t)id };
+	buf_append(&r->in, head, sizeof(head));
+	buf_append(&r->in, payload, len);
+}
+
+static void number_frame(struct raw *r, uint8_t type, int32_t id, uint32_t n)
+{
+	const uint8_t bytes[4] = { (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n };
+	frame(r, type, 0, id, bytes, sizeof(bytes));
+}
+
+/* Sends what is there and counts what comes back. */
+static void raw_send(struct raw *r)
+{
+	if (!protocol_finished(protocol) && r->in.len > 0)
+		protocol_receive(protocol, buf_bytes(&r->in));
+	buf_reset(&r->in);
+	for (size_t before = SIZE_MAX; before != r->out.len;) {
+		before = r->out.len;
+		protocol_fill(protocol, &r->out, r->out.len + 100000);
+	}
+	while (r->out.len - r->out_at >= 9) {
+		const uint8_t *f = r->out.data + r->out_at;
+		size_t len = (size_t)(f[0] << 16 | f[1] << 8 | f[2]);
+		ck_assert_uint_le(r->out_at + 9 + len, r->out.len);
+		r->frames[MIN(f[3], 15)]++;
+		if (f[3] == NGHTTP2_GOAWAY)
+			r->goaway_code = f[9 + 7];
+		if (f[3] == NGHTTP2_RST_STREAM)
+			r->resets[MIN(f[9 + 3], 15)]++;
+		r->out_at += 9 + len;
+	}
+	ck_assert_uint_eq(r->out_at, r->out.len);
+}
+
+#define GET_HOLD "\x82\x86\x41\x01" "a" "\x04\x05" "/hold"
+#define GET_ECHO "\x82\x86\x41\x01" "a" "\x04\x05" "/echo"
+#define GET_UNINDEXED "\x82\x86\x01\x01" "a" "\x04\x05" "/echo"
+#define POST_ECHO "\x83\x86\x41\x01" "a" "\x04\x05" "/echo"
+#define END_HEADERS NGHTTP2_FLAG_END_HEADERS
+#define END_BOTH (NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM)
+
+static void head_frame(struct raw *r, int32_t id, uint8_t flags, const char *block)
+{
+	frame(r, NGHTTP2_HEADERS, flags, id, block, strlen(block));
+}
+
+static void rapid_reset(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+	number_frame(r, NGHTTP2_RST_STREAM, 2 * i + 1, NGHTTP2_CANCEL);
+}
+
+static void reset_by_window(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+	number_frame(r, NGHTTP2_WINDOW_UPDATE, 2 * i + 1, 0x7fffffff);
+}
+
+static void reset_by_zero_window(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+	number_frame(r, NGHTTP2_WINDOW_UPDATE, 2 * i + 1, 0);
+}
+
+static void reset_by_data(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+	frame(r, NGHTTP2_DATA, 0, 2 * i + 1, "x", 1);
+}
+
+static void reset_by_headers(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+}
+
+static void reset_by_priority(struct raw *r, int i)
+{
+	const uint8_t self[] = { 0, 0, (uint8_t)((2 * i + 1) >> 8), (uint8_t)(2 * i + 1), 1 };
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+	frame(r, NGHTTP2_PRIORITY, 0, 2 * i + 1, self, sizeof(self));
+}
+
+static void reset_by_priority_length(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+	frame(r, NGHTTP2_PRIORITY, 0, 2 * i + 1, "abc", 3);
+}
+
+static void malformed_header(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD "\x40\x01X\x01y");
+}
+
+static void content_length_mismatch(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, POST_ECHO "\x0f\x0d\x01" "5");
+}
+
+static void ping(struct raw *r, int i UNUSED)
+{
+	frame(r, NGHTTP2_PING, 0, 0, "12345678", 8);
+}
+
+static void ping_ack(struct raw *r, int i UNUSED)
+{
+	frame(r, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678", 8);
+}
+
+static void settings(struct raw *r, int i UNUSED)
+{
+	frame(r, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+}
+
+static void empty_data(struct raw *r, int i)
+{
+	if (i == 0)
+		head_frame(r, 1, END_HEADERS, POST_ECHO);
+	frame(r, NGHTTP2_DATA, 0, 1, NULL, 0);
+}
+
+static void padded_empty_data(struct raw *r, int i)
+{
+	if (i == 0)
+		head_frame(r, 1, END_HEADERS, POST_ECHO);
+	frame(r, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, "\x01\x00", 2);
+}
+
+static void priority(struct raw *r, int i UNUSED)
+{
+	frame(r, NGHTTP2_PRIORITY, 0, 5, "\0\0\0\0\1", 5);
+}
+
+static void priority_update(struct raw *r, int i UNUSED)
+{
+	frame(r, 16, 0, 0, "\0\0\0\1u=1", 7);
+}
+
+static void unknown(struct raw *r, int i)
+{
+	frame(r, (uint8_t)(0x20 + i % 100), 0, i % 2, "abc", 3);
+}
+
+static void window_update(struct raw *r, int i UNUSED)
+{
+	number_frame(r, NGHTTP2_WINDOW_UPDATE, 0, 1);
+}
+
+static void continuation(struct raw *r, int i)
+{
+	if (i == 0)
+		head_frame(r, 1, 0, GET_HOLD);
+	else
+		frame(r, NGHTTP2_CONTINUATION, 0, 1, "\x40\x01x\x01y", 5);
+}
+
+static void reset_unknown(struct raw *r, int i)
+{
+	if (i == 0)
+		head_frame(r, 1, END_BOTH, GET_ECHO);
+	number_frame(r, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
+}
+
+static void too_many_streams(struct raw *r, int i)
+{
+	head_frame(r, 2 * i + 1, END_BOTH, GET_HOLD);
+}
+
+/* Windows of nothing, opened by a byte at a time. */
+static void dribble(struct raw *r, int i)
+{
+	if (i == 0) {
+		frame(r, NGHTTP2_SETTINGS, 0, 0, "\0\4\0\0\0\0", 6);
+		head_frame(r, 1, END_BOTH, "\x82\x86\x41\x01" "a" "\x04\x0a" "/big?90000");
+	}
+	number_frame(r, NGHTTP2_WINDOW_UPDATE, 1, 1);
+}
+
+static const struct {
+	const char *name;
+	void (*send)(struct raw *r, int i);
+	int at_least;   /* rounds that are borne */
+	int at_most;    /* and after which it is over */
+	int code;       /* of the GOAWAY */
+} floods[] = {
+	{ "rapid reset", rapid_reset, 200, 201, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "reset by window overflow", reset_by_window, 90, 101, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "reset by a window of zero", reset_by_zero_window, 0, 101, -1 },
+	{ "reset by data behind the end", reset_by_data, 0, 101, -1 },
+	{ "reset by headers behind the end", reset_by_headers, 0, 101, -1 },
+	{ "reset by a priority of itself", reset_by_priority, 0, 101, -1 },
+	{ "reset by a priority of wrong length", reset_by_priority_length, 0, 101, -1 },
+	{ "malformed header", malformed_header, 90, 101, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "content-length mismatch", content_length_mismatch, 90, 101, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "PING", ping, 20, 21, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "PING ACK", ping_ack, 20, 21, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "SETTINGS", settings, 9, 10, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "empty DATA", empty_data, 20, 21, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "DATA of padding", padded_empty_data, 20, 21, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "PRIORITY", priority, 100, 101, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "PRIORITY_UPDATE", priority_update, 100, 101, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "unknown", unknown, 50, 51, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "WINDOW_UPDATE", window_update, 200, 201, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "CONTINUATION", continuation, 4, 10, -1 },
+	{ "RST_STREAM of a closed stream", reset_unknown, 200, 201, H2_CODE_ENHANCE_YOUR_CALM },
+	{ "streams beyond the bound", too_many_streams, 100, 201, -1 },
+	{ "dribble", dribble, 100, 101, H2_CODE_ENHANCE_YOUR_CALM },
+};
+
+START_TEST(every_flood_ends_within_its_budget)
+{
+	for (size_t f = 0; f < LEN(floods); f++) {
+		struct raw r;
+		raw_open(&r);
+		settings(&r, 0);
+		raw_send(&r);
+		size_t memory = mallinfo2().uordblks;
+		int i = 0;
+		while (!protocol_finished(protocol) && i < 3000) {
+			floods[f].send(&r, i++);
+			raw_send(&r);
+		}
+		ck_assert_msg(i > floods[f].at_least, "%s: over after %d", floods[f].name, i);
+		ck_assert_msg(i <= floods[f].at_most, "%s: still there after %d", floods[f].name, i);
+		ck_assert_msg(r.goaway_code > 0, "%s: no GOAWAY", floods[f].name);
+		if (floods[f].code >= 0)
+			ck_assert_msg(r.goaway_code == floods[f].code, "%s: code %d", floods[f].name,
+				      r.goaway_code);
+		ck_assert_msg(mallinfo2().uordblks < memory + (2u << 20), "%s: %zu bytes",
+			      floods[f].name, mallinfo2().uordblks - memory);
+		raw_close(&r);
+		protocol_free(protocol);
+		bed_reply_held(&bed);
+		open_h2();
+	}
+	CLEANUP(buf_release) struct buf text = BUF_INIT(1 << 20);
+	metric_write(&text);
+	ck_assert_ptr_nonnull(strstr(text_of(&text), "isthmus_glitches_total{kind=\"ping\"} 2\n"));
+	ck_assert_ptr_nonnull(strstr(text_of(&text), "isthmus_glitches_total{kind=\"dribble\"} 1\n"));
+}
+END_TEST
+
+/* The same in one read: what is behind the last straw does nothing. */
+START_TEST(flood_in_one_read_ends_as_well)
+{
+	for (size_t f = 0; f < LEN(floods); f++) {
+		struct raw r;
+		raw_open(&r);
+		settings(&r, 0);
+		for (int i = 0; i < 1000; i++)
+			floods[f].send(&r, i);
+		raw_send(&r);
+		ck_assert_msg(protocol_finished(protocol), "%s: goes on", floods[f].name);
+		ck_assert_msg(r.goaway_code > 0, "%s: no GOAWAY", floods[f].name);
+		ck_assert_uint_le(bed.held_count, 201);
+		raw_close(&r);
+		protocol_free(protocol);
+		bed_reply_held(&bed);
+		open_h2();
+	}
+}
+END_TEST
+
+/* What ordinary clients do, spread over time, exhausts nothing. */
+START_TEST(budgets_come_back_with_time)
+{
+	struct raw r;
+	raw_open(&r);
+	settings(&r, 0);
+	for (int i = 0; i < 300; i++) {
+		ping(&r, i);
+		if (i % 2)
+			settings(&r, i);
+		empty_data(&r, i);
+		priority(&r, i);
+		unknown(&r, i);
+		frame(&r, NGHTTP2_DATA, 0, 1, "1234567890123456789012345678901234567890", 40);
+		raw_send(&r);
+		bed_turn(&bed, 2000);
+	}
+	ck_assert_int_eq(r.goaway_code, -1);
+	raw_close(&r);
+}
+END_TEST
+
+/* gRPC measures the way by a PING whenever data came, and opens windows for what it reads. */
+START_TEST(pings_and_windows_for_data_cost_nothing)
+{
+	struct raw r;
+	raw_open(&r);
+	settings(&r, 0);
+	for (int i = 0; i < 1000; i++) {
+		head_frame(&r, 2 * i + 1, END_HEADERS, POST_ECHO);
+		frame(&r, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 2 * i + 1, "abc", 3);
+		raw_send(&r);
+		ping(&r, i);
+		for (int k = 0; k < 4; k++)
+			window_update(&r, i);
+		raw_send(&r);
+	}
+	ck_assert_int_eq(r.goaway_code, -1);
+	ck_assert_uint_eq(bed.served, 1000);
+	raw_close(&r);
+}
+END_TEST
+
+/* One field of 4,000 bytes, put into the table once and named thousands of times (CVE-2016-6581, CVE-2026-49975). */
+START_TEST(header_bombs_are_refused_and_take_no_memory)
+{
+	struct raw r;
+	raw_open(&r);
+	frame(&r, NGHTTP2_SETTINGS, 0, 0, "\0\4\0\0\0\0", 6);
+	CLEANUP(buf_release) struct buf block = BUF_INIT(1 << 16);
+	buf_append_cstr(&block, GET_UNINDEXED "\x40\x01x\x7f\xa1\x1e"); /* a value of 4,000 bytes */
+	uint8_t *value = buf_reserve(&block, 4000);
+	memset(value, 'v', 4000);
+	buf_commit(&block, 4000);
+	frame(&r, NGHTTP2_HEADERS, END_BOTH, 1, block.data, block.len);
+	raw_send(&r);
+	ck_assert_uint_eq(bed.served, 1);
+	buf_reset(&block);
+	buf_append_cstr(&block, GET_UNINDEXED);
+	while (block.len < 16000)
+		buf_append_byte(&block, 0xbe); /* the newest of the table */
+	size_t memory = mallinfo2().uordblks;
+	for (int i = 1; i < 100; i++) {
+		frame(&r, NGHTTP2_HEADERS, END_BOTH, 2 * i + 1, block.data, block.len);
+		raw_send(&r);
+	}
+	ck_assert_uint_eq(bed.served, 1);
+	ck_assert_int_eq(r.goaway_code, -1);
+	ck_assert_uint_eq(r.frames[NGHTTP2_HEADERS], 100);
+	ck_assert_msg(mallinfo2().uordblks < memory + (2u << 20), "%zu bytes", mallinfo2().uordblks - memory);
+	raw_close(&r);
+}
+END_TEST
+
+START_TEST(ids_that_were_passed_over_are_an_error)
+{
+	struct raw r;
+	raw_open(&r);
+	settings(&r, 0);
+	head_frame(&r, 1, END_BOTH, GET_ECHO);
+	head_frame(&r, 5, END_BOTH, GET_ECHO);
+	raw_send(&r);
+	ck_assert_int_eq(r.goaway_code, -1);
+	ck_assert_uint_eq(bed.served, 2);
+	head_frame(&r, 3, END_BOTH, GET_ECHO);
+	raw_send(&r);
+	ck_assert_int_eq(r.goaway_code, H2_CODE_PROTOCOL_ERROR);
+	ck_assert_uint_eq(bed.served, 2);
+	raw_close(&r);
+}
+END_TEST
+
+/* The trailers of a request that was refused meanwhile are nobody's fault. */
+START_TEST(late_trailers_of_a_refused_request_are_ignored)
+{
+	struct raw r;
+	raw_open(&r);
+	settings(&r, 0);
+	head_frame(&r, 1, END_HEADERS, POST_ECHO "\x0f\x0d\x08" "99999999");
+	raw_send(&r);
+	ck_assert_uint_eq(r.resets[NGHTTP2_NO_ERROR], 1);
+	frame(&r, NGHTTP2_DATA, 0, 1, "abc", 3);
+	frame(&r, NGHTTP2_HEADERS, END_BOTH, 1, "\x40\x01x\x01y", 5);
+	head_frame(&r, 3, END_BOTH, GET_ECHO);
+	raw_send(&r);
+	ck_assert_int_eq(r.goaway_code, -1);
+	ck_assert_uint_eq(bed.served, 1);
+	check_after(4999);
+	check_after(4999);
+	raw_send(&r);
+	ck_assert_int_eq(r.goaway_code, -1);
+	raw_close(&r);
+}
+END_TEST
+
+START_TEST(other_first_bytes_are_an_error)
+{
+	struct raw r;
+	raw_open(&r);
+	buf_reset(&r.in);
+	buf_append_cstr(&r.in, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+	raw_send(&r);
+	ck_assert_int_eq(r.goaway_code, H2_CODE_PROTOCOL_ERROR);
+	raw_close(&r);
+}
+END_TEST
+
+static void expect_end(struct raw *r, uint64_t ms, int code)
+{
+	raw_send(r);
+	check_after(ms - 1);
+	raw_send(r);
+	ck_assert_int_eq(r->goaway_code, -1);
+	check_after(1);
+	raw_send(r);
+	ck_assert_int_eq(r->goaway_code, code);
+	ck_assert(protocol_finished(protocol));
+	raw_close(r);
+	protocol_free(protocol);
+	open_h2();
+}
+
+START_TEST(slow_frames_end_the_connection)
+{
+	struct raw r;
+	raw_open(&r); /* no SETTINGS */
+	expect_end(&r, 5000, H2_CODE_SETTINGS_TIMEOUT);
+
+	raw_open(&r); /* a part of the head of a frame */
+	settings(&r, 0);
+	buf_append(&r.in, "\0\0", 2);
+	expect_end(&r, 5000, H2_CODE_ENHANCE_YOUR_CALM);
+
+	raw_open(&r); /* a header block without end */
+	settings(&r, 0);
+	head_frame(&r, 1, 0, GET_HOLD);
+	expect_end(&r, 5000, H2_CODE_ENHANCE_YOUR_CALM);
+
+	raw_open(&r); /* a payload without end, for a stream that was refused */
+	settings(&r, 0);
+	head_frame(&r, 1, END_HEADERS, POST_ECHO "\x0f\x0d\x08" "99999999");
+	raw_send(&r);
+	head_frame(&r, 1, END_BOTH, "\x40\x01x\x01y");
+	r.in.len -= 3;
+	expect_end(&r, 5000, H2_CODE_ENHANCE_YOUR_CALM);
+}
+END_TEST
+
+/* A byte a second does not keep a header block alive. */
+START_TEST(dribbled_header_block_ends_the_connection)
+{
+	struct raw r;
+	raw_open(&r);
+	settings(&r, 0);
+	raw_send(&r);
+	CLEANUP(buf_release) struct buf bytes = BUF_INIT(1000);
+	head_frame(&r, 1, END_BOTH, GET_ECHO "\x40\x01x\x01y");
+	buf_append(&bytes, r.in.data, r.in.len);
+	buf_reset(&r.in);
+	size_t i = 0;
+	while (r.goaway_code < 0 && i < bytes.len) {
+		buf_append_byte(&r.in, bytes.data[i++]);
+		raw_send(&r);
+		check_after(1000);
+		raw_send(&r);
+	}
+	ck_assert_int_eq(r.goaway_code, H2_CODE_ENHANCE_YOUR_CALM);
+	ck_assert_uint_eq(i, 5);
+	raw_close(&r);
+}
+END_TEST
+
+START_TEST(slow_bodies_end_in_408)
+{
+	struct raw r;
+	raw_open(&r);
+	settings(&r, 0);
+	head_frame(&r, 1, END_HEADERS, POST_ECHO);
+	head_frame(&r, 3, END_HEADERS, POST_ECHO);
+	for (int s = 0; s < 20; s++) {
+		/* One brings 2,000 bytes a second, the other a byte. */
+		static const char bytes[2000];
+		frame(&r, NGHTTP2_DATA, 0, 1, bytes, sizeof(bytes));
+		if (s < 15)
+			frame(&r, NGHTTP2_DATA, 0, 3, "x", 1);
+		raw_send(&r);
+		check_after(1000);
+	}
+	raw_send(&r);
+	ck_assert_uint_eq(r.frames[NGHTTP2_HEADERS], 1);
+	ck_assert_uint_eq(r.resets[NGHTTP2_NO_ERROR], 1);
+	frame(&r, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, NULL, 0);
+	raw_send(&r);
+	ck_assert_uint_eq(bed.served, 1);
+	ck_assert_int_eq(r.goaway_code, -1);
+	raw_close(&r);
+}
+END_TEST
+
+START_TEST(bodies_beyond_the_budget_are_put_off)
+{
+	struct raw r;
+	bed.budget.max = 2;
+	raw_open(&r);
+	settings(&r, 0);
+	head_frame(&r, 1, END_HEADERS, POST_ECHO);
+	frame(&r, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "abc", 3);
+	raw_send(&r);
+	ck_assert_uint_eq(bed.served, 0);
+	ck_assert_ptr_nonnull(memmem(r.out.data, r.out.len, "too much work is waiting", 24));
+	raw_close(&r);
+}
+END_TEST
+
+START_TEST(token_bucket_counts_thousandths)
+{
+	const struct bucket_rule rule = { .burst = 2, .per_s = 2 };
+	struct bucket b = { 0 };
+	uint64_t ns = 12345678000000;
+	ck_assert(bucket_take(&b, &rule, ns));
+	ck_assert(bucket_take(&b, &rule, ns));
+	ck_assert(!bucket_take(&b, &rule, ns));
+	ck_assert(!bucket_take(&b, &rule, ns + 499999999));
+	ck_assert(bucket_take(&b, &rule, ns + 500000000));
+	ck_assert(!bucket_take(&b, &rule, ns + 500000001));
+	/* Steps below a millisecond are not lost. */
+	for (uint64_t t = 0; t < 499999999; t += 99999)
+		ck_assert(!bucket_take(&b, &rule, ns + 500000000 + t));
+	ck_assert(bucket_take(&b, &rule, ns + 1000000000));
+	/* And time without end gives no more than the burst. */
+	ck_assert(bucket_take(&b, &rule, ns + 1000000000000));
+	ck_assert(bucket_take(&b, &rule, ns + 1000000000000));
+	ck_assert(!bucket_take(&b, &rule, ns + 1000000000000));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("h2");
+	TCase *t = tcase_create("floods");
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, every_flood_ends_within_its_budget);
+	tcase_add_test(t, flood_in_one_read_ends_as_well);
+	tcase_add_test(t, budgets_come_back_with_time);
+	tcase_add_test(t, pings_and_windows_for_data_cost_nothing);
+	tcase_add_test(t, header_bombs_are_refused_and_take_no_memory);
+	tcase_add_test(t, ids_that_were_passed_over_are_an_error);
+	tcase_add_test(t, late_trailers_of_a_refused_request_are_ignored);
+	tcase_add_test(t, other_first_bytes_are_an_error);
+	tcase_add_test(t, slow_frames_end_the_connection);
+	tcase_add_test(t, dribbled_header_block_ends_the_connection);
+	tcase_add_test(t, slow_bodies_end_in_408);
+	tcase_add_test(t, bodies_beyond_the_budget_are_put_off);
+	tcase_add_test(t, token_bucket_counts_thousandths);
+	suite_add_tcase(s, t);
+
+	t = tcase_create("an ordinary client");
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, wrong_heads_are_refused);
+	tcase_add_test(t, body_beyond_the_cap_is_refused_and_no_more_credited);
+	tcase_add_test(t, ordinary_request_gets_its_reply);
+	tcase_add_test(t, it_does_not_matter_how_the_bytes_are_cut);
+	tcase_add_test(t, big_bodies_pass_both_ways);
+	tcase_add_test(t, bodies_beyond_the_connections_share_wait_for_their_turn);
+	tcase_add_test(t, grpc_replies_end_in_trailers);
+	tcase_add_test(t, continue_is_said_when_it_is_asked_for);
+	tcase_add_test(t, gzip_body_is_inflated_and_others_are_refused);
+	tcase_add_test(t, reset_request_keeps_its_place_until_the_handler_is_done);
+	tcase_add_test(t, requests_outlive_their_connection);
+	tcase_add_test(t, requests_wait_while_too_much_is_queued);
+	tcase_add_test(t, drain_says_goaway_twice_and_answers_what_it_has);
+	tcase_add_test(t, idle_connection_is_drained);
+	tcase_add_test(t, stalled_reply_is_reset_and_others_are_not);
+	suite_add_tcase(s, t);
+
+	SRunner *sr = srunner_create(s);
+	srunner_run_all(sr, CK_ENV);
+	int failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
