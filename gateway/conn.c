@@ -9,7 +9,9 @@
  */
 #include "gateway/conn.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/metric.h"
 #include "gateway/h1.h"
 #include "gateway/h2.h"
@@ -25,6 +28,7 @@
 #define CHECK_MS 1000
 #define READS_PER_TURN 4 /* of PROTOCOL_READ_BYTES_MAX each; others want their turn */
 #define WRITES_PER_TURN 8
+#define PEER_WARN_NS ((uint64_t)1000000000)
 #define OUT_SLACK                                                                                  \
 	((size_t)64 << 10) /* what a protocol may put beyond the bytes asked for: one frame */
 #define AGE_SPREAD 10      /* percent of age_ms, either way */
@@ -332,13 +336,46 @@ static void read_all(struct conn *c)
 
 /* --- states --------------------------------------------------------------------------------- */
 
+/* Who knocks at the peers' door and is none is told to the operator, but not more often than the log can bear. */
+static void refuse_peer(struct conn *c, struct str name, const char *reason)
+{
+	struct conn_host *h = c->host;
+	char address[INET6_ADDRSTRLEN] = "unknown";
+
+	count_slow("peer");
+	die(c);
+	if (h->warned_ns != 0 && now(c) - h->warned_ns < PEER_WARN_NS)
+		return;
+	h->warned_ns = now(c);
+	if (getnameinfo((const struct sockaddr *)&c->ph.client, sizeof(c->ph.client), address, sizeof(address), NULL, 0,
+			NI_NUMERICHOST) != 0)
+		address[0] = '\0';
+	log_warn("peer connection refused name=\"%.*s\" address=%s reason=\"%s\"", STR_FMT(name), address, reason);
+}
+
+/* Between regions only HTTP/2 is spoken, and only with regions of the fleet. */
+static bool check_peer(struct conn *c, bool http2)
+{
+	const struct conn_host *h = c->host;
+	struct str name = tls_peer_name(c->tls);
+
+	if (!http2)
+		refuse_peer(c, name, "it does not speak HTTP/2");
+	else if (h->knows_peer && !h->knows_peer(h->knows_peer_ctx, name))
+		refuse_peer(c, name, "its certificate names no region of this fleet");
+	return c->state != CONN_DEAD;
+}
+
 static void handshake(struct conn *c)
 {
 	enum tls_io io = tls_handshake(c->tls);
 
 	c->tls_wants_write = io == TLS_WANTS_WRITE;
 	if (io == TLS_CLOSED || io == TLS_FAILED) {
-		count_slow("handshake");
+		if (c->host->peer && io == TLS_FAILED)
+			refuse_peer(c, (struct str){ .data = "" }, tls_why(c->tls));
+		else
+			count_slow("handshake");
 		die(c);
 	}
 	if (io != TLS_DONE)
@@ -347,7 +384,8 @@ static void handshake(struct conn *c)
 	c->ph.peer_region = c->host->peer ? tls_peer_name(c->tls) : (struct str){ 0 };
 	/* HTTP/2 needs ALPN (RFC 9113, section 3.2); without it the bytes are HTTP/1.1 or nothing. */
 	bool http2 = alpn.len == 2 && memcmp(alpn.data, "h2", 2) == 0;
-	start_protocol(c, http2);
+	if (!c->host->peer || check_peer(c, http2))
+		start_protocol(c, http2);
 }
 
 /* All is said. The client may still be sending: were the socket closed now, the kernel would answer that with a

@@ -29,12 +29,16 @@ struct conn_host {
 	request_fn serve;
 	void *serve_ctx;
 	bool peer;                  /* connections of other regions: their certificate names them */
+	/* Of peers: is that name one of the fleet's? NULL: whoever the authority vouches for. */
+	bool (*knows_peer)(void *ctx, struct str name);
+	void *knows_peer_ctx;
 	/* A connection has ended and is gone; may be NULL. */
 	void (*on_closed)(struct conn_host *h);
 
 	struct conn *first;         /* the connections */
 	uint32_t count;
 	uint32_t refusing;          /* of these: only being refused */
+	uint64_t warned_ns;         /* of a peer that was refused */
 	uint8_t *scratch;           /* what a read brings */
 	struct buf out;             /* what a write takes */
 };

@@ -144,7 +144,7 @@ static int run_status(struct options *o)
 	return ready ? EXIT_OK : EXIT_NOT_READY;
 }
 
-/* GET / has {"title","version","commit"}. */
+/* The version of the status; that of GET / is the version of Qdrant whose API is spoken. */
 static struct str find_version(struct str json, struct arena *a)
 {
 	struct json_reader r = json_reader_of(json, a);
@@ -186,7 +186,7 @@ static int run_version(struct options *o)
 
 	if (!o->json)
 		(void)printf("isthmusctl %s\n", PACKAGE_VERSION);
-	enum err err = get(o, "/", &reply, &fault);
+	enum err err = get(o, "/isthmus/status", &reply, &fault);
 	if (err)
 		return fail(err, &fault);
 	arena_init(&arena, 1u << 20);
@@ -288,7 +288,7 @@ static const char help_options[] =
 	"  --socket PATH      UNIX socket of the daemon; others than import and search: " SOCKET_OF_SYSTEMD ",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
-	"  --json             what the daemon says, unchanged (status, version, search)\n"
+	"  --json             JSON (status, version, search)\n"
 	"  --collection NAME  import and search: packages\n"
 	"  --limit N          import: the first N in the order of names; search: 5, at most 1000\n"
 	"  --batch N          import: points in one request, 256, at most 4096\n"

@@ -60,6 +60,7 @@ struct daemon {
 	struct loop_timer patience;   /* until the drain counts as failed */
 	struct loop_timer pending;    /* looks whether calls are left */
 	uint64_t pending_since_ns;
+	struct loop_task begin;
 	struct loop_timer beat;
 	struct watchdog watchdog;
 	uint64_t *turns;              /* room for the watchdog's numbers */

@@ -284,6 +284,13 @@ static void on_beat(struct loop_timer *t)
 	loop_timer_start(d->main, t, MAX(d->notify.watchdog_ms / 2, (uint64_t)1));
 }
 
+/* Timers count from the turn in which they are started, and the loop's first may be long after its making. */
+static void on_begin(struct loop_task *t)
+{
+	struct daemon *d = CONTAINER_OF(t, struct daemon, begin);
+	loop_timer_start(d->main, &d->beat, MAX(d->notify.watchdog_ms / 2, (uint64_t)1));
+}
+
 enum err daemon_ready_start(struct daemon *d, struct fault *reterr_fault)
 {
 	uint32_t count = d->loop_count + 1;
@@ -296,8 +303,9 @@ enum err daemon_ready_start(struct daemon *d, struct fault *reterr_fault)
 	if (err)
 		return err;
 	d->beat.on_fire = on_beat;
+	d->begin.run = on_begin;
 	if (d->notify.watchdog_ms > 0)
-		loop_timer_start(d->main, &d->beat, MAX(d->notify.watchdog_ms / 2, (uint64_t)1));
+		loop_post(d->main, &d->begin);
 	notify_ready(&d->notify, "serving");
 	return ERR_NONE;
 }

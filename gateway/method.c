@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The methods, and how they are found. Path templates are cut into segments once, before the first
- * look-up; a path is cut likewise, its segments are decoded, and the template with most literal
- * segments that fits has it.
+ * look-up; a path is cut likewise, its segments are decoded, and the first template that fits has
+ * it: where two rows of one verb fit, the one with more literal segments must stand first.
  */
 #include "gateway/method.h"
 
@@ -145,21 +145,14 @@ enum err method_decode(struct str text, bool plus_is_space, struct arena *a, str
 	return utf8_valid(*ret_text) ? ERR_NONE : ERR_BAD_REQUEST;
 }
 
-/* How many literal pieces agree; -1: it is another path. */
-static int fit(const struct pieces *template, const struct pieces *path)
+static bool fits(const struct pieces *template, const struct pieces *path)
 {
-	int literals = 0;
-
 	if (template->count != path->count)
-		return -1;
-	for (uint32_t i = 0; i < path->count; i++) {
-		if (is_param(template->items[i]))
-			continue;
-		if (!is_equal(template->items[i], path->items[i]))
-			return -1;
-		literals++;
-	}
-	return literals;
+		return false;
+	for (uint32_t i = 0; i < path->count; i++)
+		if (!is_param(template->items[i]) && !is_equal(template->items[i], path->items[i]))
+			return false;
+	return true;
 }
 
 static void take_params(const struct pieces *template, const struct pieces *path,
@@ -182,8 +175,6 @@ enum err method_find_rest(enum http_verb verb, struct str path, struct arena *a,
 {
 	struct pieces pieces;
 	bool known = false;
-	int best = -1;
-	uint32_t found = 0;
 
 	pthread_once(&prepared, prepare);
 	if (path.len == 0 || path.data[0] != '/' || !cut(path, &pieces))
@@ -198,22 +189,19 @@ enum err method_find_rest(enum http_verb verb, struct str path, struct arena *a,
 	}
 	verb = verb == VERB_HEAD ? VERB_GET : verb;
 	for (uint32_t i = 0; i < LEN(methods); i++) {
-		int literals = methods[i].path ? fit(&templates[i], &pieces) : -1;
-		if (literals < 0)
+		if (!methods[i].path || !fits(&templates[i], &pieces))
 			continue;
 		known = true;
-		if (methods[i].verb == verb && literals > best) {
-			best = literals;
-			found = i;
-		}
+		if (methods[i].verb != verb)
+			continue;
+		*ret_match = (struct method_match){ .method = &methods[i] };
+		take_params(&templates[i], &pieces, ret_match);
+		return ERR_NONE;
 	}
-	if (best < 0)
-		return fault_set(reterr_fault, known ? ERR_METHOD_NOT_ALLOWED : ERR_NO_ROUTE,
-				 known ? "the path exists, but not with this method"
-				       : "no such path");
-	*ret_match = (struct method_match){ .method = &methods[found] };
-	take_params(&templates[found], &pieces, ret_match);
-	return ERR_NONE;
+	if (known)
+		return fault_set(reterr_fault, ERR_METHOD_NOT_ALLOWED,
+				 "the path exists, but not with this method");
+	return fault_set(reterr_fault, ERR_NO_ROUTE, "no such path");
 }
 
 static int compare_path(const void *key, const void *item)

@@ -50,7 +50,7 @@ bool catalog_has(struct catalog *c, struct str name, struct incarnation *ret_inc
 
 /* All of them together, and the collections that changed. */
 MUST_USE enum err catalog_sync(struct catalog *c, struct fault *reterr_fault);
-/* Stores the Merkle blocks that changed; at checkpoints. */
+/* Stores the Merkle blocks that changed, and deletes some rows of dropped collections; at checkpoints. */
 MUST_USE enum err catalog_merkle_save(struct catalog *c, struct store_txn *t);
 void catalog_publish(struct catalog *c);
 void catalog_abandon(struct catalog *c);

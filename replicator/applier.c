@@ -7,28 +7,39 @@
 #include "base/log.h"
 
 #define APPLY_ARENA_BYTES_MAX (16u << 20)
+#define NS_PER_MS UINT64_C(1000000)
 /* How often the watcher looks, and how long a region may be behind without progress before it asks a peer. */
 #define WATCH_MS 250
 #define STALL_MS 1000
+/* One that was not heard for so long is asked only when nobody else can be. */
+#define DEAF_MS 5000
 
-struct reader {
+/* One of the regions that ops come from. */
+struct source {
 	struct applier *applier;
 	uint8_t region;
-	struct stream_consumer *consumer;   /* under the applier's lock: its thread runs before it is known */
+	/* Under the applier's lock: */
+	struct stream_consumer *consumer;   /* its thread runs before it is known */
+	struct fault stream_trouble;        /* why its stream stands still; err ERR_NONE: it does not */
+	struct fault log_trouble;           /* likewise, what its log brought */
 };
 
 struct applier {
 	struct applier_options options;
-	struct reader readers[PEERS_MAX];
-	uint32_t reader_count;
+	struct source sources[PEERS_MAX];    /* as the peers */
 	pthread_t thread;
 	bool started;
 	struct position seen;        /* the watcher's: position at the last look, */
-	uint64_t seen_ns;            /* and since when */
+	uint64_t seen_ns;            /* since when, */
+	uint64_t seen_messages;      /* and what streams had brought then */
+	bool by_log;                 /* the last progress came from a log, and streams have been silent since */
 	pthread_mutex_t refill_lock; /* one refill at a time: readers and the watcher */
-	pthread_mutex_t lock;        /* guards the rest */
+	pthread_mutex_t lock;        /* guards the rest; never held while another lock is taken */
 	pthread_cond_t wake;
-	struct applier_state state;
+	uint64_t refills;
+	uint64_t messages;
+	struct fault gap;            /* no log held what follows */
+	struct position gap_at;      /* this position */
 	bool stop;
 };
 
@@ -40,101 +51,6 @@ static struct position here(struct applier *a)
 	return s.position;
 }
 
-static void set_stopped(struct applier *a, enum err err, const struct fault *f)
-{
-	(void)pthread_mutex_lock(&a->lock);
-	bool was = a->state.stopped;
-
-	a->state.stopped = true;
-	a->state.trouble = *f;
-	a->state.trouble.err = err;
-	(void)pthread_mutex_unlock(&a->lock);
-	if (!was)
-		log_error("applying stopped, this region is not ready until it is cured reason=\"%s\"", fault_text(f));
-}
-
-/* A local failure (disk, bug, version) or a fork stops the log; there is no skip. */
-static bool stops(enum err err)
-{
-	return err == ERR_FORK || err == ERR_CORRUPT || err == ERR_VERSION || err == ERR_IO;
-}
-
-/* Applies one message; ERR_GAP when ops before it are missing. */
-static enum err apply_message(struct applier *a, struct bytes payload, struct fault *f)
-{
-	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
-	struct arena arena;
-	struct message m;
-
-	arena_init(&arena, APPLY_ARENA_BYTES_MAX);
-	enum err err = message_decode(payload, &inflated, &arena, &m, f);
-	if (err == ERR_NONE && m.fleet != peers_fleet(a->options.peers))
-		err = fault_set(f, ERR_BAD_INPUT, "a message of another fleet");
-	if (err == ERR_NONE) {
-		struct remote_batch batch = {
-			.ops = arena_array(&arena, m.count, sizeof(struct bytes)),
-			.count = m.count,
-			.scope = m.scope,
-			.chain_hash = m.chain_hash,
-		};
-
-		if (batch.ops == NULL)
-			err = ERR_NO_MEMORY;
-		for (uint32_t i = 0; err == ERR_NONE && i < m.count; i++)
-			batch.ops[i] = m.ops[i];
-		if (err == ERR_NONE)
-			err = committer_apply(a->options.committer, &batch, f);
-	}
-	arena_release(&arena);
-	return err;
-}
-
-/* Asks one peer for the ops after our position and applies them. ERR_NOT_FOUND: it has none. */
-static enum err refill_from(struct applier *a, uint8_t region, struct fault *f)
-{
-	CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
-	struct peer_link *link = peers_link(a->options.peers);
-
-	if (link == NULL)
-		return ERR_UNAVAILABLE;
-	enum err err = link->log(link, region, SCOPE_FLEET, here(a), &payload, f);
-	if (err == ERR_NONE)
-		err = apply_message(a, buf_bytes(&payload), f);
-	if (err == ERR_NONE) {
-		(void)pthread_mutex_lock(&a->lock);
-		a->state.refills++;
-		a->state.stopped = false;
-		(void)pthread_mutex_unlock(&a->lock);
-	}
-	return err;
-}
-
-/* Peers in the order in which they are asked: `first` (0: none), then by how far they are ahead. */
-static uint32_t ahead_of(struct applier *a, struct position pos, uint8_t first, uint8_t ids[PEERS_MAX])
-{
-	struct position best[PEERS_MAX];
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < peers_count(a->options.peers); i++) {
-		struct peer_standing s;
-
-		peers_standing(a->options.peers, i, &s);
-		if (!s.config->data || !s.heard || position_compare(s.position, pos) <= 0)
-			continue;
-		if (s.config->id == first)
-			s.position = (struct position){ UINT64_MAX, UINT64_MAX };
-		uint32_t at = n++;
-		while (at > 0 && position_compare(best[at - 1], s.position) < 0) {
-			best[at] = best[at - 1];
-			ids[at] = ids[at - 1];
-			at--;
-		}
-		best[at] = s.position;
-		ids[at] = s.config->id;
-	}
-	return n;
-}
-
 static bool stopping(struct applier *a)
 {
 	(void)pthread_mutex_lock(&a->lock);
@@ -144,100 +60,282 @@ static bool stopping(struct applier *a)
 	return stop;
 }
 
-/* Fetches from whoever is ahead until nobody is, or nothing moves. True when something was applied. */
-static bool refill(struct applier *a, uint8_t first)
+/* --- troubles --- */
+
+/* What passes by itself, or with more room, is tried again; all else stops its source: there is no skip. */
+static bool stops(enum err err)
+{
+	switch ((int)err) {
+	case ERR_NONE:
+	case ERR_GAP:
+	case ERR_NOT_FOUND:
+	case ERR_RATE_LIMITED:
+	case ERR_UNAVAILABLE:
+	case ERR_TIMEOUT:
+	case ERR_BAD_GATEWAY:
+	case ERR_NO_MEMORY:
+	case ERR_NO_SPACE:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* Says it once when it begins, and once when it is over. */
+static void set_trouble(struct source *s, struct fault *trouble, enum err err, const struct fault *f)
+{
+	(void)pthread_mutex_lock(&s->applier->lock);
+	bool was = trouble->err != ERR_NONE;
+
+	*trouble = err == ERR_NONE ? (struct fault){ 0 } : *f;
+	trouble->err = err;
+	(void)pthread_mutex_unlock(&s->applier->lock);
+	if (err != ERR_NONE && !was)
+		log_error("applying stopped, this region is not ready until it is cured region=%u reason=\"%s\"",
+			  s->region, fault_text(f));
+	if (err == ERR_NONE && was)
+		log_info("applying goes on region=%u", s->region);
+}
+
+static void set_gap(struct applier *a, struct position at, const struct fault *f)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	bool was = a->gap.err != ERR_NONE && position_compare(a->gap_at, at) == 0;
+
+	a->gap = *f;
+	a->gap.err = ERR_GAP;
+	a->gap_at = at;
+	(void)pthread_mutex_unlock(&a->lock);
+	if (!was)
+		log_error("missing ops are in no log, this region needs a snapshot reason=\"%s\"", fault_text(f));
+}
+
+/* --- applying --- */
+
+/* ERR_GAP: ops before it are missing. *ret_foreign: the message is damaged or not for us, whatever was applied. *ret_before: the
+ * position that it follows, unless it is foreign. */
+static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret_foreign, struct position *ret_before,
+			      struct fault *f)
+{
+	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
+	CLEANUP(arena_release) struct arena arena;
+	struct message m;
+
+	arena_init(&arena, APPLY_ARENA_BYTES_MAX);
+	enum err err = message_decode(payload, &inflated, &arena, &m, f);
+	*ret_foreign = err == ERR_CORRUPT;
+	if (err != ERR_NONE)
+		return err;
+	if (m.fleet != peers_fleet(a->options.peers) || m.scope != SCOPE_FLEET) {
+		*ret_foreign = true;
+		return fault_set(f, ERR_BAD_INPUT, "a message of another fleet or scope");
+	}
+	*ret_before = (struct position){ m.epoch, m.first - 1 };
+	struct remote_batch batch = {
+		.ops = arena_array(&arena, m.count, sizeof(struct bytes)),
+		.count = m.count,
+		.scope = m.scope,
+		.chain_hash = m.chain_hash,
+	};
+	if (batch.ops == NULL)
+		return fault_set(f, ERR_NO_MEMORY, "no memory for a message of %u ops", m.count);
+	for (uint32_t i = 0; i < m.count; i++)
+		batch.ops[i] = m.ops[i];
+	return committer_apply(a->options.committer, &batch, f);
+}
+
+/* Asks one peer for the ops after our position and applies them. ERR_NOT_FOUND: it has none. */
+static enum err refill_from(struct applier *a, struct source *s, struct fault *f)
+{
+	CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+	struct peer_link *link = peers_link(a->options.peers);
+	struct position before;
+	bool foreign;
+
+	if (link == NULL)
+		return fault_set(f, ERR_UNAVAILABLE, "there is no way to ask region %u", s->region);
+	enum err err = link->log(link, s->region, SCOPE_FLEET, here(a), &payload, f);
+	if (err != ERR_NONE)
+		return stops(err) ? fault_set(f, ERR_BAD_GATEWAY, "the log of region %u cannot be read", s->region) : err;
+	err = apply_payload(a, buf_bytes(&payload), &foreign, &before, f);
+	if (err != ERR_NONE && foreign) {
+		log_warn("a region's log brought a damaged message region=%u reason=\"%s\"", s->region, fault_text(f));
+		return ERR_BAD_GATEWAY;
+	}
+	if (err == ERR_NONE || stops(err))
+		set_trouble(s, &s->log_trouble, err, f);
+	if (err == ERR_NONE) {
+		(void)pthread_mutex_lock(&a->lock);
+		a->refills++;
+		(void)pthread_mutex_unlock(&a->lock);
+	}
+	return err;
+}
+
+/* --- whom to ask --- */
+
+struct candidate {
+	struct source *source;
+	struct position position;
+	unsigned rank;  /* lower first */
+};
+
+static int compare_candidates(const void *x, const void *y)
+{
+	const struct candidate *a = x;
+	const struct candidate *b = y;
+
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	return position_compare(b->position, a->position);
+}
+
+/* The regions ahead of pos in the order in which they are asked: `first`, which is surely ahead, then by how far they are. */
+static uint32_t ahead_of(struct applier *a, struct position pos, const struct source *first,
+			 struct candidate out[PEERS_MAX])
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < peers_count(a->options.peers); i++) {
+		struct source *s = &a->sources[i];
+		struct peer_standing p;
+
+		peers_standing(a->options.peers, i, &p);
+		if (!p.config->data || (s != first && (!p.heard || position_compare(p.position, pos) <= 0)))
+			continue;
+		out[n++] = (struct candidate){ .source = s,
+					       .position = p.position,
+					       .rank = s == first ? 0 : p.silent_ms < DEAF_MS ? 1 : 2 };
+	}
+	qsort(out, n, sizeof(out[0]), compare_candidates);
+	return n;
+}
+
+/* Asks one after the other until one brings something. */
+static bool refill_once(struct applier *a, const struct source *first)
+{
+	struct candidate candidates[PEERS_MAX];
+	struct position at = here(a);
+	uint32_t n = ahead_of(a, at, first, candidates);
+	struct fault gap = { 0 };
+	bool gone = false;
+
+	for (uint32_t i = 0; i < n && !stopping(a); i++) {
+		struct fault f = { 0 };
+		enum err err = refill_from(a, candidates[i].source, &f);
+
+		if (err == ERR_NONE)
+			return true;
+		if (err == ERR_GAP) {
+			gap = f;
+			gone = true;
+		}
+	}
+	if (gone && position_compare(here(a), at) == 0)
+		set_gap(a, at, &gap);
+	return false;
+}
+
+/* Fetches up to a position, unless nothing moves. True when something was applied. */
+static bool refill(struct applier *a, const struct source *first, struct position upto)
 {
 	bool any = false;
-	bool moved = true;
 
 	(void)pthread_mutex_lock(&a->refill_lock);
-	while (moved && !stopping(a)) {
-		uint8_t ids[PEERS_MAX];
-		uint32_t n = ahead_of(a, here(a), first, ids);
-
-		moved = false;
-		for (uint32_t i = 0; i < n && !moved; i++) {
-			struct fault f = { 0 };
-			enum err err = refill_from(a, ids[i], &f);
-
-			moved = err == ERR_NONE;
-			if (stops(err) || err == ERR_GAP)
-				set_stopped(a, err, &f);
-		}
-		any = any || moved;
-	}
+	while (!stopping(a) && position_compare(here(a), upto) < 0 && refill_once(a, first))
+		any = true;
 	(void)pthread_mutex_unlock(&a->refill_lock);
 	return any;
 }
 
-static void count_message(struct applier *a)
-{
-	(void)pthread_mutex_lock(&a->lock);
-	a->state.messages++;
-	a->state.stopped = false;
-	(void)pthread_mutex_unlock(&a->lock);
-}
+/* --- streams --- */
 
-static struct stream_consumer *consumer_of(struct reader *r)
+static struct stream_consumer *consumer_of(struct source *s)
 {
-	(void)pthread_mutex_lock(&r->applier->lock);
-	struct stream_consumer *c = r->consumer;
+	(void)pthread_mutex_lock(&s->applier->lock);
+	struct stream_consumer *c = s->consumer;
 
-	(void)pthread_mutex_unlock(&r->applier->lock);
+	(void)pthread_mutex_unlock(&s->applier->lock);
 	return c;
 }
 
 static bool on_message(void *ctx, const struct stream_delivery *d)
 {
-	struct reader *r = ctx;
-	struct applier *a = r->applier;
-	struct stream_consumer *consumer = consumer_of(r);
+	struct source *s = ctx;
+	struct applier *a = s->applier;
+	struct stream_consumer *consumer = consumer_of(s);
+	struct position before;
 	struct fault f = { 0 };
+	bool foreign;
 
-	if (consumer == NULL)
+	if (consumer == NULL || stopping(a))
 		return false;
-	enum err err = apply_message(a, d->payload, &f);
-	if (err == ERR_GAP && refill(a, r->region))
-		err = apply_message(a, d->payload, &f);
-	if (err == ERR_NONE) {
-		count_message(a);
-		stream_ack(consumer, d->token);
-		return true;
-	}
-	if (err == ERR_BAD_INPUT) {
-		log_warn("a stream brought a message that is not ours, passed over region=%u reason=\"%s\"", r->region,
+	enum err err = apply_payload(a, d->payload, &foreign, &before, &f);
+	/* Another reader, or the watcher, may have brought what was missing. */
+	if (err == ERR_GAP && (refill(a, s, before) || position_compare(here(a), before) >= 0))
+		err = apply_payload(a, d->payload, &foreign, &before, &f);
+	if (err != ERR_NONE && foreign) {
+		/* The log is the truth: what it should have brought is missed at the next one, and fetched. */
+		log_warn("a stream brought a message that cannot be used, passed over region=%u reason=\"%s\"", s->region,
 			 fault_text(&f));
 		stream_ack(consumer, d->token);
 		return true;
 	}
-	if (stops(err))
-		set_stopped(a, err, &f);
-	return false;
+	if (err != ERR_NONE) {
+		if (stops(err))
+			set_trouble(s, &s->stream_trouble, err, &f);
+		return false;
+	}
+	set_trouble(s, &s->stream_trouble, ERR_NONE, NULL);
+	(void)pthread_mutex_lock(&a->lock);
+	a->messages++;
+	(void)pthread_mutex_unlock(&a->lock);
+	stream_ack(consumer, d->token);
+	return true;
 }
 
 static void on_gap(void *ctx, const struct stream_gap *g)
 {
-	const struct reader *r = ctx;
-	static const char *const words[] = { "has dropped old messages", "has lost its newest messages", "is a new one" };
+	const struct source *s = ctx;
+	static const char *const words[] = {
+		[STREAM_GAP_EXPIRED] = "has dropped old messages",
+		[STREAM_GAP_REWOUND] = "has lost its newest messages",
+		[STREAM_GAP_REBORN] = "is another one",
+	};
 
-	log_info("the stream of a region %s, missing ops are fetched from its log region=%u", words[g->kind], r->region);
+	log_info("the stream of a region %s, missing ops are fetched from a log region=%u", words[g->kind], s->region);
 }
 
-/* Behind somebody and not moving: the streams do not bring it. */
-bool applier_catch_up(struct applier *a)
-{
-	struct position pos = here(a);
-	uint64_t now = clock_mono_ns(a->options.clock);
-	uint8_t ids[PEERS_MAX];
+/* --- the watcher --- */
 
-	if (position_compare(pos, a->seen) != 0 || ahead_of(a, pos, 0, ids) == 0) {
+/* Behind somebody and not moving: the streams do not bring it. True when something was applied. */
+static bool catch_up(struct applier *a)
+{
+	struct candidate candidates[PEERS_MAX];
+	uint64_t now_ns = clock_mono_ns(a->options.clock);
+	struct position pos = here(a);
+	struct position upto = pos;
+	uint32_t n = ahead_of(a, pos, NULL, candidates);
+
+	(void)pthread_mutex_lock(&a->lock);
+	uint64_t messages = a->messages;
+	(void)pthread_mutex_unlock(&a->lock);
+	if (messages != a->seen_messages)
+		a->by_log = false;
+	a->seen_messages = messages;
+	if (n == 0 || position_compare(pos, a->seen) != 0) {
 		a->seen = pos;
-		a->seen_ns = now;
-		return false;
+		a->seen_ns = now_ns;
 	}
-	if (a->options.stream != NULL && now - a->seen_ns < (uint64_t)STALL_MS * 1000000)
+	if (n == 0)
 		return false;
-	return refill(a, 0);
+	if (a->options.stream != NULL && !a->by_log && now_ns - a->seen_ns < STALL_MS * NS_PER_MS)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (position_compare(candidates[i].position, upto) > 0)
+			upto = candidates[i].position;
+	a->by_log = refill(a, NULL, upto);
+	return a->by_log;
 }
 
 static void *watch(void *arg)
@@ -247,36 +345,50 @@ static void *watch(void *arg)
 	while (!stopping(a)) {
 		struct timespec until;
 
-		(void)applier_catch_up(a);
-		(void)pthread_mutex_lock(&a->lock);
+		if (catch_up(a))
+			continue;
 		clock_wait_deadline(WATCH_MS, &until);
-		if (!a->stop)
-			(void)pthread_cond_timedwait(&a->wake, &a->lock, &until);
+		(void)pthread_mutex_lock(&a->lock);
+		while (!a->stop && pthread_cond_timedwait(&a->wake, &a->lock, &until) == 0)
+			;
 		(void)pthread_mutex_unlock(&a->lock);
 	}
 	return NULL;
 }
 
+/* --- life --- */
+
 static enum err start_readers(struct applier *a, struct fault *f)
 {
 	for (uint32_t i = 0; i < peers_count(a->options.peers); i++) {
 		const struct peer_config *peer = peers_config(a->options.peers, i);
-		struct reader *r = &a->readers[a->reader_count];
+		struct source *s = &a->sources[i];
+		struct stream_handler handler = { .ctx = s, .on_message = on_message, .on_gap = on_gap };
+		struct stream_consumer *consumer;
 
 		if (!peer->data)
 			continue;
-		*r = (struct reader){ .applier = a, .region = peer->id };
-		struct stream_handler handler = { .ctx = r, .on_message = on_message, .on_gap = on_gap };
-		struct stream_consumer *consumer;
 		enum err err = stream_consume(a->options.stream, peer->name, STREAM_FROM_ACKED, &handler, &consumer, f);
-
 		if (err != ERR_NONE)
 			return err;
 		(void)pthread_mutex_lock(&a->lock);
-		r->consumer = consumer;
+		s->consumer = consumer;
 		(void)pthread_mutex_unlock(&a->lock);
-		a->reader_count++;
 	}
+	return ERR_NONE;
+}
+
+static enum err start(struct applier *a, struct fault *f)
+{
+	enum err err = a->options.stream != NULL ? start_readers(a, f) : ERR_NONE;
+
+	if (err != ERR_NONE)
+		return err;
+	int e = pthread_create(&a->thread, NULL, watch, a);
+	if (e != 0)
+		return fault_set(f, err_from_errno(e), "no thread that watches for missing ops");
+	(void)pthread_setname_np(a->thread, "applier");
+	a->started = true;
 	return ERR_NONE;
 }
 
@@ -286,34 +398,47 @@ enum err applier_start(const struct applier_options *o, struct applier **ret_app
 	pthread_condattr_t attr;
 
 	if (a == NULL)
-		return ERR_NO_MEMORY;
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for the applier");
 	a->options = *o;
+	for (uint32_t i = 0; i < peers_count(o->peers); i++)
+		a->sources[i] = (struct source){ .applier = a, .region = peers_config(o->peers, i)->id };
 	(void)pthread_mutex_init(&a->refill_lock, NULL);
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&a->wake, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	enum err err = o->stream != NULL ? start_readers(a, reterr_fault) : ERR_NONE;
-	if (err == ERR_NONE) {
-		int e = pthread_create(&a->thread, NULL, watch, a);
-
-		err = e != 0 ? err_from_errno(e) : ERR_NONE;
-	}
+	enum err err = start(a, reterr_fault);
 	if (err != ERR_NONE) {
-		applier_stop(a);
+		applier_free(a);
 		return err;
 	}
-	(void)pthread_setname_np(a->thread, "applier");
-	a->started = true;
 	*ret_applier = a;
 	return ERR_NONE;
 }
 
 void applier_state(struct applier *a, struct applier_state *ret_state)
 {
+	struct position pos = here(a);
+
 	(void)pthread_mutex_lock(&a->lock);
-	*ret_state = a->state;
+	const struct fault *trouble = NULL;
+
+	if (a->gap.err != ERR_NONE && position_compare(a->gap_at, pos) == 0)
+		trouble = &a->gap;
+	for (uint32_t i = 0; i < peers_count(a->options.peers); i++) {
+		if (a->sources[i].log_trouble.err != ERR_NONE)
+			trouble = &a->sources[i].log_trouble;
+		if (a->sources[i].stream_trouble.err != ERR_NONE)
+			trouble = &a->sources[i].stream_trouble;
+	}
+	*ret_state = (struct applier_state){
+		.stopped = trouble != NULL,
+		.refills = a->refills,
+		.messages = a->messages,
+	};
+	if (trouble != NULL)
+		ret_state->trouble = *trouble;
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
@@ -327,8 +452,21 @@ void applier_stop(struct applier *a)
 	(void)pthread_mutex_unlock(&a->lock);
 	if (a->started)
 		(void)pthread_join(a->thread, NULL);
-	for (uint32_t i = 0; i < a->reader_count; i++)
-		stream_consumer_close(a->readers[i].consumer);
+	a->started = false;
+	for (uint32_t i = 0; i < peers_count(a->options.peers); i++) {
+		(void)pthread_mutex_lock(&a->lock);
+		struct stream_consumer *consumer = TAKE(a->sources[i].consumer);
+
+		(void)pthread_mutex_unlock(&a->lock);
+		stream_consumer_close(consumer);
+	}
+}
+
+void applier_free(struct applier *a)
+{
+	if (a == NULL)
+		return;
+	applier_stop(a);
 	(void)pthread_cond_destroy(&a->wake);
 	(void)pthread_mutex_destroy(&a->lock);
 	(void)pthread_mutex_destroy(&a->refill_lock);

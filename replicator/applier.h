@@ -2,7 +2,7 @@
 /*
  * Brings the ops of the other regions into this one: from their streams, and, for what the streams lost or never had, from
  * a peer's log. Ops are applied by position, never past a hole; a message is acknowledged after its commit.
- * A log that differs from ours at the same position (a fork) stops here: not ready, alarm, nothing skipped.
+ * A log that differs from ours at the same position (a fork) stops its stream here: not ready, alarm, nothing skipped.
  * Threads: each consumer's own (stream.h), and one that watches for what is missing.
  */
 #pragma once
@@ -20,17 +20,18 @@ struct applier_options {
 	struct stream *stream;     /* NULL: peers' logs only */
 };
 
+/* The committer's thread runs. On failure nothing is left to free. */
 MUST_USE enum err applier_start(const struct applier_options *o, struct applier **ret_applier, struct fault *reterr_fault);
-/* Also frees it. */
+/* Ends the threads; before the stream and the committer end. What it tells stays. */
 void applier_stop(struct applier *a);
+void applier_free(struct applier *a);
 
 struct applier_state {
-	bool stopped;              /* by a fork or a failing apply; the words are in trouble */
+	/* By a fork, by an op that cannot be applied here (disk, bug, version), or because no log holds what is missing
+	 * (ERR_GAP). Over once that same source goes on, or, for ERR_GAP, once the ops came. The words are in trouble. */
+	bool stopped;
 	struct fault trouble;
 	uint64_t refills;          /* batches fetched from peers' logs */
 	uint64_t messages;         /* taken from streams */
 };
 void applier_state(struct applier *a, struct applier_state *ret_state);
-
-/* One turn of the watcher by hand, for tests: fetches what is missing; true when something was applied. */
-bool applier_catch_up(struct applier *a);

@@ -239,7 +239,23 @@ enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t scope,
 	return ERR_NONE;
 }
 
-enum err oplog_fill(struct catalog *c, struct op *op)
+/* A copy: the slots go with the last reference to the collection. */
+static enum err fill_vector(struct collection *collection, uint32_t shard, struct op_vector *v,
+			    struct arena *a)
+{
+	const float *values = collection_slot_values(collection, shard, v->name, v->slot);
+
+	if (!values)
+		return ERR_CORRUPT;
+	float *copy = arena_array(a, v->vector.count, sizeof(*copy));
+	if (!copy)
+		return ERR_NO_MEMORY;
+	memcpy(copy, values, v->vector.count * sizeof(*copy));
+	v->vector.values = copy;
+	return ERR_NONE;
+}
+
+enum err oplog_fill(struct catalog *c, struct op *op, struct arena *a)
 {
 	if (!op->points)
 		return ERR_NONE;
@@ -251,15 +267,9 @@ enum err oplog_fill(struct catalog *c, struct op *op)
 	for (uint32_t i = 0; i < op->point_count && !err; i++) {
 		struct op_point *p = &op->points[i];
 		uint32_t shard = collection_shard_of(collection, p->id);
-		for (uint32_t k = 0; k < p->vector_count && !err; k++) {
-			struct op_vector *v = &p->vectors[k];
-			if (v->slot == SLOT_NONE)
-				continue;
-			v->vector.values =
-				collection_slot_values(collection, shard, v->name, v->slot);
-			if (!v->vector.values)
-				err = ERR_CORRUPT;
-		}
+		for (uint32_t k = 0; k < p->vector_count && !err; k++)
+			if (p->vectors[k].slot != SLOT_NONE)
+				err = fill_vector(collection, shard, &p->vectors[k], a);
 	}
 	collection_unref(collection);
 	return err;

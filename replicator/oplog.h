@@ -26,11 +26,11 @@ MUST_USE enum err oplog_next(struct store *s, struct store_txn *t, uint16_t scop
 /* Oldest and newest position held; ERR_NOT_FOUND when the log is empty. */
 MUST_USE enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t scope, struct position *ret_oldest,
 			       struct position *ret_newest);
-/* Turns an op from the log into its wire form: fills in the values of its dense vectors from the slots. ERR_NOT_FOUND
- * when its collection was dropped. A slot may be used again once its op was trimmed: who reads outside the committer
+/* Turns an op from the log into its wire form: fills in the values of its dense vectors, copied from the slots into the
+ * arena. ERR_NOT_FOUND when its collection was dropped and is gone. A slot may be used again once its op was trimmed: who reads outside the committer
  * fills and encodes first, then looks, in a new transaction, whether the oldest op held (oplog_bounds) is still not
  * after this one; else the values are not this op's. */
-MUST_USE enum err oplog_fill(struct catalog *c, struct op *op);
+MUST_USE enum err oplog_fill(struct catalog *c, struct op *op, struct arena *a);
 /* Every slot that the log refers to, to the catalog (at start). *ret_ops and *ret_bytes sum up the log. */
 MUST_USE enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops, uint64_t *ret_bytes,
 				   struct fault *reterr_fault);

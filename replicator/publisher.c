@@ -2,6 +2,7 @@
 #include "replicator/publisher.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -13,9 +14,11 @@
 
 struct publisher {
 	struct publisher_options options;
+	struct stream *stream;
 	pthread_t thread;
 	bool started;
-	struct position next_after;   /* own thread: everything up to here was handed to the stream */
+	struct position next_after;   /* own thread: everything up to here was handed to the stream; */
+	uint32_t salt;                /* becomes part of the messages' names unless 0 */
 	pthread_mutex_t lock;         /* guards the rest */
 	pthread_cond_t wake;
 	struct position now;
@@ -41,19 +44,18 @@ struct batch {
 
 static enum err batch_add(struct batch *b, const struct log_source *s, struct oplog_entry *e)
 {
-	enum err err = oplog_fill(s->catalog, &e->op);
-
+	if (b->count == 0) {
+		b->head.scope = e->op.scope;
+		b->head.epoch = e->op.epoch;
+		b->head.first = e->op.seq;
+	}
+	enum err err = oplog_fill(s->catalog, &e->op, &b->arena);
 	if (err != ERR_NONE)
 		return err;
 	b->offsets[b->count] = b->bytes.len;
 	err = op_encode(&e->op, OP_FORM_WIRE, &b->bytes);
 	if (err != ERR_NONE)
 		return err;
-	if (b->count == 0) {
-		b->head.scope = e->op.scope;
-		b->head.epoch = e->op.epoch;
-		b->head.first = e->op.seq;
-	}
 	b->head.chain_hash = e->chain_hash;
 	b->count++;
 	b->offsets[b->count] = b->bytes.len;
@@ -89,8 +91,10 @@ static enum err batch_fill(struct batch *b, const struct log_source *s, struct s
 			return ERR_NONE;
 		err = batch_add(b, s, &e);
 		if (err != ERR_NONE)
-			return fault_set(f, err, "cannot read op (%llu,%llu) back from the log",
-					 (unsigned long long)e.op.epoch, (unsigned long long)e.op.seq);
+			return fault_set(f, err == ERR_NOT_FOUND ? ERR_CORRUPT : err,
+					 "cannot read op (%llu,%llu) back from the log: %s",
+					 (unsigned long long)e.op.epoch, (unsigned long long)e.op.seq,
+					 err_sentence(err));
 		after = (struct position){ .epoch = e.op.epoch, .seq = e.op.seq };
 	}
 	return ERR_NONE;
@@ -105,10 +109,43 @@ static enum err batch_encode(struct batch *b, struct buf *out)
 	return message_encode(&b->head, out);
 }
 
+/* ERR_GAP unless the first op read was still in the log afterwards: a slot of it may have had the values of another op, or
+ * of none. The log is trimmed from its beginning, so the first one speaks for all. */
+static enum err check_held(const struct log_source *s, uint16_t scope, const struct batch *b, struct fault *f)
+{
+	struct position first = { b->head.epoch, b->head.first };
+	struct position oldest = { 0 };
+	struct position newest;
+	struct store_txn *t;
+	enum err err = s->store->ops->begin(s->store, false, &t);
+
+	if (err != ERR_NONE)
+		return fault_set(f, err, "reading the op log: %s", err_sentence(err));
+	err = oplog_bounds(s->store, t, scope, &oldest, &newest);
+	s->store->ops->abort(t);
+	if (err == ERR_NOT_FOUND || (err == ERR_NONE && position_compare(oldest, first) > 0))
+		return fault_set(f, ERR_GAP, "op (%llu,%llu) was trimmed while it was read",
+				 (unsigned long long)first.epoch, (unsigned long long)first.seq);
+	return err;
+}
+
+static enum err batch_read(struct batch *b, const struct log_source *s, uint16_t scope, struct position after,
+			   uint8_t only_region, size_t bytes_target, struct fault *f)
+{
+	struct store_txn *t;
+	enum err err = s->store->ops->begin(s->store, false, &t);
+
+	if (err != ERR_NONE)
+		return fault_set(f, err, "reading the op log: %s", err_sentence(err));
+	err = batch_fill(b, s, t, scope, after, only_region, bytes_target, f);
+	s->store->ops->abort(t);
+	enum err held = b->head.first != 0 ? check_held(s, scope, b, f) : ERR_NONE;
+	return held != ERR_NONE ? held : err;
+}
+
 enum err log_message(const struct log_source *s, uint16_t scope, struct position after, uint8_t only_region,
 		     size_t bytes_target, struct buf *out, struct message *ret_head, struct fault *reterr_fault)
 {
-	struct store_txn *t;
 	struct batch *b = calloc(1, sizeof(*b));
 
 	if (b == NULL)
@@ -116,13 +153,14 @@ enum err log_message(const struct log_source *s, uint16_t scope, struct position
 	arena_init(&b->arena, BATCH_ARENA_BYTES_MAX);
 	buf_init(&b->bytes, MESSAGE_BODY_BYTES_MAX + OP_BYTES_MAX);
 	b->head.fleet = s->fleet;
-	enum err err = s->store->ops->begin(s->store, false, &t);
+	enum err err = batch_read(b, s, scope, after, only_region, bytes_target, reterr_fault);
 	if (err == ERR_NONE) {
-		err = batch_fill(b, s, t, scope, after, only_region, bytes_target, reterr_fault);
-		s->store->ops->abort(t);
-	}
-	if (err == ERR_NONE)
 		err = batch_encode(b, out);
+		if (err != ERR_NONE)
+			(void)fault_set(reterr_fault, err, "ops from (%llu,%llu) on make no message: %s",
+					(unsigned long long)b->head.epoch, (unsigned long long)b->head.first,
+					err_sentence(err));
+	}
 	if (err == ERR_NONE) {
 		*ret_head = b->head;
 		ret_head->ops = NULL;
@@ -153,12 +191,15 @@ enum err publisher_new(const struct publisher_options *o, struct publisher **ret
 	return ERR_NONE;
 }
 
+/* What another region wrote is not published here, and wakes nobody. */
 void publisher_wake(struct publisher *p, struct position now)
 {
 	(void)pthread_mutex_lock(&p->lock);
-	p->now = now;
-	p->wakes++;
-	(void)pthread_cond_signal(&p->wake);
+	if ((uint8_t)now.epoch == p->options.region) {
+		p->now = now;
+		p->wakes++;
+		(void)pthread_cond_signal(&p->wake);
+	}
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -203,66 +244,107 @@ static void set_trouble(struct publisher *p, enum err err, const struct fault *f
 		log_info("publishing goes on");
 }
 
-/* Where the stream ends: the position of its last op, when that op is also in our log; else nothing is known to be
- * there and everything that the log still holds is published (known ops are skipped by whoever reads). */
+/* Does the log hold the op at p, with that running hash after it? */
+static enum err holds(struct publisher *p, struct position at, uint64_t chain_hash, bool *ret_holds, struct fault *f)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct store *s = p->options.store;
+	struct oplog_entry entry = { 0 };
+	struct store_txn *t;
+
+	arena_init(&a, BATCH_ARENA_BYTES_MAX);
+	enum err err = s->ops->begin(s, false, &t);
+	if (err != ERR_NONE)
+		return fault_set(f, err, "reading the op log: %s", err_sentence(err));
+	err = oplog_get(s, t, SCOPE_FLEET, at, &a, &entry, f);
+	s->ops->abort(t);
+	*ret_holds = err == ERR_NONE && entry.chain_hash == chain_hash;
+	return err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+/* Where the stream ends: the position of its last op, when that very op is also in our log. Else (an empty stream, one
+ * that holds what a store restored to an older state has forgotten, a damaged message) nothing is known to be there and
+ * everything that the log still holds is published; known ops are skipped by whoever reads. */
 static enum err find_tail(struct publisher *p, struct position *ret_after, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf raw = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
-	struct arena a;
+	CLEANUP(arena_release) struct arena a;
 	struct message m;
+	bool known = false;
 
+	arena_init(&a, BATCH_ARENA_BYTES_MAX);
 	*ret_after = (struct position){ 0 };
-	enum err err = stream_tail(p->options.stream, SCOPE_FLEET, &raw, f);
+	enum err err = stream_tail(p->stream, SCOPE_FLEET, &raw, f);
 	if (err == ERR_NOT_FOUND)
 		return ERR_NONE;
 	if (err != ERR_NONE)
 		return err;
-	arena_init(&a, BATCH_ARENA_BYTES_MAX);
 	err = message_decode(buf_bytes(&raw), &inflated, &a, &m, f);
-	if (err == ERR_NONE && m.fleet == p->options.fleet)
+	if (err == ERR_NO_MEMORY)
+		return err;
+	if (err == ERR_NONE && m.fleet == p->options.fleet && (uint8_t)m.epoch == p->options.region) {
+		err = holds(p, message_last(&m), m.chain_hash, &known, f);
+		if (err != ERR_NONE)
+			return err;
+	}
+	if (known) {
 		*ret_after = message_last(&m);
-	arena_release(&a);
+		return ERR_NONE;
+	}
+	log_info("the stream ends with what this region's log does not hold, publishing all that it holds");
+	/* The same batches may be in the stream already, before what is strange: by their names they would be refused. */
+	p->salt = (uint32_t)clock_wall_ms(p->options.clock) | 1;
 	return ERR_NONE;
 }
 
 static enum err open_window(struct publisher *p, struct fault *f)
 {
 	struct position after;
-	enum err err = stream_open(p->options.stream, f);
 
+	(void)pthread_mutex_lock(&p->lock);
+	p->open = true; /* before it opens: that it closes again must not be missed */
+	(void)pthread_mutex_unlock(&p->lock);
+	enum err err = stream_open(p->stream, f);
 	if (err == ERR_NONE)
 		err = find_tail(p, &after, f);
 	if (err != ERR_NONE)
-		return err;
+		return err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err;
 	p->next_after = after;
 	(void)pthread_mutex_lock(&p->lock);
-	p->open = true;
 	p->published = after;
 	p->accepted = after;
 	(void)pthread_mutex_unlock(&p->lock);
 	return ERR_NONE;
 }
 
+static void name_batch(const struct publisher *p, const struct message *head, char id[STREAM_ID_MAX])
+{
+	size_t len = message_id(head, id);
+
+	if (p->salt != 0)
+		(void)snprintf(id + len, STREAM_ID_MAX - len, ".%08x", p->salt);
+}
+
 static enum err publish_batch(struct publisher *p, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	struct log_source source = { p->options.store, p->options.catalog, p->options.fleet };
-	char id[MESSAGE_ID_MAX];
+	char id[STREAM_ID_MAX];
 	struct message head;
 	enum err err = log_message(&source, SCOPE_FLEET, p->next_after, p->options.region, PUBLISH_BYTES_TARGET,
 				   &payload, &head, f);
 
 	if (err != ERR_NONE)
 		return err;
-	(void)message_id(&head, id);
+	name_batch(p, &head, id);
 	struct stream_message m = {
 		.scope = SCOPE_FLEET,
 		.last = message_last(&head),
 		.id = id,
 		.payload = buf_bytes(&payload),
 	};
-	err = stream_publish(p->options.stream, &m);
+	err = stream_publish(p->stream, &m);
 	if (err != ERR_NONE)
 		return fault_set(f, err, "the stream takes no message: %s", err_sentence(err));
 	p->next_after = m.last;
@@ -272,29 +354,42 @@ static enum err publish_batch(struct publisher *p, struct fault *f)
 	return ERR_NONE;
 }
 
-/* ERR_NOT_FOUND: all is published. */
-static enum err turn(struct publisher *p, struct fault *f)
+static bool is_open(struct publisher *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
 	bool open = p->open;
 
 	(void)pthread_mutex_unlock(&p->lock);
-	if (!open) {
-		enum err err = open_window(p, f);
-
-		if (err != ERR_NONE)
-			return err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err;
-	}
-	return publish_batch(p, f);
+	return open;
 }
 
-bool publisher_turn(struct publisher *p)
+/* ERR_NOT_FOUND: all is published. ERR_RATE_LIMITED: the window is full. */
+static enum err turn(struct publisher *p, struct fault *f)
+{
+	enum err err = is_open(p) ? ERR_NONE : open_window(p, f);
+
+	if (err == ERR_NONE)
+		err = publish_batch(p, f);
+	if (err == ERR_NONE || err == ERR_NOT_FOUND || err == ERR_RATE_LIMITED || err == ERR_GAP)
+		return err;
+	/* Whatever it was, the next turn begins with a look at where the stream ends. */
+	(void)pthread_mutex_lock(&p->lock);
+	p->open = false;
+	(void)pthread_mutex_unlock(&p->lock);
+	return err;
+}
+
+/* True when there may be more to do at once. */
+static bool publish_some(struct publisher *p)
 {
 	struct fault f = { 0 };
 	enum err err = turn(p, &f);
 
-	if (err == ERR_UNAVAILABLE)
-		publisher_closed(p);
+	if (err == ERR_GAP) {
+		/* The stream has a hole then, which readers fill from a log. */
+		log_info("ops were trimmed before they were published reason=\"%s\"", fault_text(&f));
+		return true;
+	}
 	if (err == ERR_NONE || err == ERR_NOT_FOUND)
 		set_trouble(p, ERR_NONE, NULL);
 	else if (err != ERR_RATE_LIMITED)
@@ -311,27 +406,28 @@ static void *publisher_main(void *arg)
 
 		(void)pthread_mutex_lock(&p->lock);
 		uint64_t wakes = p->wakes;
-		(void)pthread_mutex_unlock(&p->lock);
-		bool moved = publisher_turn(p);
-
-		(void)pthread_mutex_lock(&p->lock);
-		if (!moved && !p->stop && p->wakes == wakes) {
-			bool behind = position_compare(p->published, p->now) < 0 || !p->open;
-
-			clock_wait_deadline(behind && p->trouble.err != ERR_NONE ? RETRY_MS : IDLE_MS, &until);
-			(void)pthread_cond_timedwait(&p->wake, &p->lock, &until);
-		}
 		bool stop = p->stop;
 		(void)pthread_mutex_unlock(&p->lock);
 		if (stop)
 			return NULL;
+		if (publish_some(p))
+			continue;
+		(void)pthread_mutex_lock(&p->lock);
+		clock_wait_deadline(p->trouble.err != ERR_NONE ? RETRY_MS : IDLE_MS, &until);
+		while (!p->stop && p->wakes == wakes && pthread_cond_timedwait(&p->wake, &p->lock, &until) == 0)
+			;
+		/* A region in trouble is not hurried by its own writes. */
+		while (!p->stop && p->trouble.err != ERR_NONE &&
+		       pthread_cond_timedwait(&p->wake, &p->lock, &until) == 0)
+			;
+		(void)pthread_mutex_unlock(&p->lock);
 	}
 }
 
-enum err publisher_start(struct publisher *p)
+enum err publisher_start(struct publisher *p, struct stream *stream)
 {
+	p->stream = stream;
 	int e = pthread_create(&p->thread, NULL, publisher_main, p);
-
 	if (e != 0)
 		return err_from_errno(e);
 	(void)pthread_setname_np(p->thread, "publisher");
@@ -349,6 +445,14 @@ void publisher_stop(struct publisher *p)
 	(void)pthread_mutex_unlock(&p->lock);
 	if (p->started)
 		(void)pthread_join(p->thread, NULL);
+	p->started = false;
+}
+
+void publisher_free(struct publisher *p)
+{
+	if (p == NULL)
+		return;
+	publisher_stop(p);
 	(void)pthread_cond_destroy(&p->wake);
 	(void)pthread_mutex_destroy(&p->lock);
 	free(p);

@@ -511,6 +511,13 @@ START_TEST(a_repeated_submessage_replaces_the_first)
 	const struct msg_points_select *s = got;
 	ck_assert_uint_eq(s->selector.points.ids.count, 3);
 	ck_assert_uint_eq(s->selector.points.ids.items[0].lo, 5);
+
+	/* A selector by ids, then one by filter: the ids are gone. */
+	len = unhex("0a0163 1a06 0a04 0a020801 1a02 1200", bytes);
+	struct bytes both = { .data = bytes, .len = len };
+	ck_assert_int_eq(read_proto(&message_points_select, both, &a, &got, &fault), ERR_NONE);
+	s = got;
+	ck_assert(s->selector.has_filter && !s->selector.has_points);
 }
 END_TEST
 

@@ -183,8 +183,9 @@ static inline void exchange_begin(struct loop_task *t)
 	x->request = r;
 	r->sink = &x->sink;
 	r->verb = x->verb;
-	r->path = text_of(x->path);
-	r->query = text_of(x->query);
+	/* Gone with the request, as are those of h1 and h2. */
+	r->path = arena_str(&r->arena, text_of(x->path));
+	r->query = arena_str(&r->arena, text_of(x->query));
 	r->grpc = x->grpc;
 	r->http2 = x->grpc;
 	r->client.ss_family = AF_INET;
@@ -282,4 +283,41 @@ static inline void world_grpc(struct world *w, const char *path, struct bytes me
 	x->grpc = true;
 	x->body = buf_bytes(&frame);
 	exchange_run(w, x);
+}
+
+static inline const struct method *world_method(const char *name)
+{
+	uint32_t count;
+	const struct method *m = method_table(&count);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(m[i].name, name) == 0)
+			return &m[i];
+	ck_abort_msg("no method %s", name);
+	return NULL;
+}
+
+/* A message of the method, with its collection named; the caller fills in the rest. */
+static inline void world_call(struct world *w, const char *method, const void *in, struct exchange *x)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(SIZE_MAX);
+	const struct method *m = world_method(method);
+	char path[256];
+
+	*x = (struct exchange){ .header_count = x->header_count,
+				.headers = { x->headers[0], x->headers[1] } };
+	if (in)
+		message_to_proto(m->in, in, &b);
+	snprintf(path, sizeof(path), "/%s", m->grpc);
+	world_grpc(w, path, buf_bytes(&b), x);
+}
+
+#define C "/collections/c"
+#define P C "/points"
+
+/* c with one point. */
+static inline void world_collection(struct world *w)
+{
+	world_ok(w, VERB_PUT, C, "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}");
+	world_ok(w, VERB_PUT, P "?wait=true", "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4]}]}");
 }

@@ -210,6 +210,19 @@ START_TEST(abandoned_creation_and_drop_never_were)
 	ck_assert_uint_eq(folders(&b), before);
 	ck_assert_int_eq(collection_count(b.collection, NULL, NULL, &count), ERR_NONE);
 	ck_assert_uint_eq(count, 30);
+	/* What the abandoned transaction saved of the tree is saved by the next one. */
+	struct merkle *saved;
+	static const uint8_t uid[] = { 0, 0, 0, 1 };
+
+	checkpoint(&b);
+	ck_assert_int_eq(merkle_new(MERKLE_BITS_DEFAULT, &saved), ERR_NONE);
+	ck_assert_int_eq(b.store->ops->begin(b.store, false, &t), ERR_NONE);
+	ck_assert_int_eq(merkle_load(saved, b.store, t, (struct bytes){ uid, 4 }), ERR_NONE);
+	b.store->ops->abort(t);
+	struct hash128 x = merkle_root(saved), y = merkle_root(collection_merkle(b.collection, 0));
+
+	ck_assert(x.lo == y.lo && x.hi == y.hi);
+	merkle_free(saved);
 	bed_fill(&b, 30, 60);
 	/* The next one's rows are its own. */
 	struct collection *first = b.collection;

@@ -299,7 +299,7 @@ static inline struct log_part read_log_after(struct region *r, struct position p
 		if (err == ERR_NOT_FOUND)
 			break;
 		ck_assert_msg(!err, "%s", f.text);
-		ck_assert_int_eq(oplog_fill(r->catalog, &entry.op), ERR_NONE);
+		ck_assert_int_eq(oplog_fill(r->catalog, &entry.op, &a), ERR_NONE);
 		ck_assert_int_eq(op_encode(&entry.op, OP_FORM_WIRE, &b), ERR_NONE);
 		uint8_t *copy = region_alloc(r, b.len);
 		memcpy(copy, b.data, b.len);

@@ -287,7 +287,7 @@ START_TEST(op_of_a_dropped_collection_cannot_be_filled)
 	ck_assert_int_eq(oplog_get(r.store, t, 0, p, &r.arena, &e, &fault), ERR_NONE);
 	r.store->ops->abort(t);
 	ck_assert_ptr_null(e.op.points[0].vectors[0].vector.values);
-	ck_assert_int_eq(oplog_fill(r.catalog, &e.op), ERR_NOT_FOUND);
+	ck_assert_int_eq(oplog_fill(r.catalog, &e.op, &r.arena), ERR_NOT_FOUND);
 }
 END_TEST
 
