@@ -25,7 +25,7 @@ struct admin {
 	char *version;
 	char *data_dir;
 	uint64_t started_ns;
-	pthread_mutex_t lock;        /* guards the following */
+	pthread_mutex_t lock; /* guards the following */
 	uint64_t scraped_ns;
 	uint64_t cpu_ns;
 };
@@ -182,7 +182,8 @@ void admin_metrics(struct call *c)
 
 	metric_set(METRIC_node_cpu_percent, cpu_percent(a));
 	metric_set(METRIC_node_memory_used_bytes, (double)resident_bytes());
-	metric_set(METRIC_search_latency_p99_seconds, metric_quantile(METRIC_isthmus_search_duration_seconds, 0.99));
+	metric_set(METRIC_search_latency_p99_seconds,
+		   metric_quantile(METRIC_isthmus_search_duration_seconds, 0.99));
 	if (disk_free(a, &free_bytes))
 		metric_set(METRIC_isthmus_disk_free_bytes, (double)free_bytes);
 	metric_write(&b);
@@ -209,7 +210,8 @@ static void put_text(struct json_writer *w, const char *key, const char *v)
 	json_put_cstr(w, v);
 }
 
-static void put_collection(struct json_writer *w, struct collection *collection, struct str name, const char *key)
+static void put_collection(struct json_writer *w, struct collection *collection, struct str name,
+			   const char *key)
 {
 	struct collection_info info;
 
@@ -231,7 +233,8 @@ static void put_collection(struct json_writer *w, struct collection *collection,
 }
 
 /* key: what the name is called. */
-static enum err put_collections(struct call *c, struct json_writer *w, const char *key, uint32_t *ret_count)
+static enum err put_collections(struct call *c, struct json_writer *w, const char *key,
+				uint32_t *ret_count)
 {
 	struct collection **items;
 	uint32_t count = 0;
@@ -304,7 +307,8 @@ static const char *role_of(const struct api *api, const struct committer_state *
 	return s->writer == api->region_id && !s->released ? "primary" : "secondary";
 }
 
-static void put_standing(const struct api *api, struct json_writer *w, const struct committer_state *s)
+static void put_standing(const struct api *api, struct json_writer *w,
+			 const struct committer_state *s)
 {
 	CLEANUP(buf_release) struct buf why = BUF_INIT(WHY_BYTES_MAX);
 

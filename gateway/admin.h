@@ -12,8 +12,8 @@ struct admin;
 
 struct admin_options {
 	struct clock *clock;
-	const char *version;     /* of Isthmus */
-	const char *data_dir;    /* NULL: the data are in memory */
+	const char *version;  /* of Isthmus */
+	const char *data_dir; /* NULL: the data are in memory */
 };
 
 MUST_USE enum err admin_new(const struct admin_options *o, struct admin **ret_admin);

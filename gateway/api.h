@@ -30,9 +30,9 @@ struct api {
 	struct catalog *catalog;
 	struct committer *committer;
 	struct pool *pool;
-	const char *region;                  /* name of this region; "local" when none is configured */
-	uint8_t region_id;                   /* as the committer's; 0 when none is configured */
-	uint32_t data_regions;               /* of the fleet, with this one; 0 and 1: alone */
+	const char *region;    /* name of this region; "local" when none is configured */
+	uint8_t region_id;     /* as the committer's; 0 when none is configured */
+	uint32_t data_regions; /* of the fleet, with this one; 0 and 1: alone */
 	struct session_key session_key;
 	/* Loaded, position within bounds, not draining; appends the reason to why. NULL: catalog_ready() decides. */
 	bool (*ready)(void *ctx, struct buf *why);
@@ -40,18 +40,18 @@ struct api {
 	/* How far what is read here lies behind the primary; asked when this region does not write. False, or NULL: unknown. */
 	bool (*staleness)(void *ctx, uint64_t *ret_ms);
 	void *staleness_ctx;
-	struct admin *admin;                 /* what admin.c needs beside; NULL in tests of other things */
+	struct admin *admin; /* what admin.c needs beside; NULL in tests of other things */
 };
 
 struct call;
 
 /* How a write is to be done; call_write() keeps a copy. */
 struct write_plan {
-	struct intent *intents;          /* in the call's arena, with all that they point at */
+	struct intent *intents; /* in the call's arena, with all that they point at */
 	uint32_t intent_count;
-	bool wait;                       /* the client waits until it is visible */
+	bool wait; /* the client waits until it is visible */
 	enum write_ordering ordering;
-	uint64_t timeout_ms;             /* 0: none */
+	uint64_t timeout_ms; /* 0: none */
 	/* On the loop, when c->write was answered: fills c->out, or turns the write's error into the call's. */
 	enum err (*settle)(struct call *c);
 	/* On the loop, when the client waits no longer and the write goes on: fills c->out, or gives the error that says so. */
@@ -60,30 +60,31 @@ struct write_plan {
 
 struct call {
 	const struct api *api;
-	struct request *request;             /* NULL once it was answered while its write goes on */
+	struct request *request; /* NULL once it was answered while its write goes on */
 	struct loop *loop;
 	const struct method *method;
-	struct arena *arena;                 /* the request's; of methods that write: own */
+	struct arena *arena; /* the request's; of methods that write: own */
 	struct arena own;
-	struct buf body;                     /* the request's, once it was answered while its write goes on */
+	struct buf body; /* the request's, once it was answered while its write goes on */
 	void *in;
 	void *out;
 	struct fault fault;
 	uint64_t started_ns;
-	enum ack_level acked;                /* what a write reached, for the reply header */
+	enum ack_level acked; /* what a write reached, for the reply header */
 	bool wrote;
-	bool touched;                        /* data were read or written: the reply has a session token */
-	struct position position;            /* of what was read or written, for the session token */
-	uint64_t hlc;                        /* the same */
-	void (*finish)(struct call *c, enum err e);   /* serve's */
-	void (*release)(struct call *c);              /* serve's, for calls that were answered before their write was done */
-	struct loop_task task;               /* call_finish_on_loop's and call_write's */
+	bool touched;             /* data were read or written: the reply has a session token */
+	struct position position; /* of what was read or written, for the session token */
+	uint64_t hlc;             /* the same */
+	void (*finish)(struct call *c, enum err e); /* serve's */
+	/* serve's, for calls that were answered before their write was done. */
+	void (*release)(struct call *c);
+	struct loop_task task; /* call_finish_on_loop's and call_write's */
 	enum err result;
 
 	struct write_plan plan;
 	struct write write;
 	struct loop_timer timer;
-	bool write_pending;                  /* the committer has it */
+	bool write_pending; /* the committer has it */
 };
 
 /* Ends the call: on ERR_NONE c->out is the reply, else c->fault has the words (or none: the sentence). Encodes

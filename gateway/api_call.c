@@ -147,8 +147,9 @@ void call_write(struct call *c, const struct write_plan *p)
 	c->timer = (struct loop_timer){ .on_fire = write_late };
 	/* Above visible the committer itself keeps the time, and knows what to say of the position. */
 	if (w->ack > ACK_VISIBLE)
-		w->deadline_ns = clock_mono_ns(c->api->clock) +
-				 (p->timeout_ms ? p->timeout_ms : WRITE_TIMEOUT_MS_DEFAULT) * NS_PER_MS;
+		w->deadline_ns =
+			clock_mono_ns(c->api->clock) +
+			(p->timeout_ms ? p->timeout_ms : WRITE_TIMEOUT_MS_DEFAULT) * NS_PER_MS;
 	if (w->ack == ACK_VISIBLE && p->timeout_ms != 0) {
 		c->task.run = submit_with_timer;
 		loop_post(c->loop, &c->task);

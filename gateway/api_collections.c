@@ -14,12 +14,14 @@ enum err api_collection(struct call *c, struct str name, struct collection **ret
 	*ret_collection = catalog_get(c->api->catalog, name);
 	if (*ret_collection)
 		return ERR_NONE;
-	return fault_set(&c->fault, ERR_NOT_FOUND, "Collection `%.*s` doesn't exist!", STR_FMT(name));
+	return fault_set(&c->fault, ERR_NOT_FOUND, "Collection `%.*s` doesn't exist!",
+			 STR_FMT(name));
 }
 
 /* --- looking --- */
 
-static void list_names(struct arena *a, struct collection **items, uint32_t count, struct msg_collection_description *out)
+static void list_names(struct arena *a, struct collection **items, uint32_t count,
+		       struct msg_collection_description *out)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		out[i].name = collection_name(items[i], a);
@@ -63,9 +65,11 @@ void api_collection_exists(struct call *c)
 }
 
 /* A payload index's parameters are stored as the client gave them. */
-static enum err show_index(struct call *c, const struct field_index_info *f, struct msg_payload_schema_info *out)
+static enum err show_index(struct call *c, const struct field_index_info *f,
+			   struct msg_payload_schema_info *out)
 {
-	*out = (struct msg_payload_schema_info){ .data_type = f->config.schema, .points = f->points };
+	*out = (struct msg_payload_schema_info){ .data_type = f->config.schema,
+						 .points = f->points };
 	if (f->config.client_params.len == 0)
 		return ERR_NONE;
 	struct msg_index_params *params = arena_alloc(c->arena, sizeof(*params));
@@ -73,10 +77,12 @@ static enum err show_index(struct call *c, const struct field_index_info *f, str
 		return ERR_NO_MEMORY;
 	out->has_params = true;
 	out->params = params;
-	return message_from_proto(&message_index_params, f->config.client_params, c->arena, params, &c->fault);
+	return message_from_proto(&message_index_params, f->config.client_params, c->arena, params,
+				  &c->fault);
 }
 
-static enum err show_indexes(struct call *c, struct collection *collection, struct msg_payload_schema_info_map *out)
+static enum err show_indexes(struct call *c, struct collection *collection,
+			     struct msg_payload_schema_info_map *out)
 {
 	struct field_index_info *fields;
 	uint32_t count;
@@ -96,7 +102,8 @@ static enum err show_indexes(struct call *c, struct collection *collection, stru
 	return err;
 }
 
-static enum err show_collection(struct call *c, struct collection *collection, struct msg_collection_info *out)
+static enum err show_collection(struct call *c, struct collection *collection,
+				struct msg_collection_info *out)
 {
 	const struct collection_config *config = collection_config(collection);
 	struct msg_collection_create created;
@@ -116,8 +123,8 @@ static enum err show_collection(struct call *c, struct collection *collection, s
 	};
 	if (info.optimizer_error[0]) {
 		out->status = COLLECTION_RED;
-		out->optimizer_status.error =
-			call_own(c, (struct str){ info.optimizer_error, strlen(info.optimizer_error) });
+		out->optimizer_status.error = call_own(
+			c, (struct str){ info.optimizer_error, strlen(info.optimizer_error) });
 		if (!out->optimizer_status.error.data)
 			return ERR_NO_MEMORY;
 	}
@@ -161,9 +168,10 @@ void api_collection_cluster(struct call *c)
 		for (uint32_t i = 0; i < shards; i++) {
 			struct shard_info info;
 			collection_shard_info(collection, i, &info);
-			out->local_shards.items[i] = (struct msg_local_shard_info){
-				.shard_id = info.shard, .points_count = info.points, .state = REPLICA_ACTIVE
-			};
+			out->local_shards.items[i] =
+				(struct msg_local_shard_info){ .shard_id = info.shard,
+							       .points_count = info.points,
+							       .state = REPLICA_ACTIVE };
 		}
 		call_touch(c);
 	}
@@ -209,11 +217,13 @@ static enum err settle_delete(struct call *c)
 
 static enum err late_schema(struct call *c)
 {
-	return fault_set(&c->fault, ERR_TIMEOUT, "the operation did not end within %llu seconds; it goes on",
+	return fault_set(&c->fault, ERR_TIMEOUT,
+			 "the operation did not end within %llu seconds; it goes on",
 			 (unsigned long long)(c->plan.timeout_ms / 1000));
 }
 
-void api_write_schema(struct call *c, struct intent *in, uint64_t timeout_ms, enum err (*settle)(struct call *c))
+void api_write_schema(struct call *c, struct intent *in, uint64_t timeout_ms,
+		      enum err (*settle)(struct call *c))
 {
 	call_write(c, &(struct write_plan){ .intents = in,
 					    .intent_count = 1,
@@ -231,7 +241,8 @@ static enum err check_writers(struct call *c)
 
 	if (!writers.data || (writers.len == 3 && memcmp(writers.data, "one", 3) == 0))
 		return ERR_NONE;
-	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "collections that every region writes (isthmus-writers)");
+	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
+			 "collections that every region writes (isthmus-writers)");
 }
 
 void api_collection_create(struct call *c)
@@ -241,7 +252,8 @@ void api_collection_create(struct call *c)
 	enum err err = check_writers(c);
 
 	if (!err)
-		err = api_check_name("collection_name", in->collection_name, COLLECTION_NAME_MAX, &c->fault);
+		err = api_check_name("collection_name", in->collection_name, COLLECTION_NAME_MAX,
+				     &c->fault);
 	if (!err)
 		err = api_config_build(c->arena, in, &config, &c->fault);
 	if (err) {
@@ -257,8 +269,8 @@ void api_collection_create(struct call *c)
 }
 
 /* The configuration as it is now, changed: a PATCH that comes between is lost, as the later one says all. */
-static enum err changed_config(struct call *c, const struct msg_collection_update *in, struct collection *collection,
-			       struct collection_config *ret_config)
+static enum err changed_config(struct call *c, const struct msg_collection_update *in,
+			       struct collection *collection, struct collection_config *ret_config)
 {
 	const struct collection_config *config = collection_config(collection);
 	struct msg_collection_create m;
@@ -313,7 +325,8 @@ static enum err check_key(struct call *c, struct str key)
 	return path_parse(key, &path, &c->fault);
 }
 
-static enum err index_params(struct call *c, const struct index_schema *schema, struct bytes *ret_params)
+static enum err index_params(struct call *c, const struct index_schema *schema,
+			     struct bytes *ret_params)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(INDEX_PARAMS_BYTES_MAX);
 
@@ -335,7 +348,8 @@ void api_index_create(struct call *c)
 	enum err err = check_key(c, in->field_name);
 
 	if (!err && !in->has_field_schema)
-		err = fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "a payload index without field_schema");
+		err = fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
+				"a payload index without field_schema");
 	if (!err)
 		err = index_params(c, &in->field_schema, &params);
 	if (err) {
@@ -345,9 +359,9 @@ void api_index_create(struct call *c)
 	struct intent *intent = api_intents(c, in->collection_name, 1, OP_FIELD_INDEX_PUT);
 	if (!intent)
 		return;
-	intent->body.field_index = (struct field_index_config){
-		.key = call_own(c, in->field_name), .schema = in->field_schema.type, .client_params = params
-	};
+	intent->body.field_index = (struct field_index_config){ .key = call_own(c, in->field_name),
+								.schema = in->field_schema.type,
+								.client_params = params };
 	if (!intent->body.field_index.key.data) {
 		call_finish(c, ERR_NO_MEMORY);
 		return;

@@ -24,15 +24,16 @@
 /* One function for each message: what the later one has replaces what the earlier one has, field by field. */
 #define MERGE_REQ(member) to->member = from->member;
 #define MERGE_DEF(value) MERGE_REQ
-#define MERGE_OPT(member)                 \
-	if (from->has_##member) {         \
-		to->has_##member = true;  \
-		to->member = from->member; \
+#define MERGE_OPT(member)                                                                          \
+	if (from->has_##member) {                                                                  \
+		to->has_##member = true;                                                           \
+		to->member = from->member;                                                         \
 	}
-#define MESSAGE_BEGIN(message, shape)                                             \
-	UNUSED static void merge_##message(struct msg_##message *to, const struct msg_##message *from) \
-	{                                                                         \
-		(void)to;                                                         \
+#define MESSAGE_BEGIN(message, shape)                                                              \
+	UNUSED static void merge_##message(struct msg_##message *to,                               \
+					   const struct msg_##message *from)                       \
+	{                                                                                          \
+		(void)to;                                                                          \
 		(void)from;
 #define FIELD(message, member, json, proto, kind, presence, range) MERGE_##presence(member)
 #define PARAM FIELD
@@ -54,19 +55,22 @@
 
 /* --- names --- */
 
-enum err api_check_name(const char *what, struct str name, size_t bytes_max, struct fault *reterr_fault)
+enum err api_check_name(const char *what, struct str name, size_t bytes_max,
+			struct fault *reterr_fault)
 {
 	static const char forbidden[] = "<>:\"/\\|?*\x1f";
 
 	if (name.len > bytes_max)
-		return fault_set(reterr_fault, ERR_VALIDATION, "[%s: length is %zu, at most %zu is possible]", what, name.len,
+		return fault_set(reterr_fault, ERR_VALIDATION,
+				 "[%s: length is %zu, at most %zu is possible]", what, name.len,
 				 bytes_max);
 	for (size_t i = 0; i < name.len; i++) {
 		if (name.data[i] == 0)
-			return fault_set(reterr_fault, ERR_VALIDATION, "[%s: cannot contain \"\\0\" char]", what);
+			return fault_set(reterr_fault, ERR_VALIDATION,
+					 "[%s: cannot contain \"\\0\" char]", what);
 		if (memchr(forbidden, name.data[i], sizeof(forbidden) - 1))
-			return fault_set(reterr_fault, ERR_VALIDATION, "[%s: cannot contain \"%c\" char]", what,
-					 name.data[i]);
+			return fault_set(reterr_fault, ERR_VALIDATION,
+					 "[%s: cannot contain \"%c\" char]", what, name.data[i]);
 	}
 	return ERR_NONE;
 }
@@ -78,18 +82,21 @@ static bool same(struct str a, struct str b)
 
 /* --- from the client to the index --- */
 
-static enum err hnsw_number(const char *what, uint64_t value, uint64_t max, uint32_t *out, struct fault *reterr_fault)
+static enum err hnsw_number(const char *what, uint64_t value, uint64_t max, uint32_t *out,
+			    struct fault *reterr_fault)
 {
 	if (value > max)
-		return fault_set(reterr_fault, ERR_VALIDATION, "[hnsw_config.%s: value %llu invalid, must be at most %llu]",
-				 what, (unsigned long long)value, (unsigned long long)max);
+		return fault_set(reterr_fault, ERR_VALIDATION,
+				 "[hnsw_config.%s: value %llu invalid, must be at most %llu]", what,
+				 (unsigned long long)value, (unsigned long long)max);
 	*out = (uint32_t)value;
 	return ERR_NONE;
 }
 
 /* A vector's own settings before the collection's before the defaults. */
-static enum err build_hnsw(const struct msg_hnsw_config *of_collection, const struct msg_hnsw_config *of_vector,
-			   struct hnsw_config *out, struct fault *reterr_fault)
+static enum err build_hnsw(const struct msg_hnsw_config *of_collection,
+			   const struct msg_hnsw_config *of_vector, struct hnsw_config *out,
+			   struct fault *reterr_fault)
 {
 	struct msg_hnsw_config m = {
 		.m = HNSW_M_DEFAULT,
@@ -103,7 +110,8 @@ static enum err build_hnsw(const struct msg_hnsw_config *of_collection, const st
 	enum err err = hnsw_number("m", m.m, HNSW_M_MAX, &out->m, reterr_fault);
 	if (err)
 		return err;
-	return hnsw_number("ef_construct", m.ef_construct, HNSW_EF_CONSTRUCT_MAX, &out->ef_construct, reterr_fault);
+	return hnsw_number("ef_construct", m.ef_construct, HNSW_EF_CONSTRUCT_MAX,
+			   &out->ef_construct, reterr_fault);
 }
 
 static int vector_order(const void *a, const void *b)
@@ -113,8 +121,8 @@ static int vector_order(const void *a, const void *b)
 	return str_compare(x->name, y->name);
 }
 
-static enum err build_vectors(struct arena *a, const struct msg_collection_create *m, struct collection_config *out,
-			      struct fault *reterr_fault)
+static enum err build_vectors(struct arena *a, const struct msg_collection_create *m,
+			      struct collection_config *out, struct fault *reterr_fault)
 {
 	static const struct msg_hnsw_config none;
 	size_t count = (size_t)m->vectors.count + m->sparse_vectors.map.count;
@@ -122,7 +130,8 @@ static enum err build_vectors(struct arena *a, const struct msg_collection_creat
 	enum err err = ERR_NONE;
 
 	if (count > COLLECTION_VECTORS_MAX)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "%zu vectors; at most %d are possible", count,
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "%zu vectors; at most %d are possible", count,
 				 COLLECTION_VECTORS_MAX);
 	out->vectors = arena_array(a, count, sizeof(*out->vectors));
 	if (!out->vectors)
@@ -133,25 +142,29 @@ static enum err build_vectors(struct arena *a, const struct msg_collection_creat
 		*v = (struct vector_config){ .name = m->vectors.keys[i],
 					     .dim = (uint32_t)p->size,
 					     .distance = p->distance };
-		err = build_hnsw(hnsw, p->has_hnsw_config ? &p->hnsw_config : &none, &v->hnsw, reterr_fault);
+		err = build_hnsw(hnsw, p->has_hnsw_config ? &p->hnsw_config : &none, &v->hnsw,
+				 reterr_fault);
 	}
 	for (uint32_t i = 0; i < m->sparse_vectors.map.count; i++)
 		out->vectors[out->vector_count++] =
-			(struct vector_config){ .name = m->sparse_vectors.map.keys[i], .sparse = true };
+			(struct vector_config){ .name = m->sparse_vectors.map.keys[i],
+						.sparse = true };
 	if (out->vector_count > 1)
 		qsort(out->vectors, out->vector_count, sizeof(*out->vectors), vector_order);
 	for (uint32_t i = 0; i < out->vector_count && !err; i++) {
-		err = api_check_name("vector_name", out->vectors[i].name, VECTOR_NAME_MAX, reterr_fault);
+		err = api_check_name("vector_name", out->vectors[i].name, VECTOR_NAME_MAX,
+				     reterr_fault);
 		if (!err && i > 0 && same(out->vectors[i].name, out->vectors[i - 1].name))
-			err = fault_set(reterr_fault, ERR_BAD_INPUT, "Vector name `%.*s` is given twice",
+			err = fault_set(reterr_fault, ERR_BAD_INPUT,
+					"Vector name `%.*s` is given twice",
 					STR_FMT(out->vectors[i].name));
 	}
 	return err;
 }
 
 /* What is asked of this request alone is left out. */
-static enum err build_client_config(struct arena *a, const struct msg_collection_create *m, struct bytes *ret_bytes,
-				    struct fault *reterr_fault)
+static enum err build_client_config(struct arena *a, const struct msg_collection_create *m,
+				    struct bytes *ret_bytes, struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(CLIENT_CONFIG_BYTES_MAX);
 	struct msg_collection_create kept = *m;
@@ -159,7 +172,8 @@ static enum err build_client_config(struct arena *a, const struct msg_collection
 	kept.has_timeout = false;
 	message_to_proto(&message_collection_create, &kept, &b);
 	if (buf_err(&b) == ERR_TOO_LARGE)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "the configuration takes more than %zu bytes",
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "the configuration takes more than %zu bytes",
 				 CLIENT_CONFIG_BYTES_MAX);
 	struct str copy = arena_str(a, buf_str(&b));
 	if (buf_err(&b) || !copy.data)
@@ -168,8 +182,8 @@ static enum err build_client_config(struct arena *a, const struct msg_collection
 	return ERR_NONE;
 }
 
-enum err api_config_build(struct arena *a, const struct msg_collection_create *m, struct collection_config *ret_config,
-			  struct fault *reterr_fault)
+enum err api_config_build(struct arena *a, const struct msg_collection_create *m,
+			  struct collection_config *ret_config, struct fault *reterr_fault)
 {
 	struct collection_config config = {
 		.shard_number = m->has_shard_number ? m->shard_number : 1,
@@ -179,7 +193,8 @@ enum err api_config_build(struct arena *a, const struct msg_collection_create *m
 	if (m->has_optimizers_config && m->optimizers_config.has_indexing_threshold)
 		config.indexing_threshold_kb = m->optimizers_config.indexing_threshold;
 	if (config.shard_number > COLLECTION_SHARDS_MAX)
-		return fault_set(reterr_fault, ERR_VALIDATION, "[shard_number: value %u invalid, must be at most %d]",
+		return fault_set(reterr_fault, ERR_VALIDATION,
+				 "[shard_number: value %u invalid, must be at most %d]",
 				 config.shard_number, COLLECTION_SHARDS_MAX);
 	enum err err = build_vectors(a, m, &config, reterr_fault);
 	if (!err)
@@ -193,12 +208,14 @@ enum err api_config_read(struct arena *a, const struct collection_config *config
 			 struct msg_collection_create *ret_message, struct fault *reterr_fault)
 {
 	*ret_message = (struct msg_collection_create){ 0 };
-	return message_from_proto(&message_collection_create, config->client_config, a, ret_message, reterr_fault);
+	return message_from_proto(&message_collection_create, config->client_config, a, ret_message,
+				  reterr_fault);
 }
 
 /* --- changes --- */
 
-static void merge_quantization(bool *has, struct msg_quantization_config *to, const struct msg_quantization_diff *from)
+static void merge_quantization(bool *has, struct msg_quantization_config *to,
+			       const struct msg_quantization_diff *from)
 {
 	*has = !from->has_disabled;
 	*to = (struct msg_quantization_config){
@@ -220,7 +237,8 @@ static void merge_vector(struct msg_vector_params *to, const struct msg_vector_p
 		merge_hnsw_config(&to->hnsw_config, &from->hnsw_config);
 	}
 	if (from->has_quantization_config)
-		merge_quantization(&to->has_quantization_config, &to->quantization_config, &from->quantization_config);
+		merge_quantization(&to->has_quantization_config, &to->quantization_config,
+				   &from->quantization_config);
 	if (from->has_on_disk) {
 		to->has_on_disk = true;
 		to->on_disk = from->on_disk;
@@ -233,10 +251,12 @@ static void merge_vector(struct msg_vector_params *to, const struct msg_vector_p
 
 static enum err no_vector(struct str name, struct fault *reterr_fault)
 {
-	return fault_set(reterr_fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s", STR_FMT(name));
+	return fault_set(reterr_fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
+			 STR_FMT(name));
 }
 
-static enum err merge_vectors(struct msg_collection_create *m, const struct msg_vector_params_diff_map *diff,
+static enum err merge_vectors(struct msg_collection_create *m,
+			      const struct msg_vector_params_diff_map *diff,
 			      struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < diff->count; i++) {
@@ -250,7 +270,8 @@ static enum err merge_vectors(struct msg_collection_create *m, const struct msg_
 	return ERR_NONE;
 }
 
-static enum err merge_sparse(struct msg_collection_create *m, const struct msg_sparse_vector_params_map *diff,
+static enum err merge_sparse(struct msg_collection_create *m,
+			     const struct msg_sparse_vector_params_map *diff,
 			     struct fault *reterr_fault)
 {
 	struct msg_sparse_vector_params_map *map = &m->sparse_vectors.map;
@@ -275,11 +296,12 @@ static enum err merge_sparse(struct msg_collection_create *m, const struct msg_s
 	return ERR_NONE;
 }
 
-static enum err merge_params(struct msg_collection_create *m, const struct msg_collection_params_diff *p,
-			     struct fault *reterr_fault)
+static enum err merge_params(struct msg_collection_create *m,
+			     const struct msg_collection_params_diff *p, struct fault *reterr_fault)
 {
 	if (p->has_read_fan_out_factor || p->has_read_fan_out_delay_ms)
-		return fault_set(reterr_fault, ERR_NOT_IMPLEMENTED, "read_fan_out_factor and read_fan_out_delay_ms");
+		return fault_set(reterr_fault, ERR_NOT_IMPLEMENTED,
+				 "read_fan_out_factor and read_fan_out_delay_ms");
 	if (p->has_replication_factor) {
 		m->has_replication_factor = true;
 		m->replication_factor = p->replication_factor;
@@ -327,12 +349,13 @@ static enum err merge_metadata(struct arena *a, struct msg_collection_create *m,
 	if (!copy.data)
 		return ERR_NO_MEMORY;
 	m->has_metadata = true;
-	m->metadata = (struct value){ .data = (const uint8_t *)copy.data, .len = (uint32_t)copy.len };
+	m->metadata =
+		(struct value){ .data = (const uint8_t *)copy.data, .len = (uint32_t)copy.len };
 	return ERR_NONE;
 }
 
-enum err api_config_merge(struct arena *a, struct msg_collection_create *m, const struct msg_collection_update *diff,
-			  struct fault *reterr_fault)
+enum err api_config_merge(struct arena *a, struct msg_collection_create *m,
+			  const struct msg_collection_update *diff, struct fault *reterr_fault)
 {
 	enum err err = ERR_NONE;
 
@@ -349,7 +372,8 @@ enum err api_config_merge(struct arena *a, struct msg_collection_create *m, cons
 		merge_strict_mode_config(&m->strict_mode_config, &diff->strict_mode_config);
 	}
 	if (diff->has_quantization_config)
-		merge_quantization(&m->has_quantization_config, &m->quantization_config, &diff->quantization_config);
+		merge_quantization(&m->has_quantization_config, &m->quantization_config,
+				   &diff->quantization_config);
 	if (diff->has_params)
 		err = merge_params(m, &diff->params, reterr_fault);
 	if (!err && diff->has_vectors)
@@ -363,8 +387,8 @@ enum err api_config_merge(struct arena *a, struct msg_collection_create *m, cons
 
 /* --- what a client is shown --- */
 
-static void show_params(const struct msg_collection_create *m, const struct collection_config *config,
-			struct msg_collection_params *out)
+static void show_params(const struct msg_collection_create *m,
+			const struct collection_config *config, struct msg_collection_params *out)
 {
 	*out = (struct msg_collection_params){
 		.has_vectors = true,
@@ -375,7 +399,8 @@ static void show_params(const struct msg_collection_create *m, const struct coll
 		.has_replication_factor = true,
 		.replication_factor = m->has_replication_factor ? m->replication_factor : 1,
 		.has_write_consistency_factor = true,
-		.write_consistency_factor = m->has_write_consistency_factor ? m->write_consistency_factor : 1,
+		.write_consistency_factor =
+			m->has_write_consistency_factor ? m->write_consistency_factor : 1,
 		.on_disk_payload = m->has_on_disk_payload ? m->on_disk_payload : true,
 		.has_payload = m->has_payload,
 		.payload = m->payload,

@@ -14,15 +14,18 @@
 #include "index/deadline.h"
 
 /* A reference, or ERR_NOT_FOUND in Qdrant's words. */
-MUST_USE enum err api_collection(struct call *c, struct str name, struct collection **ret_collection);
+MUST_USE enum err api_collection(struct call *c, struct str name,
+				 struct collection **ret_collection);
 
 /* For plans of writes: what any message of a write has. */
 #define API_TIMEOUT_MS(m) ((m)->has_timeout ? api_timeout_ms((m)->timeout) : 0)
 uint64_t api_timeout_ms(uint64_t seconds);
 /* DDL answers true or false; timeout_ms as in a plan. */
-void api_write_schema(struct call *c, struct intent *in, uint64_t timeout_ms, enum err (*settle)(struct call *c));
+void api_write_schema(struct call *c, struct intent *in, uint64_t timeout_ms,
+		      enum err (*settle)(struct call *c));
 /* An intent in the call's arena with the collection's name; NULL: no memory, and the call has ended. */
-struct intent *api_intents(struct call *c, struct str collection, uint32_t count, enum op_kind kind);
+struct intent *api_intents(struct call *c, struct str collection, uint32_t count,
+			   enum op_kind kind);
 
 /* Ends a write of one operation, which answers with an update_reply. */
 struct api_update {
@@ -33,10 +36,10 @@ struct api_update {
 };
 void api_write_update(struct call *c, const struct api_update *u);
 /* In message order: what every message of a write of points has. */
-#define API_UPDATE(m, in)                              \
-	((struct api_update){ .intent = (in),          \
-			      .wait = (m)->wait,       \
-			      .ordering = (m)->ordering.type, \
+#define API_UPDATE(m, in)                                                                          \
+	((struct api_update){ .intent = (in),                                                      \
+			      .wait = (m)->wait,                                                   \
+			      .ordering = (m)->ordering.type,                                      \
 			      .timeout_ms = API_TIMEOUT_MS(m) })
 
 /* --- reading --- */
@@ -49,7 +52,8 @@ struct api_limit {
 #define API_LIMIT(c, m) api_limit((c), API_TIMEOUT_MS(m))
 struct api_limit api_limit(const struct call *c, uint64_t timeout_ms);
 /* The words for an error of the index that brought none. */
-MUST_USE enum err api_read_failed(struct call *c, enum err e, const char *operation, const struct api_limit *l);
+MUST_USE enum err api_read_failed(struct call *c, enum err e, const char *operation,
+				  const struct api_limit *l);
 /* One region has one answer: asking more of them is not built. */
 MUST_USE enum err api_check_consistency(struct call *c, const struct read_consistency *r);
 /* "Limit exceeded …" */
@@ -60,30 +64,36 @@ struct api_want {
 	const struct with_vectors *vectors;
 };
 /* The records of these points with the payload and vectors that are wanted; those that are gone have found == false. */
-MUST_USE enum err api_load(struct call *c, struct collection *collection, const struct point_id *ids, uint32_t count,
-			   struct api_want want, struct record **ret_records);
+MUST_USE enum err api_load(struct call *c, struct collection *collection,
+			   const struct point_id *ids, uint32_t count, struct api_want want,
+			   struct record **ret_records);
 /* Does the collection have all vectors that are asked for by name? */
-MUST_USE enum err api_check_vectors(struct call *c, struct collection *collection, const struct with_vectors *w);
+MUST_USE enum err api_check_vectors(struct call *c, struct collection *collection,
+				    const struct with_vectors *w);
 
 /* --- api_select.c --- */
 
 /* What with_payload leaves of a payload, in the arena. */
-MUST_USE enum err api_select_payload(const struct with_payload *w, struct value payload, struct arena *a,
-				     struct value *ret_payload);
+MUST_USE enum err api_select_payload(const struct with_payload *w, struct value payload,
+				     struct arena *a, struct value *ret_payload);
 
 /* --- api_config.c --- */
 
 /* What the index is told of a collection, from what the client asked for; client_config are the bytes of it. In the arena. */
 MUST_USE enum err api_config_build(struct arena *a, const struct msg_collection_create *m,
-				   struct collection_config *ret_config, struct fault *reterr_fault);
+				   struct collection_config *ret_config,
+				   struct fault *reterr_fault);
 /* The client's own words, as they were stored. */
 MUST_USE enum err api_config_read(struct arena *a, const struct collection_config *config,
-				  struct msg_collection_create *ret_message, struct fault *reterr_fault);
+				  struct msg_collection_create *ret_message,
+				  struct fault *reterr_fault);
 /* Changes them as PATCH asks. */
 MUST_USE enum err api_config_merge(struct arena *a, struct msg_collection_create *m,
-				   const struct msg_collection_update *diff, struct fault *reterr_fault);
+				   const struct msg_collection_update *diff,
+				   struct fault *reterr_fault);
 /* As a reply shows it, with all defaults. */
 void api_config_show(const struct msg_collection_create *m, const struct collection_config *config,
 		     struct msg_collection_config *out);
 /* Names that a file system, a URL or a subject would trip over. what: "collection_name". */
-MUST_USE enum err api_check_name(const char *what, struct str name, size_t bytes_max, struct fault *reterr_fault);
+MUST_USE enum err api_check_name(const char *what, struct str name, size_t bytes_max,
+				 struct fault *reterr_fault);

@@ -8,7 +8,7 @@
 
 #include "base/panic.h"
 
-#define TIMEOUT_S_MAX 86400   /* longer ones mean this */
+#define TIMEOUT_S_MAX 86400 /* longer ones mean this */
 
 uint64_t api_timeout_ms(uint64_t seconds)
 {
@@ -121,9 +121,9 @@ static enum err set_vectors(struct call *c, const struct vector_list *from, stru
 		return ERR_NO_MEMORY;
 	out->vector_count = from->count;
 	for (uint32_t i = 0; i < from->count; i++)
-		out->vectors[i] = (struct op_vector){
-			.name = from->items[i].name, .vector = from->items[i].vector, .slot = SLOT_NONE
-		};
+		out->vectors[i] = (struct op_vector){ .name = from->items[i].name,
+						      .vector = from->items[i].vector,
+						      .slot = SLOT_NONE };
 	return ERR_NONE;
 }
 
@@ -152,7 +152,8 @@ static enum err set_points(struct call *c, struct intent *in, const struct msg_p
 	return err;
 }
 
-static enum err set_point_vectors(struct call *c, struct intent *in, const struct msg_point_vectors_list *points)
+static enum err set_point_vectors(struct call *c, struct intent *in,
+				  const struct msg_point_vectors_list *points)
 {
 	enum err err = new_points(c, in, points->count);
 
@@ -165,7 +166,8 @@ static enum err set_point_vectors(struct call *c, struct intent *in, const struc
 }
 
 /* Ids win over a filter. */
-static enum err set_selected(struct call *c, struct intent *in, enum op_kind kind, const struct msg_points_selector *s)
+static enum err set_selected(struct call *c, struct intent *in, enum op_kind kind,
+			     const struct msg_points_selector *s)
 {
 	static const struct filter all;
 
@@ -181,8 +183,8 @@ static enum err set_selected(struct call *c, struct intent *in, enum op_kind kin
 	return ERR_NONE;
 }
 
-static enum err set_payload(struct call *c, struct intent *in, enum op_kind kind, struct value payload,
-			    const struct msg_points_selector *s)
+static enum err set_payload(struct call *c, struct intent *in, enum op_kind kind,
+			    struct value payload, const struct msg_points_selector *s)
 {
 	in->body.payload = payload;
 	return set_selected(c, in, kind, s);
@@ -201,7 +203,8 @@ static enum err set_keys(struct call *c, struct intent *in, const struct str_lis
 		if (err)
 			return err;
 		if (path.count != 1 || path.steps[0].kind != PATH_KEY)
-			return fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "deleting a nested payload key (%.*s)",
+			return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
+					 "deleting a nested payload key (%.*s)",
 					 STR_FMT(paths->items[i]));
 		in->body.keys[i] = path.steps[0].key;
 	}
@@ -249,7 +252,8 @@ void api_vectors_update(struct call *c)
 	struct intent *intent = api_intents(c, in->collection_name, 1, OP_UPDATE_VECTORS);
 
 	if (intent)
-		write_or_fail(c, set_point_vectors(c, intent, &in->points), &API_UPDATE(in, intent));
+		write_or_fail(c, set_point_vectors(c, intent, &in->points),
+			      &API_UPDATE(in, intent));
 }
 
 static void select_points(struct call *c, enum op_kind kind)
@@ -258,7 +262,8 @@ static void select_points(struct call *c, enum op_kind kind)
 	struct intent *intent = api_intents(c, in->collection_name, 1, kind);
 
 	if (intent)
-		write_or_fail(c, set_selected(c, intent, kind, &in->selector), &API_UPDATE(in, intent));
+		write_or_fail(c, set_selected(c, intent, kind, &in->selector),
+			      &API_UPDATE(in, intent));
 }
 
 void api_points_delete(struct call *c)
@@ -277,7 +282,8 @@ static void put_payload(struct call *c, enum op_kind kind)
 	struct intent *intent = api_intents(c, in->collection_name, 1, kind);
 
 	if (intent)
-		write_or_fail(c, set_payload(c, intent, kind, in->payload, &in->selector), &API_UPDATE(in, intent));
+		write_or_fail(c, set_payload(c, intent, kind, in->payload, &in->selector),
+			      &API_UPDATE(in, intent));
 }
 
 void api_payload_set(struct call *c)
@@ -296,7 +302,8 @@ void api_payload_delete(struct call *c)
 	struct intent *intent = api_intents(c, in->collection_name, 1, OP_DELETE_PAYLOAD);
 
 	if (intent)
-		write_or_fail(c, delete_keys(c, intent, &in->keys, &in->selector), &API_UPDATE(in, intent));
+		write_or_fail(c, delete_keys(c, intent, &in->keys, &in->selector),
+			      &API_UPDATE(in, intent));
 }
 
 void api_vectors_delete(struct call *c)
@@ -305,20 +312,23 @@ void api_vectors_delete(struct call *c)
 	struct intent *intent = api_intents(c, in->collection_name, 1, OP_DELETE_VECTORS);
 
 	if (intent)
-		write_or_fail(c, delete_vectors(c, intent, &in->vector.names, &in->selector), &API_UPDATE(in, intent));
+		write_or_fail(c, delete_vectors(c, intent, &in->vector.names, &in->selector),
+			      &API_UPDATE(in, intent));
 }
 
 /* --- batch --- */
 
 /* The message is a union: exactly one is there. */
-static enum err set_operation(struct call *c, struct intent *in, const struct msg_update_operation *o)
+static enum err set_operation(struct call *c, struct intent *in,
+			      const struct msg_update_operation *o)
 {
 	if (o->has_upsert)
 		return set_points(c, in, &o->upsert.points);
 	if (o->has_delete_points)
 		return set_selected(c, in, OP_DELETE, &o->delete_points.selector);
 	if (o->has_set_payload)
-		return set_payload(c, in, OP_SET_PAYLOAD, o->set_payload.payload, &o->set_payload.selector);
+		return set_payload(c, in, OP_SET_PAYLOAD, o->set_payload.payload,
+				   &o->set_payload.selector);
 	if (o->has_overwrite_payload)
 		return set_payload(c, in, OP_OVERWRITE_PAYLOAD, o->overwrite_payload.payload,
 				   &o->overwrite_payload.selector);
@@ -343,7 +353,8 @@ void api_points_batch(struct call *c)
 		call_finish(c, err);
 		return;
 	}
-	struct intent *intents = api_intents(c, in->collection_name, in->operations.count, OP_UPSERT);
+	struct intent *intents =
+		api_intents(c, in->collection_name, in->operations.count, OP_UPSERT);
 	if (!intents)
 		return;
 	for (uint32_t i = 0; i < in->operations.count && !err; i++)

@@ -22,11 +22,12 @@ struct api_limit api_limit(const struct call *c, uint64_t timeout_ms)
 	return l;
 }
 
-enum err api_read_failed(struct call *c, enum err e, const char *operation, const struct api_limit *l)
+enum err api_read_failed(struct call *c, enum err e, const char *operation,
+			 const struct api_limit *l)
 {
 	if (e == ERR_TIMEOUT)
-		return fault_set(&c->fault, e, "Operation '%s' timed out after %llu seconds", operation,
-				 (unsigned long long)(l->timeout_ms / 1000));
+		return fault_set(&c->fault, e, "Operation '%s' timed out after %llu seconds",
+				 operation, (unsigned long long)(l->timeout_ms / 1000));
 	return e;
 }
 
@@ -34,30 +35,33 @@ enum err api_check_consistency(struct call *c, const struct read_consistency *r)
 {
 	if (c->api->data_regions <= 1 || (r->kind == READ_FACTOR && r->factor <= 1))
 		return ERR_NONE;
-	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "reading with consistency of several regions");
+	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
+			 "reading with consistency of several regions");
 }
 
 enum err api_check_max(struct call *c, const char *what, uint64_t value, uint64_t max)
 {
 	if (value <= max)
 		return ERR_NONE;
-	return fault_set(&c->fault, ERR_BAD_REQUEST, "Limit exceeded %llu > %llu for \"%s\"", (unsigned long long)value,
-			 (unsigned long long)max, what);
+	return fault_set(&c->fault, ERR_BAD_REQUEST, "Limit exceeded %llu > %llu for \"%s\"",
+			 (unsigned long long)value, (unsigned long long)max, what);
 }
 
 /* --- records --- */
 
-enum err api_check_vectors(struct call *c, struct collection *collection, const struct with_vectors *w)
+enum err api_check_vectors(struct call *c, struct collection *collection,
+			   const struct with_vectors *w)
 {
 	for (uint32_t i = 0; w->kind == WITH_VECTORS_NAMED && i < w->count; i++)
 		if (!collection_vector(collection, w->names[i]))
-			return fault_set(&c->fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
+			return fault_set(&c->fault, ERR_BAD_INPUT,
+					 "Not existing vector name error: %.*s",
 					 STR_FMT(w->names[i]));
 	return ERR_NONE;
 }
 
-enum err api_load(struct call *c, struct collection *collection, const struct point_id *ids, uint32_t count,
-		  struct api_want want, struct record **ret_records)
+enum err api_load(struct call *c, struct collection *collection, const struct point_id *ids,
+		  uint32_t count, struct api_want want, struct record **ret_records)
 {
 	struct record_want w = { .payload = want.payload->kind != WITH_PAYLOAD_NONE,
 				 .vectors = want.vectors->kind != WITH_VECTORS_NONE };
@@ -72,7 +76,8 @@ enum err api_load(struct call *c, struct collection *collection, const struct po
 	enum err err = collection_retrieve(collection, ids, count, &w, c->arena, records);
 	for (uint32_t i = 0; w.payload && i < count && !err; i++)
 		if (records[i].found)
-			err = api_select_payload(want.payload, records[i].payload, c->arena, &records[i].payload);
+			err = api_select_payload(want.payload, records[i].payload, c->arena,
+						 &records[i].payload);
 	if (!err)
 		*ret_records = records;
 	return err;
@@ -90,8 +95,9 @@ static void show_record(const struct record *r, struct api_want want, struct msg
 }
 
 /* Those that are there, in the order asked for. */
-static enum err show_records(struct call *c, struct collection *collection, const struct point_id *ids, uint32_t count,
-			     struct api_want want, struct msg_record_list *out)
+static enum err show_records(struct call *c, struct collection *collection,
+			     const struct point_id *ids, uint32_t count, struct api_want want,
+			     struct msg_record_list *out)
 {
 	struct record *records;
 	enum err err = api_load(c, collection, ids, count, want, &records);
@@ -142,7 +148,8 @@ static enum err get_one(struct call *c, struct collection *collection)
 		return err;
 	if (!record->found) {
 		(void)point_id_format(in->id, text);
-		return fault_set(&c->fault, ERR_NOT_FOUND, "Point with id %s does not exists!", text);
+		return fault_set(&c->fault, ERR_NOT_FOUND, "Point with id %s does not exists!",
+				 text);
 	}
 	show_record(record, want, &out->result);
 	return ERR_NONE;
@@ -168,8 +175,9 @@ static enum err scroll(struct call *c, struct collection *collection)
 	}
 	if (err)
 		return err;
-	err = collection_scroll(collection, in->has_filter ? in->filter : NULL, in->has_offset ? &in->offset : NULL,
-				(uint32_t)in->limit, &limit.deadline, ids, &count, &out->next_page_offset.has,
+	err = collection_scroll(collection, in->has_filter ? in->filter : NULL,
+				in->has_offset ? &in->offset : NULL, (uint32_t)in->limit,
+				&limit.deadline, ids, &count, &out->next_page_offset.has,
 				&out->next_page_offset.id);
 	if (err)
 		return api_read_failed(c, err, "Scroll", &limit);
@@ -185,11 +193,13 @@ static enum err count_points(struct call *c, struct collection *collection)
 
 	if (err)
 		return err;
-	err = collection_count(collection, in->has_filter ? in->filter : NULL, &limit.deadline, &out->result.count);
+	err = collection_count(collection, in->has_filter ? in->filter : NULL, &limit.deadline,
+			       &out->result.count);
 	return err ? api_read_failed(c, err, "Count", &limit) : ERR_NONE;
 }
 
-static void read_points(struct call *c, struct str name, enum err (*read)(struct call *c, struct collection *collection))
+static void read_points(struct call *c, struct str name,
+			enum err (*read)(struct call *c, struct collection *collection))
 {
 	struct collection *collection;
 	enum err err = api_collection(c, name, &collection);

@@ -14,14 +14,14 @@
 
 struct job {
 	struct collection *collection;
-	struct pool *pool;           /* for the shards of one search; NULL: the pool works on the jobs */
-	bool scroll;                 /* no vector: by id */
+	struct pool *pool; /* for the shards of one search; NULL: the pool works on the jobs */
+	bool scroll;       /* no vector: by id */
 	struct search_query query;
 	uint32_t offset;
 	const struct with_payload *with_payload;
 	const struct with_vectors *with_vectors;
-	struct scored *found;        /* query.limit */
-	struct point_id *ids;        /* query.limit; of what was found */
+	struct scored *found; /* query.limit */
+	struct point_id *ids; /* query.limit; of what was found */
 	uint32_t count;
 	enum err err;
 	struct fault fault;
@@ -32,7 +32,7 @@ struct wish {
 	struct str vector_name;
 	const struct filter *filter;
 	const struct msg_search_params *params;
-	const float *threshold;      /* or NULL */
+	const float *threshold; /* or NULL */
 	uint64_t limit;
 	uint64_t offset;
 	const struct with_payload *with_payload;
@@ -60,7 +60,9 @@ static enum err prepare(struct call *c, struct collection *collection, const str
 		.vector_name = w->vector_name,
 		.filter = w->filter,
 		.limit = (uint32_t)(w->limit + w->offset),
-		.hnsw_ef = w->params->has_hnsw_ef ? (uint32_t)MIN(w->params->hnsw_ef, SEARCH_OFFSET_LIMIT_MAX) : 0,
+		.hnsw_ef = w->params->has_hnsw_ef
+				   ? (uint32_t)MIN(w->params->hnsw_ef, SEARCH_OFFSET_LIMIT_MAX)
+				   : 0,
 		.exact = w->params->exact,
 		.indexed_only = w->params->indexed_only,
 		.has_threshold = w->threshold != NULL,
@@ -72,8 +74,8 @@ static enum err prepare(struct call *c, struct collection *collection, const str
 	return job->found && job->ids ? ERR_NONE : ERR_NO_MEMORY;
 }
 
-static enum err vector_of_point(struct call *c, struct collection *collection, struct point_id id, struct str name,
-				struct vector *ret_vector)
+static enum err vector_of_point(struct call *c, struct collection *collection, struct point_id id,
+				struct str name, struct vector *ret_vector)
 {
 	const struct with_payload no_payload = { .kind = WITH_PAYLOAD_NONE };
 	const struct with_vectors only = { .kind = WITH_VECTORS_NAMED, .count = 1, .names = &name };
@@ -82,7 +84,8 @@ static enum err vector_of_point(struct call *c, struct collection *collection, s
 	enum err err = api_check_vectors(c, collection, &only);
 
 	if (!err)
-		err = api_load(c, collection, &id, 1, (struct api_want){ &no_payload, &only }, &record);
+		err = api_load(c, collection, &id, 1, (struct api_want){ &no_payload, &only },
+			       &record);
 	if (err)
 		return err;
 	(void)point_id_format(id, text);
@@ -93,11 +96,13 @@ static enum err vector_of_point(struct call *c, struct collection *collection, s
 			*ret_vector = record->vectors[i].vector;
 			return ERR_NONE;
 		}
-	return fault_set(&c->fault, ERR_NOT_FOUND, "Point %s has no vector `%.*s`", text, STR_FMT(name));
+	return fault_set(&c->fault, ERR_NOT_FOUND, "Point %s has no vector `%.*s`", text,
+			 STR_FMT(name));
 }
 
 /* The filter, and not this point: the one that a query names is no answer to it. */
-static enum err without_point(struct call *c, const struct filter *f, struct point_id id, const struct filter **ret_filter)
+static enum err without_point(struct call *c, const struct filter *f, struct point_id id,
+			      const struct filter **ret_filter)
 {
 	static const struct filter all;
 	struct filter *copy = arena_alloc(c->arena, sizeof(*copy));
@@ -107,20 +112,22 @@ static enum err without_point(struct call *c, const struct filter *f, struct poi
 		return ERR_NO_MEMORY;
 	*copy = f ? *f : all;
 	*ids = id;
-	struct condition_list *not = &copy->must_not;
-	struct condition *items = arena_array(c->arena, (size_t)not->count + 1, sizeof(*items));
+	struct condition_list *nots = &copy->must_not;
+	struct condition *items = arena_array(c->arena, (size_t)nots->count + 1, sizeof(*items));
 	if (!items)
 		return ERR_NO_MEMORY;
-	if (not->count > 0)
-		memcpy(items, not->items, not->count * sizeof(*items));
-	items[not->count] = (struct condition){ .kind = CONDITION_HAS_ID, .ids = { .items = ids, .count = 1 } };
-	*not = (struct condition_list){ .items = items, .count = not->count + 1 };
+	if (nots->count > 0)
+		memcpy(items, nots->items, nots->count * sizeof(*items));
+	items[nots->count] =
+		(struct condition){ .kind = CONDITION_HAS_ID, .ids = { .items = ids, .count = 1 } };
+	*nots = (struct condition_list){ .items = items, .count = nots->count + 1 };
 	*ret_filter = copy;
 	return ERR_NONE;
 }
 
-static enum err prepare_search(struct call *c, struct collection *collection, const struct msg_points_search *in,
-			       const struct api_limit *limit, struct job *job)
+static enum err prepare_search(struct call *c, struct collection *collection,
+			       const struct msg_points_search *in, const struct api_limit *limit,
+			       struct job *job)
 {
 	const struct wish w = {
 		.vector_name = in->vector.name,
@@ -139,8 +146,9 @@ static enum err prepare_search(struct call *c, struct collection *collection, co
 	return err;
 }
 
-static enum err prepare_query(struct call *c, struct collection *collection, const struct msg_points_query *in,
-			      const struct api_limit *limit, struct job *job)
+static enum err prepare_query(struct call *c, struct collection *collection,
+			      const struct msg_points_query *in, const struct api_limit *limit,
+			      struct job *job)
 {
 	const struct wish w = {
 		.vector_name = in->using,
@@ -167,7 +175,8 @@ static enum err prepare_query(struct call *c, struct collection *collection, con
 		break;
 	}
 	if (w.threshold)
-		return fault_set(&c->fault, ERR_BAD_REQUEST, "A query is needed to use the score_threshold");
+		return fault_set(&c->fault, ERR_BAD_REQUEST,
+				 "A query is needed to use the score_threshold");
 	job->scroll = true;
 	return ERR_NONE;
 }
@@ -191,11 +200,12 @@ static void run_job(void *ctx, unsigned i)
 	struct job *job = &((struct job *)ctx)[i];
 
 	job->err = job->scroll ? run_scroll(job)
-			       : collection_search(job->collection, job->pool, &job->query, job->found, &job->count,
-						   &job->fault);
+			       : collection_search(job->collection, job->pool, &job->query,
+						   job->found, &job->count, &job->fault);
 }
 
-static enum err run_jobs(struct call *c, struct job *jobs, uint32_t count, const struct api_limit *limit)
+static enum err run_jobs(struct call *c, struct job *jobs, uint32_t count,
+			 const struct api_limit *limit)
 {
 	if (count == 1)
 		jobs[0].pool = c->api->pool;
@@ -243,7 +253,8 @@ static void show_scored(const struct job *job, const struct record *records, uin
 static enum err collect(struct call *c, struct job *job, struct msg_scored_point_list *out)
 {
 	uint32_t count = job->count > job->offset ? job->count - job->offset : 0;
-	bool bare = job->with_payload->kind == WITH_PAYLOAD_NONE && job->with_vectors->kind == WITH_VECTORS_NONE;
+	bool bare = job->with_payload->kind == WITH_PAYLOAD_NONE &&
+		    job->with_vectors->kind == WITH_VECTORS_NONE;
 	struct record *records = NULL;
 	enum err err = ERR_NONE;
 
@@ -263,7 +274,8 @@ static enum err collect(struct call *c, struct job *job, struct msg_scored_point
 
 /* --- one --- */
 
-static enum err run_one(struct call *c, struct job *job, const struct api_limit *limit, struct msg_scored_point_list *out)
+static enum err run_one(struct call *c, struct job *job, const struct api_limit *limit,
+			struct msg_scored_point_list *out)
 {
 	enum err err = run_jobs(c, job, 1, limit);
 
@@ -327,7 +339,8 @@ static enum err check_collection(struct call *c, struct str batch, struct str on
 {
 	if (one.len == 0 || str_compare(batch, one) == 0)
 		return ERR_NONE;
-	return fault_set(&c->fault, ERR_BAD_INPUT, "Cross collection queries are not allowed: `%.*s` in a batch for `%.*s`",
+	return fault_set(&c->fault, ERR_BAD_INPUT,
+			 "Cross collection queries are not allowed: `%.*s` in a batch for `%.*s`",
 			 STR_FMT(one), STR_FMT(batch));
 }
 
@@ -352,9 +365,11 @@ static enum err search_batch(struct call *c, struct collection *collection)
 	struct job *jobs = new_jobs(c, count, &err);
 
 	for (uint32_t i = 0; i < count && !err; i++) {
-		err = check_collection(c, in->collection_name, in->searches.items[i].collection_name);
+		err = check_collection(c, in->collection_name,
+				       in->searches.items[i].collection_name);
 		if (!err)
-			err = prepare_search(c, collection, &in->searches.items[i], &limit, &jobs[i]);
+			err = prepare_search(c, collection, &in->searches.items[i], &limit,
+					     &jobs[i]);
 	}
 	if (!err)
 		err = run_jobs(c, jobs, count, &limit);
@@ -379,9 +394,11 @@ static enum err query_batch(struct call *c, struct collection *collection)
 	struct job *jobs = new_jobs(c, count, &err);
 
 	for (uint32_t i = 0; i < count && !err; i++) {
-		err = check_collection(c, in->collection_name, in->searches.items[i].collection_name);
+		err = check_collection(c, in->collection_name,
+				       in->searches.items[i].collection_name);
 		if (!err)
-			err = prepare_query(c, collection, &in->searches.items[i], &limit, &jobs[i]);
+			err = prepare_query(c, collection, &in->searches.items[i], &limit,
+					    &jobs[i]);
 	}
 	if (!err)
 		err = run_jobs(c, jobs, count, &limit);

@@ -36,10 +36,11 @@ static bool fits_index(const struct path_step *s, uint32_t index)
 }
 
 /* Those paths of `from` that the next step leads along; *ret_whole: one of them ends there. */
-static struct selection step_into(struct selector *x, const struct selection *from, bool list, struct str key,
-				  uint32_t index, bool *ret_whole)
+static struct selection step_into(struct selector *x, const struct selection *from, bool list,
+				  struct str key, uint32_t index, bool *ret_whole)
 {
-	struct selection s = { .paths = arena_array(x->arena, from->count, sizeof(const struct path *)),
+	struct selection s = { .paths = arena_array(x->arena, from->count,
+						    sizeof(const struct path *)),
 			       .depth = from->depth + 1 };
 
 	*ret_whole = false;
@@ -72,7 +73,8 @@ static struct value in_arena(struct selector *x, const struct buf *b)
 static struct value select_value(struct selector *x, struct value v, const struct selection *s);
 
 /* Is the item kept, and what of it? */
-static bool select_item(struct selector *x, struct value *item, const struct selection *s, bool whole)
+static bool select_item(struct selector *x, struct value *item, const struct selection *s,
+			bool whole)
 {
 	if (whole)
 		return !x->exclude;
@@ -138,7 +140,8 @@ static struct value select_value(struct selector *x, struct value v, const struc
 	return v;
 }
 
-enum err api_select_payload(const struct with_payload *w, struct value payload, struct arena *a, struct value *ret_payload)
+enum err api_select_payload(const struct with_payload *w, struct value payload, struct arena *a,
+			    struct value *ret_payload)
 {
 	struct selector x = { .arena = a, .exclude = w->kind == WITH_PAYLOAD_EXCLUDE };
 	struct selection all = { .paths = arena_array(a, w->count, sizeof(const struct path *)) };

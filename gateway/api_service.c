@@ -32,7 +32,8 @@ void api_cluster(struct call *c)
 	struct msg_json_result *out = c->out;
 
 	if (c->api->data_regions > 1) {
-		call_finish(c, fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "the state of the cluster"));
+		call_finish(c,
+			    fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "the state of the cluster"));
 		return;
 	}
 	out->json = STR("{\"status\":\"disabled\"}");

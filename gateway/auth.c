@@ -29,7 +29,7 @@ struct digest {
 };
 
 struct auth {
-	pthread_rwlock_t lock;   /* guards keys */
+	pthread_rwlock_t lock; /* guards keys */
 	struct digest keys[KEY_COUNT];
 };
 
@@ -59,7 +59,8 @@ static void digest_of(struct str key, struct digest *out)
 {
 	out->set = key.len > 0;
 	if (out->set)
-		crypto_sha256((struct bytes){ .data = (const uint8_t *)key.data, .len = key.len }, out->bytes);
+		crypto_sha256((struct bytes){ .data = (const uint8_t *)key.data, .len = key.len },
+			      out->bytes);
 }
 
 enum err auth_set(struct auth *a, const struct auth_keys *keys, struct fault *reterr_fault)
@@ -74,7 +75,8 @@ enum err auth_set(struct auth *a, const struct auth_keys *keys, struct fault *re
 
 	for (unsigned i = 0; i < KEY_COUNT; i++) {
 		if (texts[i].len > AUTH_KEY_BYTES_MAX)
-			return fault_set(reterr_fault, ERR_CONFIG, "a key has more than %d bytes", AUTH_KEY_BYTES_MAX);
+			return fault_set(reterr_fault, ERR_CONFIG, "a key has more than %d bytes",
+					 AUTH_KEY_BYTES_MAX);
 		digest_of(texts[i], &digests[i]);
 	}
 	(void)pthread_rwlock_wrlock(&a->lock);
@@ -91,7 +93,8 @@ static enum err read_key(const char *path, char text[AUTH_KEY_BYTES_MAX + 2], st
 		return ERR_NONE;
 	FILE *f = fopen(path, "re");
 	if (!f)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
+		return fault_set(reterr_fault, ERR_CONFIG, "%s: cannot be read: %s", path,
+				 strerror(errno));
 	size_t len = fread(text, 1, AUTH_KEY_BYTES_MAX + 2, f);
 	bool failed = ferror(f) != 0;
 	(void)fclose(f);
@@ -103,11 +106,12 @@ static enum err read_key(const char *path, char text[AUTH_KEY_BYTES_MAX + 2], st
 	while (len > 0 && (text[len - 1] == '\r' || text[len - 1] == ' '))
 		len--;
 	if (len > AUTH_KEY_BYTES_MAX)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: the key has more than %d bytes", path,
-				 AUTH_KEY_BYTES_MAX);
+		return fault_set(reterr_fault, ERR_CONFIG, "%s: the key has more than %d bytes",
+				 path, AUTH_KEY_BYTES_MAX);
 	/* A file that is named and holds no key would open what it was meant to close. */
 	if (len == 0)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: the first line is empty, a key is expected", path);
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "%s: the first line is empty, a key is expected", path);
 	*ret_key = (struct str){ .data = text, .len = len };
 	return ERR_NONE;
 }
@@ -121,7 +125,8 @@ enum err auth_load(struct auth *a, const struct auth_files *files, struct fault 
 	if (!err)
 		err = read_key(files->alt, texts[KEY_ALT], &keys.alt, reterr_fault);
 	if (!err)
-		err = read_key(files->read_only, texts[KEY_READ_ONLY], &keys.read_only, reterr_fault);
+		err = read_key(files->read_only, texts[KEY_READ_ONLY], &keys.read_only,
+			       reterr_fault);
 	if (!err)
 		err = read_key(files->admin, texts[KEY_ADMIN], &keys.admin, reterr_fault);
 	if (!err)

@@ -35,9 +35,11 @@ enum auth_rights { AUTH_NONE, AUTH_READ, AUTH_ALL, AUTH_ADMIN };
 MUST_USE enum err auth_new(struct auth **ret_auth);
 void auth_free(struct auth *a);
 /* Replace all keys at once; requests that were checked stay as they were judged. */
-MUST_USE enum err auth_set(struct auth *a, const struct auth_keys *keys, struct fault *reterr_fault);
+MUST_USE enum err auth_set(struct auth *a, const struct auth_keys *keys,
+			   struct fault *reterr_fault);
 /* On failure the old keys stay. */
-MUST_USE enum err auth_load(struct auth *a, const struct auth_files *files, struct fault *reterr_fault);
+MUST_USE enum err auth_load(struct auth *a, const struct auth_files *files,
+			    struct fault *reterr_fault);
 /* ERR_UNAUTHENTICATED: no key, or one that is not known; the words are Qdrant's. */
 MUST_USE enum err auth_check(struct auth *a, const struct request *r, enum auth_rights *ret_rights,
 			     struct fault *reterr_fault);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection. What is read goes through the host's scratch to the protocol; what the protocol has to say
- * since the last time goes out in one write; only what the socket does not take is kept.
+ * One connection. What is read goes through the host's scratch to the protocol; what the protocol
+ * has to say since the last time goes out in one write; only what the socket does not take is kept.
  * Thread: the loop's.
  *
- * The protocol's timers are asked for at most CHECK_MS after something was read, and then when they say, so that a
- * busy connection costs one timer a second.
+ * The protocol's timers are asked for at most CHECK_MS after something was read, and then when they
+ * say, so that a busy connection costs one timer a second.
  */
 #include "gateway/conn.h"
 
@@ -336,7 +336,8 @@ static void read_all(struct conn *c)
 
 /* --- states --------------------------------------------------------------------------------- */
 
-/* Who knocks at the peers' door and is none is told to the operator, but not more often than the log can bear. */
+/* Who knocks at the peers' door and is none is told to the operator, but not more often than the
+ * log can bear. */
 static void refuse_peer(struct conn *c, struct str name, const char *reason)
 {
 	struct conn_host *h = c->host;
@@ -347,10 +348,11 @@ static void refuse_peer(struct conn *c, struct str name, const char *reason)
 	if (h->warned_ns != 0 && now(c) - h->warned_ns < PEER_WARN_NS)
 		return;
 	h->warned_ns = now(c);
-	if (getnameinfo((const struct sockaddr *)&c->ph.client, sizeof(c->ph.client), address, sizeof(address), NULL, 0,
-			NI_NUMERICHOST) != 0)
+	if (getnameinfo((const struct sockaddr *)&c->ph.client, sizeof(c->ph.client), address,
+			sizeof(address), NULL, 0, NI_NUMERICHOST) != 0)
 		address[0] = '\0';
-	log_warn("peer connection refused name=\"%.*s\" address=%s reason=\"%s\"", STR_FMT(name), address, reason);
+	log_warn("peer connection refused name=\"%.*s\" address=%s reason=\"%s\"", STR_FMT(name),
+		 address, reason);
 }
 
 /* Between regions only HTTP/2 is spoken, and only with regions of the fleet. */
@@ -388,8 +390,8 @@ static void handshake(struct conn *c)
 		start_protocol(c, http2);
 }
 
-/* All is said. The client may still be sending: were the socket closed now, the kernel would answer that with a
- * reset, and the last reply could be lost with it. */
+/* All is said. The client may still be sending: were the socket closed now, the kernel would
+ * answer that with a reset, and the last reply could be lost with it. */
 static void linger(struct conn *c)
 {
 	c->state = CONN_LINGER;
@@ -609,8 +611,9 @@ static uint64_t age(const struct conn *c)
 	return now(c) + (age_ms - spread_ms) * 1000000;
 }
 
-/* Fails harmlessly on UNIX sockets. Replies are written whole, so there is nothing to wait for; and a client that
- * vanished without a word should not be kept for the kernel's quarter of an hour. */
+/* Fails harmlessly on UNIX sockets. Replies are written whole, so there is nothing to wait for;
+ * and a client that vanished without a word should not be kept for the kernel's quarter of an
+ * hour. */
 static void set_socket_options(const struct conn *c)
 {
 	int one = 1;

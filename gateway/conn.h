@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One connection: a descriptor, TLS or not, a protocol that its first bytes choose, and its timers.
- * Connections belong to a conn_host, which has one loop and what they all share. They end by themselves.
+ * Connections belong to a conn_host, which has one loop and what they all share. They end by
+ * themselves.
  * Thread: the loop's.
  */
 #pragma once
@@ -46,15 +47,17 @@ struct conn_host {
 /* The budget of what they share, and no connections yet. */
 void conn_shared_init(struct conn_shared *s, const struct conn_limits *limits);
 
-MUST_USE enum err conn_host_init(struct conn_host *h, struct loop *loop, const struct conn_limits *limits);
+MUST_USE enum err conn_host_init(struct conn_host *h, struct loop *loop,
+				  const struct conn_limits *limits);
 /* Closes what is still open. */
 void conn_host_release(struct conn_host *h);
 
-/* Takes fd, non-blocking, also when it fails. tls is NULL for plain connections; the caller keeps its reference.
- * The client's address may be of any family. */
+/* Takes fd, non-blocking, also when it fails. tls is NULL for plain connections; the caller
+ * keeps its reference. The client's address may be of any family. */
 MUST_USE enum err conn_open(struct conn_host *h, int fd, const struct sockaddr_storage *client,
 			    struct tls_context *tls);
 /* Takes fd and answers 503 without reading; then as any connection that ends. */
 void conn_refuse(struct conn_host *h, int fd);
-/* All of them: no further requests; each ends when its own are answered, at the latest after drain_ms. */
+/* All of them: no further requests; each ends when its own are answered, at the latest after
+ * drain_ms. */
 void conn_drain_all(struct conn_host *h, uint32_t drain_ms);

@@ -21,7 +21,8 @@ void crypto_sha256(struct bytes b, uint8_t out[CRYPTO_DIGEST_BYTES])
 {
 	unsigned len = 0;
 
-	ASSERT(EVP_Digest(b.data, b.len, out, &len, EVP_sha256(), NULL) == 1 && len == CRYPTO_DIGEST_BYTES);
+	ASSERT(EVP_Digest(b.data, b.len, out, &len, EVP_sha256(), NULL) == 1 &&
+	       len == CRYPTO_DIGEST_BYTES);
 }
 
 void crypto_hmac_sha256(struct bytes key, struct bytes message, uint8_t out[CRYPTO_DIGEST_BYTES])
@@ -31,7 +32,8 @@ void crypto_hmac_sha256(struct bytes key, struct bytes message, uint8_t out[CRYP
 
 	ASSERT(key.len <= INT_MAX);
 	/* A key of NULL would mean the key of the call before. */
-	ASSERT(HMAC(EVP_sha256(), key.data ? key.data : &none, (int)key.len, message.data, message.len, out, &len) &&
+	ASSERT(HMAC(EVP_sha256(), key.data ? key.data : &none, (int)key.len, message.data,
+		    message.len, out, &len) &&
 	       len == CRYPTO_DIGEST_BYTES);
 }
 

@@ -160,7 +160,7 @@ static bool take_over(struct daemon *d, struct config *now)
 	if (!err)
 		err = auth_load(d->auth, &files, &fault);
 	if (err) {
-		log_error("%s", fault_text(&fault));
+		log_error("what the configuration names is of no use: %s", fault_text(&fault));
 		tls_context_unref(context);
 		return false;
 	}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 on the server's side: a line at a time, so that it does not matter how the bytes were cut.
+ * HTTP/1.1 on the server's side: a line at a time, so that it does not matter how the bytes were
+ * cut.
  * Thread: loop.
  *
- * Refused: Content-Length beside Transfer-Encoding, two of either, any transfer coding but chunked, a line that
- * ends in LF alone, folded fields, blanks before the colon, long chunk extensions, absolute targets, no Host
- * or two (RFC 9112 sections 2.2, 3.2, 5.1, 5.2, 6.3, 7.1).
+ * Refused: Content-Length beside Transfer-Encoding, two of either, any transfer coding but chunked,
+ * a line that ends in LF alone, folded fields, blanks before the colon, long chunk extensions,
+ * absolute targets, no Host or two (RFC 9112 sections 2.2, 3.2, 5.1, 5.2, 6.3, 7.1).
  */
 #include "gateway/h1.h"
 

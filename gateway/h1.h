@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1, a strict subset (RFC 9112): what two readers could understand differently is refused, and after a
- * refusal the connection ends. Requests of one connection are answered one after another, in order.
+ * HTTP/1.1, a strict subset (RFC 9112): what two readers could understand differently is refused,
+ * and after a refusal the connection ends. Requests of one connection are answered one after
+ * another, in order.
  * Thread: loop.
  */
 #pragma once

@@ -3,16 +3,17 @@
  * HTTP/2 on the server's side.
  * Thread: loop.
  *
- * A stream of ours lives from its HEADERS until it is closed and no handler has its request: a client that resets
- * what it asked keeps the place occupied until the work is done (CVE-2023-44487, CVE-2025-8671), and when all
- * places are taken, further streams are refused.
+ * A stream of ours lives from its HEADERS until it is closed and no handler has its request: a
+ * client that resets what it asked keeps the place occupied until the work is done (CVE-2023-44487,
+ * CVE-2025-8671), and when all places are taken, further streams are refused.
  *
- * Bodies are credited when they are taken: the connection's window at once, the stream's unless the bodies of the
- * connection are too many already; the oldest stream is always credited, so that one can end.
+ * Bodies are credited when they are taken: the connection's window at once, the stream's unless the
+ * bodies of the connection are too many already; the oldest stream is always credited, so that one
+ * can end.
  *
- * When a budget is exceeded, or the library gives up, the session is left alone from then on, and a GOAWAY is written
- * by hand: the library has no defined way to go on after a callback failed. Output always ends at the end of a
- * frame, so it may follow.
+ * When a budget is exceeded, or the library gives up, the session is left alone from then on, and a
+ * GOAWAY is written by hand: the library has no defined way to go on after a callback failed.
+ * Output always ends at the end of a frame, so it may follow.
  */
 #include "gateway/h2.h"
 
@@ -471,7 +472,8 @@ static void on_head_end(struct h2_stream *s)
 	}
 }
 
-/* The pseudo header fields; what they may be is checked by the library but for the form of the path. */
+/* The pseudo header fields; what they may be is checked by the library but for the form of the
+ * path. */
 static enum err on_pseudo_field(struct request *r, struct str name, struct str value)
 {
 	if (same(name, STR(":method"))) {
@@ -653,8 +655,8 @@ static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *f
 	}
 }
 
-/* A head that the library will not send, as too large: without it the stream would hang. Other frames are not
- * sent because their stream is closed. */
+/* A head that the library will not send, as too large: without it the stream would hang. Other
+ * frames are not sent because their stream is closed. */
 static int on_frame_not_sent(nghttp2_session *session UNUSED, const nghttp2_frame *frame,
 			     int code UNUSED, void *ctx)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/2 (RFC 9113) by nghttp2. What the library does not bound is bounded here: frames beyond their budgets
- * (limits.def) end the connection with GOAWAY ENHANCE_YOUR_CALM.
+ * HTTP/2 (RFC 9113) by nghttp2. What the library does not bound is bounded here: frames beyond
+ * their budgets (limits.def) end the connection with GOAWAY ENHANCE_YOUR_CALM.
  * Thread: loop.
  */
 #pragma once

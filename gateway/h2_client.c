@@ -17,9 +17,9 @@
 #include <nghttp2/nghttp2.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +48,11 @@ static const struct bucket_rule resets_rule = { .burst = 100, .per_s = 10 };
 enum line_state { LINE_CONNECTING, LINE_HANDSHAKE, LINE_GREETING, LINE_OPEN, LINE_DEAD };
 
 /* What the library knows an exchange by; outlives it when it ends before its stream. */
-struct h2_stream_of {
+struct h2_client_stream {
 	struct line *line;
 	struct h2_exchange *x;         /* NULL: nobody waits for it any more */
-	struct h2_stream_of *next;
-	struct h2_stream_of *prev;
+	struct h2_client_stream *next;
+	struct h2_client_stream *prev;
 	int32_t id;
 	size_t sent;                   /* of the body */
 	bool end_given;                /* the session has the request's end */
@@ -71,7 +71,7 @@ struct line {
 	nghttp2_session *session;
 	struct buf out;
 	size_t out_at;
-	struct h2_stream_of *streams;
+	struct h2_client_stream *streams;
 	uint32_t stream_count;
 	bool retired;
 	uint32_t silent_pings;
@@ -225,12 +225,12 @@ static void die(struct line *l, const char *why)
 	(void)fault_set(&l->why, ERR_UNAVAILABLE, "%s", why);
 }
 
-static struct h2_stream_of *stream_of(const struct line *l, int32_t id)
+static struct h2_client_stream *stream_of(const struct line *l, int32_t id)
 {
 	return nghttp2_session_get_stream_user_data(l->session, id);
 }
 
-static void stream_free(struct h2_stream_of *s)
+static void stream_free(struct h2_client_stream *s)
 {
 	struct line *l = s->line;
 
@@ -255,7 +255,7 @@ static void cancel_stream(struct line *l, int32_t id)
 static ssize_t read_body(nghttp2_session *session UNUSED, int32_t id UNUSED, uint8_t *out, size_t cap, uint32_t *flags,
 			 nghttp2_data_source *source, void *ctx UNUSED)
 {
-	struct h2_stream_of *s = source->ptr;
+	struct h2_client_stream *s = source->ptr;
 
 	if (!s->x)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -273,33 +273,42 @@ static ssize_t read_body(nghttp2_session *session UNUSED, int32_t id UNUSED, uin
 static int on_before_send(nghttp2_session *session UNUSED, const nghttp2_frame *frame, void *ctx)
 {
 	const struct line *l = ctx;
-	struct h2_stream_of *s = stream_of(l, frame->hd.stream_id);
+	struct h2_client_stream *s = stream_of(l, frame->hd.stream_id);
 
 	if (s && frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		s->end_given = true;
 	return 0;
 }
 
-static void end_refused(struct h2_stream_of *s)
+static void end_refused(struct h2_client_stream *s)
 {
 	if (s->x)
 		fail(s->x, ERR_UNAVAILABLE, true, "refused the request unread; retry later");
 }
 
-static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED, void *ctx UNUSED)
+/* A head that came too late, after a GOAWAY: the library has no stream for it, and will not speak of it again. */
+static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED, void *ctx)
 {
+	const struct line *l = ctx;
+
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
-	struct h2_stream_of *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-	if (s)
+	for (struct h2_client_stream *s = l->streams; s; s = s->next) {
+		if (s->id != frame->hd.stream_id)
+			continue;
 		end_refused(s);
+		/* Where there is a stream after all, it closes without it. */
+		(void)nghttp2_session_set_stream_user_data(session, s->id, NULL);
+		stream_free(s);
+		break;
+	}
 	return 0;
 }
 
 static int on_stream_close(nghttp2_session *session UNUSED, int32_t id, uint32_t code, void *ctx)
 {
 	struct line *l = ctx;
-	struct h2_stream_of *s = stream_of(l, id);
+	struct h2_client_stream *s = stream_of(l, id);
 
 	if (!s)
 		return 0;
@@ -333,7 +342,7 @@ static int on_header(nghttp2_session *session UNUSED, const nghttp2_frame *frame
 		     size_t name_len, const uint8_t *value_data, size_t value_len, uint8_t flags UNUSED, void *ctx)
 {
 	struct line *l = ctx;
-	struct h2_stream_of *s = stream_of(l, frame->hd.stream_id);
+	struct h2_client_stream *s = stream_of(l, frame->hd.stream_id);
 	const struct str name = { .data = (const char *)name_data, .len = name_len };
 	const struct str value = { .data = (const char *)value_data, .len = value_len };
 
@@ -359,7 +368,7 @@ static int on_data(nghttp2_session *session UNUSED, uint8_t flags UNUSED, int32_
 {
 	struct line *l = ctx;
 	struct h2_client *c = l->client;
-	const struct h2_stream_of *s = stream_of(l, id);
+	const struct h2_client_stream *s = stream_of(l, id);
 	struct h2_exchange *x = s ? s->x : NULL;
 
 	if (!x)
@@ -397,7 +406,7 @@ static int on_frame(nghttp2_session *session UNUSED, const nghttp2_frame *frame,
 	if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
 	    !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
-	struct h2_stream_of *s = stream_of(l, frame->hd.stream_id);
+	struct h2_client_stream *s = stream_of(l, frame->hd.stream_id);
 	if (!s || !s->x)
 		return 0;
 	if (s->x->status >= 200)
@@ -430,7 +439,7 @@ static nghttp2_nv field(struct str name, struct str value)
 	};
 }
 
-static int32_t submit_request(struct line *l, struct h2_exchange *x, struct h2_stream_of *s)
+static int32_t submit_request(struct line *l, struct h2_exchange *x, struct h2_client_stream *s)
 {
 	const char *verb = verb_name(x->verb);
 	const char *name = l->client->name;
@@ -454,7 +463,7 @@ static int32_t submit_request(struct line *l, struct h2_exchange *x, struct h2_s
 
 static void begin(struct line *l, struct h2_exchange *x)
 {
-	struct h2_stream_of *s = calloc(1, sizeof(*s));
+	struct h2_client_stream *s = calloc(1, sizeof(*s));
 	int32_t id = s ? submit_request(l, x, s) : NGHTTP2_ERR_NOMEM;
 
 	if (id < 0) {
@@ -465,7 +474,7 @@ static void begin(struct line *l, struct h2_exchange *x)
 			retire(l);
 		return;
 	}
-	*s = (struct h2_stream_of){ .line = l, .x = x, .next = l->streams, .id = id };
+	*s = (struct h2_client_stream){ .line = l, .x = x, .next = l->streams, .id = id };
 	if (l->streams)
 		l->streams->prev = s;
 	l->streams = s;
@@ -616,7 +625,7 @@ static void line_free(struct line *l)
 	/* Its callbacks are not called for the streams that it still has. */
 	nghttp2_session_del(l->session);
 	while (l->streams) {
-		struct h2_stream_of *s = l->streams;
+		struct h2_client_stream *s = l->streams;
 		if (s->x)
 			fail(s->x, ERR_UNAVAILABLE, !s->end_given, "%s", l->why.text);
 		stream_free(s);
@@ -643,7 +652,7 @@ static void unlink_retired(struct line *l)
 
 static void tell_log(struct h2_client *c)
 {
-	if (!c->options.logs || c->told_trouble)
+	if (!c->options.logs || c->told_trouble || c->freeing)
 		return;
 	c->told_trouble = true;
 	log_warn("region cannot be reached, trying again region=%s reason=\"%s\"", c->region, c->trouble.text);
@@ -921,7 +930,7 @@ static void connect_again(struct h2_client *c)
 static void on_deadline(struct loop_timer *t)
 {
 	struct h2_exchange *x = CONTAINER_OF(t, struct h2_exchange, timer);
-	struct h2_stream_of *s = x->stream;
+	struct h2_client_stream *s = x->stream;
 
 	if (!s) {
 		list_remove(&x->client->waiting, x);

@@ -28,7 +28,7 @@
 #define H2_CLIENT_REPLY_HEADER_BYTES_MAX (32u << 10)
 
 struct h2_client;
-struct h2_stream_of;
+struct h2_client_stream;
 
 struct h2_exchange {
 	/* What is asked; all it points at must live until done(). */
@@ -55,7 +55,7 @@ struct h2_exchange {
 	struct h2_client *client;
 	struct h2_exchange *next;
 	struct h2_exchange *prev;
-	struct h2_stream_of *stream;     /* NULL: waiting, or ended */
+	struct h2_client_stream *stream;     /* NULL: waiting, or ended */
 	struct loop_timer timer;
 	size_t reply_header_bytes;
 	bool ended;

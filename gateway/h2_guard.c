@@ -57,8 +57,8 @@ static enum h2_code count(struct h2_guard *g, enum glitch glitch, uint64_t now_n
 	return H2_CODE_ENHANCE_YOUR_CALM;
 }
 
-/* Ids that were passed over can never be opened (section 5.1.1). The library cannot tell them from those that
- * were closed, whose late frames are to be ignored. */
+/* Ids that were passed over can never be opened (section 5.1.1). The library cannot tell them
+ * from those that were closed, whose late frames are to be ignored. */
 static enum h2_code check_id(struct h2_guard *g, int32_t id)
 {
 	if (id > g->newest_id) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one HTTP/2 connection may do that the library does not bound: how many frames of which kind, which stream
- * ids, and how long a frame may take. Knows the bytes of RFC 9113, not the library.
+ * What one HTTP/2 connection may do that the library does not bound: how many frames of which kind,
+ * which stream ids, and how long a frame may take. Knows the bytes of RFC 9113, not the library.
  * Thread: loop.
  */
 #pragma once
@@ -52,9 +52,11 @@ void h2_guard_init(struct h2_guard *g, const struct conn_limits *limits);
 uint64_t h2_guard_due_ns(const struct h2_guard *g);
 
 /* The next three say with which code the connection has to end, or H2_CODE_NONE. */
-/* Every byte that comes, preface included, in front of the library: that one does not show every frame. */
+/* Every byte that comes, preface included, in front of the library: that one does not show every
+ * frame. */
 MUST_USE enum h2_code h2_guard_watch(struct h2_guard *g, struct bytes in, uint64_t now_ns);
 /* A DATA that went out, and what remains behind it. */
-MUST_USE enum h2_code h2_guard_sent_data(struct h2_guard *g, size_t length, size_t rest, uint64_t now_ns);
+MUST_USE enum h2_code h2_guard_sent_data(struct h2_guard *g, size_t length, size_t rest,
+					 uint64_t now_ns);
 MUST_USE enum h2_code h2_guard_sent_reset(struct h2_guard *g, uint64_t now_ns);
 void h2_guard_sent_reply(struct h2_guard *g);

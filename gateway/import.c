@@ -188,16 +188,22 @@ static enum err make_path(const char *collection, const char *rest, struct buf *
 }
 
 /* Anything but 200 is an error in the words of the reply. */
+static enum err judge(const char *verb, const char *path, const struct ctl_http_reply *reply,
+		      struct fault *reterr_fault)
+{
+	char words[FAULT_TEXT_MAX];
+
+	if (reply->status == 200)
+		return ERR_NONE;
+	ctl_http_error(reply, words);
+	return fault_set(reterr_fault, ERR_BAD_GATEWAY, "%s %.100s: %.300s", verb, path, words);
+}
+
 static enum err call(struct ctl_http *http, const char *verb, const char *path, struct str body,
 		     const struct ctl_http_reply **ret_reply, struct fault *reterr_fault)
 {
-	char words[FAULT_TEXT_MAX];
 	enum err err = ctl_http_call(http, verb, path, body, ret_reply, reterr_fault);
-
-	if (err || (*ret_reply)->status == 200)
-		return err;
-	ctl_http_error(*ret_reply, words);
-	return fault_set(reterr_fault, ERR_BAD_GATEWAY, "%s %.100s: %.300s", verb, path, words);
+	return err ? err : judge(verb, path, *ret_reply, reterr_fault);
 }
 
 static enum err ensure_collection(struct import *m, struct fault *reterr_fault)
@@ -216,7 +222,7 @@ static enum err ensure_collection(struct import *m, struct fault *reterr_fault)
 	if (err)
 		return err;
 	if (reply->status != 404)
-		return call(http, "GET", path, (struct str){ 0 }, &reply, reterr_fault);
+		return judge("GET", path, reply, reterr_fault);
 	err = call(http, "PUT", path, buf_str(&body), &reply, reterr_fault);
 	if (!err)
 		(void)fprintf(m->o->out, "created collection %s\n", m->o->collection);

@@ -160,8 +160,8 @@ static bool set_options(int fd, const struct address *a, bool share)
 	       setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)) == 0;
 }
 
-/* SO_REUSEPORT would let a second daemon of the same user share our address in silence: the first listener looks,
- * without that option, whether anybody is there. */
+/* SO_REUSEPORT would let a second daemon of the same user share our address in silence: the
+ * first listener looks, without that option, whether anybody is there. */
 static enum err probe(const struct listener_options *o, const struct address *a,
 		      struct fault *reterr_fault)
 {
@@ -198,7 +198,8 @@ static enum err remove_stale(const char *path, const struct address *a, struct f
 	return unlink(path) < 0 ? fail(reterr_fault, path, "cannot be removed") : ERR_NONE;
 }
 
-/* Only the daemon's own user may connect: what comes by the socket is trusted further than the network. */
+/* Only the daemon's own user may connect: what comes by the socket is trusted further than the
+ * network. */
 static enum err own_path(struct listener *l, const char *path, struct fault *reterr_fault)
 {
 	struct stat st;
@@ -319,7 +320,8 @@ static void take(struct listener *l, int fd, struct sockaddr_storage *client)
 	tls_context_unref(context);
 }
 
-/* Out of descriptors: with the reserve one, the client is told by a close instead of being left waiting. */
+/* Out of descriptors: with the reserve one, the client is told by a close instead of being left
+ * waiting. */
 static bool refuse_with_reserve(struct listener *l)
 {
 	warn(l, "descriptors");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What h1 and h2 have in common: how conn drives them, and how they make a request out of header fields.
- * A protocol takes bytes and gives bytes; it knows no socket. Its timers are its driver's: protocol_check_time()
- * says when it wants to be asked again.
+ * What h1 and h2 have in common: how conn drives them, and how they make a request out of header
+ * fields. A protocol takes bytes and gives bytes; it knows no socket. Its timers are its driver's:
+ * protocol_check_time() says when it wants to be asked again.
  * Thread: loop.
  */
 #pragma once
@@ -95,16 +95,17 @@ struct protocol_head {
 MUST_USE enum err protocol_request_new(const struct protocol_host *host, struct request_sink *sink,
 				       struct request **ret_request);
 /* Counts a field; false when it is one too many, or too large. */
-bool protocol_count_field(const struct protocol_host *host, struct protocol_head *head, size_t name_len,
-			  size_t value_len);
-/* Adds a copy of the field, its name in lower case. A name with '_' is left out: others read it as '-'. */
+bool protocol_count_field(const struct protocol_host *host, struct protocol_head *head,
+			  size_t name_len, size_t value_len);
+/* Adds a copy of the field, its name in lower case. A name with '_' is left out: others read it
+ * as '-'. */
 MUST_USE enum err protocol_add_field(struct request *r, struct protocol_head *head, struct str name,
 				     struct str value);
 /* Decimal digits only, below 10^18. */
 bool protocol_parse_length(struct str text, uint64_t *ret_length);
-/* Whether bytes that came since began_ns are fewer than a body must bring, of which now_ns - began_ns was
- * spent waiting for the client. */
-bool protocol_too_slow(const struct protocol_host *host, uint64_t began_ns, uint64_t bytes, uint64_t now_ns);
+/* Whether the bytes that came since began_ns are fewer than a body must bring. */
+bool protocol_too_slow(const struct protocol_host *host, uint64_t began_ns, uint64_t bytes,
+		       uint64_t now_ns);
 
 /* Whether a content-type is gRPC's own; gRPC-Web's is not. */
 bool protocol_is_grpc(struct str content_type);

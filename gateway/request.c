@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests: their memory, their headers, how a reply finds its way back, and the refusals that need no handler.
+ * Requests: their memory, their headers, how a reply finds its way back, and the refusals that need
+ * no handler.
  */
 #include "gateway/request.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request and its reply, blind to the protocol that carried them. h1 and h2 fill a request and hand it
- * to a request_fn; whoever got it answers with request_reply(), once, on the request's loop thread, and the request is
- * gone. When the client leaves first, `cancelled` is set, and the reply is dropped.
- * Thread: the loop's; while a handler works on it, that handler's thread, which leaves sink and conn alone.
+ * One request and its reply, blind to the protocol that carried them. h1 and h2 fill a request and
+ * hand it to a request_fn; whoever got it answers with request_reply(), once, on the request's loop
+ * thread, and the request is gone. When the client leaves first, `cancelled` is set, and the reply
+ * is dropped.
+ * Thread: the loop's; while a handler works on it, that handler's thread, which leaves sink and
+ * conn alone.
  */
 #pragma once
 
@@ -26,7 +28,16 @@ struct header {
 	struct str value;
 };
 
-enum http_verb { VERB_GET, VERB_POST, VERB_PUT, VERB_PATCH, VERB_DELETE, VERB_OPTIONS, VERB_HEAD, VERB_OTHER };
+enum http_verb {
+	VERB_GET,
+	VERB_POST,
+	VERB_PUT,
+	VERB_PATCH,
+	VERB_DELETE,
+	VERB_OPTIONS,
+	VERB_HEAD,
+	VERB_OTHER,
+};
 
 /* What the protocols refuse by themselves. */
 enum refusal {
@@ -101,14 +112,15 @@ void request_submit(struct request *r, request_fn serve, void *ctx);
 void request_reply(struct request *r);
 /* For h1 and h2: the connection has gone. The request lives on until its handler replies. */
 void request_detach(struct request *r);
-/* Splits a target in origin form into path and query; false when it is in another form, or has other bytes than
- * printable ASCII. */
+/* Splits a target in origin form into path and query; false when it is in another form, or has
+ * other bytes than printable ASCII. */
 bool request_set_target(struct request *r, struct str target);
 enum http_verb request_verb(struct str name);
-/* Adds bytes to the body: ERR_TOO_LARGE beyond the body's maximum, ERR_RATE_LIMITED beyond the budget. */
+/* Adds bytes to the body: ERR_TOO_LARGE beyond the body's maximum, ERR_RATE_LIMITED beyond the
+ * budget. */
 MUST_USE enum err request_append_body(struct request *r, struct bytes bytes);
-/* Undoes the body's content-encoding: gzip, or nothing. ERR_NOT_IMPLEMENTED for another, else as gzip_inflate()
- * and request_append_body(). */
+/* Undoes the body's content-encoding: gzip, or nothing. ERR_NOT_IMPLEMENTED for another, else as
+ * gzip_inflate() and request_append_body(). */
 MUST_USE enum err request_decode_body(struct request *r);
 /* Which refusal an error of the two above is. */
 enum refusal request_refusal(enum err e);

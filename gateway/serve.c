@@ -26,8 +26,8 @@ struct serve {
 	const struct api *api;
 	struct auth *auth;
 	_Atomic uint64_t pending;
-	atomic_uint waiting;         /* on the pool, for a position */
-	unsigned waiting_max;        /* so that they leave threads for others */
+	atomic_uint waiting;  /* on the pool, for a position */
+	unsigned waiting_max; /* so that they leave threads for others */
 	const struct method *methods;
 	uint32_t method_count;
 	/* Of each method, for what is counted most; made at start. */
@@ -38,14 +38,14 @@ struct serve {
 struct life {
 	struct call call;
 	struct serve *serve;
-	unsigned at;                 /* the next step */
+	unsigned at; /* the next step */
 	enum err err;
 	pthread_t loop_thread;
 	struct method_match match;
 	enum auth_rights rights;
-	enum err auth_err;           /* counts unless the method is open to all */
+	enum err auth_err; /* counts unless the method is open to all */
 	struct fault auth_fault;
-	struct session session;      /* what the client has seen */
+	struct session session; /* what the client has seen */
 	bool must_wait;
 	struct pool_task pool_task;
 };
@@ -66,8 +66,19 @@ static enum outcome mark(struct life *l);
 static enum outcome reply(struct life *l);
 
 enum step_name {
-	STEP_IDENTIFY, STEP_FIND, STEP_ALLOW, STEP_ROUTE, STEP_SESSION, STEP_PLACE, STEP_WAIT, STEP_DECODE, STEP_HANDLE,
-	STEP_ENCODE, STEP_MARK, STEP_REPLY, STEP_COUNT
+	STEP_IDENTIFY,
+	STEP_FIND,
+	STEP_ALLOW,
+	STEP_ROUTE,
+	STEP_SESSION,
+	STEP_PLACE,
+	STEP_WAIT,
+	STEP_DECODE,
+	STEP_HANDLE,
+	STEP_ENCODE,
+	STEP_MARK,
+	STEP_REPLY,
+	STEP_COUNT
 };
 
 static enum outcome (*const steps[STEP_COUNT])(struct life *l) = {
@@ -192,8 +203,9 @@ static enum outcome find(struct life *l)
 {
 	struct call *c = &l->call;
 	struct request *r = c->request;
-	enum err err = r->grpc ? method_find_grpc(r->path, &l->match.method, &c->fault)
-			       : method_find_rest(r->verb, r->path, &r->arena, &l->match, &c->fault);
+	enum err err =
+		r->grpc ? method_find_grpc(r->path, &l->match.method, &c->fault)
+			: method_find_rest(r->verb, r->path, &r->arena, &l->match, &c->fault);
 
 	if (err)
 		return l->auth_err ? fail_auth(l) : fail(l, err);
@@ -218,12 +230,14 @@ static enum outcome allow(struct life *l)
 		return fail_auth(l);
 	if (l->rights < needed[m->access])
 		return fail(l, fault_set(&l->call.fault, ERR_FORBIDDEN, "%s",
-					 m->access == ACCESS_MANAGE ? "Global manage access is required"
-								    : "Write access is required"));
+					 m->access == ACCESS_MANAGE
+						 ? "Global manage access is required"
+						 : "Write access is required"));
 	if (!m->handler)
 		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED, "%s", m->name));
 	if (m->reach == REACH_WRITE && request_header(l->call.request, "isthmus-ack").data)
-		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED, "isthmus-ack in a request"));
+		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED,
+					 "isthmus-ack in a request"));
 	return GO_ON;
 }
 
@@ -254,7 +268,8 @@ static bool parse_u64(struct str text, uint64_t *ret)
 
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned digit = (unsigned char)text.data[i] - (unsigned)'0';
-		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
+		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, digit, &v))
 			return false;
 	}
 	*ret = v;
@@ -269,13 +284,15 @@ static enum err check_staleness(struct life *l)
 	if (!text.data)
 		return ERR_NONE;
 	if (!parse_u64(text, &max))
-		return fault_set(&l->call.fault, ERR_BAD_REQUEST, "isthmus-max-staleness-ms: a whole number is expected");
+		return fault_set(&l->call.fault, ERR_BAD_REQUEST,
+				 "isthmus-max-staleness-ms: a whole number is expected");
 	if (!staleness_ms(l->call.api, &ms))
-		return fault_set(&l->call.fault, ERR_UNAVAILABLE, "how stale this region is, is not known");
+		return fault_set(&l->call.fault, ERR_UNAVAILABLE,
+				 "how stale this region is, is not known");
 	if (ms <= max)
 		return ERR_NONE;
-	return fault_set(&l->call.fault, ERR_UNAVAILABLE, "this region is %" PRIu64 " ms behind, %" PRIu64 " are allowed",
-			 ms, max);
+	return fault_set(&l->call.fault, ERR_UNAVAILABLE,
+			 "this region is %" PRIu64 " ms behind, %" PRIu64 " are allowed", ms, max);
 }
 
 /* One position of the token: *ret_wait when this region has yet to reach it. */
@@ -284,7 +301,8 @@ static enum err check_position(struct life *l, uint16_t scope, struct position p
 	struct fault *f = &l->call.fault;
 
 	if (scope != SCOPE_FLEET)
-		return fault_set(f, ERR_UNAVAILABLE, "isthmus-session: this region does not hold scope %u", scope);
+		return fault_set(f, ERR_UNAVAILABLE,
+				 "isthmus-session: this region does not hold scope %u", scope);
 	switch (committer_find(l->call.api->committer, p)) {
 	case HISTORY_IN:
 		return ERR_NONE;
@@ -293,13 +311,15 @@ static enum err check_position(struct life *l, uint16_t scope, struct position p
 		return ERR_NONE;
 	case HISTORY_ORPHAN:
 		return fault_set(f, ERR_SESSION_ORPHANED,
-				 "isthmus-session: the write at (%" PRIu64 ",%" PRIu64 ") did not survive a failover",
+				 "isthmus-session: the write at (%" PRIu64 ",%" PRIu64
+				 ") did not survive a failover",
 				 p.epoch, p.seq);
 	case HISTORY_FORGOTTEN:
 		break;
 	}
 	return fault_set(f, ERR_SESSION_ORPHANED,
-			 "isthmus-session: epoch %" PRIu64 " is too old to say whether the write at %" PRIu64 " survived",
+			 "isthmus-session: epoch %" PRIu64
+			 " is too old to say whether the write at %" PRIu64 " survived",
 			 p.epoch, p.seq);
 }
 
@@ -342,13 +362,15 @@ static enum outcome wait_session(struct life *l)
 		return GO_ON;
 	if (atomic_fetch_add(&s->waiting, 1) < s->waiting_max) {
 		for (uint32_t i = 0; i < l->session.count && !err; i++)
-			err = committer_wait(c->api->committer, l->session.positions[i], SESSION_WAIT_MS);
+			err = committer_wait(c->api->committer, l->session.positions[i],
+					     SESSION_WAIT_MS);
 		/* Reached or not, and even then a newer epoch may have come without it. */
 		err = check_session(l, &ahead);
 	}
 	atomic_fetch_sub(&s->waiting, 1);
 	if (!err && ahead)
-		err = fault_set(&c->fault, ERR_UNAVAILABLE, "isthmus-session: this region has not yet seen that write");
+		err = fault_set(&c->fault, ERR_UNAVAILABLE,
+				"isthmus-session: this region has not yet seen that write");
 	return err ? fail(l, err) : GO_ON;
 }
 
@@ -362,7 +384,8 @@ static void run_on_pool(struct pool_task *t)
 static enum outcome place(struct life *l)
 {
 	const struct call *c = &l->call;
-	bool heavy = c->method->place == ON_POOL || l->must_wait || c->request->body.len > LOOP_BODY_BYTES_MAX;
+	bool heavy = c->method->place == ON_POOL || l->must_wait ||
+		     c->request->body.len > LOOP_BODY_BYTES_MAX;
 
 	if (!heavy)
 		return GO_ON;
@@ -412,7 +435,8 @@ static void add(struct request *r, struct str name, struct str value)
 {
 	enum err err = value.data ? request_add_header(r, name, value) : ERR_NO_MEMORY;
 	if (err)
-		log_debug("reply: header left out name=%.*s reason=\"%s\"", STR_FMT(name), err_sentence(err));
+		log_debug("reply: header left out name=%.*s reason=\"%s\"", STR_FMT(name),
+			  err_sentence(err));
 }
 
 static void add_session(struct life *l)
@@ -424,7 +448,8 @@ static void add_session(struct life *l)
 	l->session.hlc = MAX(l->session.hlc, c->hlc);
 	size_t len = session_encode(&l->session, &c->api->session_key, text);
 	if (len > 0)
-		add(c->request, STR("isthmus-session"), arena_str(&c->request->arena, (struct str){ text, len }));
+		add(c->request, STR("isthmus-session"),
+		    arena_str(&c->request->arena, (struct str){ text, len }));
 }
 
 static struct str ack_words(enum ack_level level)
@@ -444,8 +469,8 @@ static struct str ack_words(enum ack_level level)
 
 static bool is_passing(enum err e)
 {
-	return e == ERR_RATE_LIMITED || e == ERR_UNAVAILABLE || e == ERR_NO_PRIMARY || e == ERR_NOT_PRIMARY ||
-	       e == ERR_NOT_READY;
+	return e == ERR_RATE_LIMITED || e == ERR_UNAVAILABLE || e == ERR_NO_PRIMARY ||
+	       e == ERR_NOT_PRIMARY || e == ERR_NOT_READY;
 }
 
 static enum outcome mark(struct life *l)
@@ -481,13 +506,16 @@ static void count(const struct life *l)
 		size_t at = (size_t)(c->method - s->methods);
 		if (s->duration[at])
 			metric_series_observe(s->duration[at],
-					      now_ns > c->started_ns ? (double)(now_ns - c->started_ns) / 1e9 : 0);
+					      now_ns > c->started_ns
+						      ? (double)(now_ns - c->started_ns) / 1e9
+						      : 0);
 		if (s->ok[api][at] && code == (r->grpc ? 0 : 200)) {
 			metric_series_add(s->ok[api][at], 1);
 			return;
 		}
 	}
-	(void)snprintf(labels, sizeof(labels), "%s,%s,%d", api_names[api], c->method ? c->method->name : "none", code);
+	(void)snprintf(labels, sizeof(labels), "%s,%s,%d", api_names[api],
+		       c->method ? c->method->name : "none", code);
 	metric_series_add(metric_series(METRIC_isthmus_requests_total, labels), 1);
 }
 

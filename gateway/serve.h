@@ -17,7 +17,7 @@ struct serve;
 
 struct serve_options {
 	const struct api *api;
-	struct auth *auth;       /* both outlive it */
+	struct auth *auth; /* both outlive it */
 };
 
 MUST_USE enum err serve_new(const struct serve_options *o, struct serve **ret_serve);

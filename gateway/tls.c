@@ -2,8 +2,9 @@
 /*
  * TLS, mostly on the server's side.
  *
- * Session tickets are sealed by keys of this process: a context makes one every 12 hours and still accepts the two
- * before it, so that a stolen key opens a day and a half of traffic, not the process's life.
+ * Session tickets are sealed by keys of this process: a context makes one every 12 hours and still
+ * accepts the two before it, so that a stolen key opens a day and a half of traffic, not the
+ * process's life.
  */
 #include "gateway/tls.h"
 
@@ -263,13 +264,16 @@ static enum err load_client_ca(struct tls_context *c, const struct tls_options *
 	return ERR_NONE;
 }
 
-/* A server without a certificate of that authority is none of ours; the name is asked for by each connection. */
-static enum err load_server_ca(struct tls_context *c, const struct tls_options *o, struct fault *reterr_fault)
+/* A server without a certificate of that authority is none of ours; the name is asked for by
+ * each connection. */
+static enum err load_server_ca(struct tls_context *c, const struct tls_options *o,
+			       struct fault *reterr_fault)
 {
 	static const unsigned char h2[] = "\x02h2";
 
 	if (!o->client_ca)
-		return fault_set(reterr_fault, ERR_CONFIG, "a client needs the authority of its servers");
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "a client needs the authority of its servers");
 	if (SSL_CTX_load_verify_file(c->ctx, o->client_ca) != 1)
 		return fail(reterr_fault, o->client_ca, "no certificate in PEM form");
 	/* Unlike its sisters it returns 0 when it succeeds. */
@@ -291,7 +295,8 @@ static enum err set_tickets(struct tls_context *c, struct fault *reterr_fault)
 	return ERR_NONE;
 }
 
-static enum err set_server(struct tls_context *c, const struct tls_options *o, struct fault *reterr_fault)
+static enum err set_server(struct tls_context *c, const struct tls_options *o,
+			   struct fault *reterr_fault)
 {
 	enum err err = load_client_ca(c, o, reterr_fault);
 
@@ -321,7 +326,8 @@ enum err tls_context_new(const struct tls_options *o, struct tls_context **ret_c
 	if (!err)
 		err = load_certificate(c, o, reterr_fault);
 	if (!err)
-		err = o->client ? load_server_ca(c, o, reterr_fault) : set_server(c, o, reterr_fault);
+		err = o->client ? load_server_ca(c, o, reterr_fault)
+				: set_server(c, o, reterr_fault);
 	if (err) {
 		tls_context_unref(c);
 		return err;
@@ -390,8 +396,8 @@ struct tls_context *tls_holder_get(struct tls_holder *h)
 
 /* --- connections ----------------------------------------------------------------------------- */
 
-/* The callback of the tickets finds the context through the SSL_CTX, which an SSL keeps; so the SSL keeps
- * the context too. */
+/* The callback of the tickets finds the context through the SSL_CTX, which an SSL keeps; so the
+ * SSL keeps the context too. */
 enum err tls_new(struct tls_context *c, int fd, struct tls **ret_tls)
 {
 	struct tls *t = calloc(1, sizeof(*t));
@@ -424,7 +430,8 @@ enum err tls_connect(struct tls_context *c, int fd, const char *name, struct tls
 	enum err err = tls_new(c, fd, &t);
 	if (err)
 		return err;
-	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	SSL_set_hostflags(t->ssl,
+			  X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	if (SSL_set1_host(t->ssl, name) != 1 || SSL_set_tlsext_host_name(t->ssl, sni) != 1) {
 		ERR_clear_error();
 		tls_free(t);
@@ -455,7 +462,8 @@ static void save_why(struct tls *t)
 		(void)snprintf(t->why, sizeof(t->why), "the other side's certificate: %s",
 			       X509_verify_cert_error_string(verdict));
 	else
-		(void)snprintf(t->why, sizeof(t->why), "%s", reason ? reason : "the connection was cut off");
+		(void)snprintf(t->why, sizeof(t->why), "%s",
+			       reason ? reason : "the connection was cut off");
 }
 
 static enum tls_io io_of(struct tls *t, int status)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS 1.2 and 1.3 by OpenSSL, for servers and, between regions, for clients: contexts made from files, a holder that
- * swaps them while connections live on, and one connection on a non-blocking descriptor. SIGPIPE must be ignored by the process: OpenSSL writes by itself.
+ * TLS 1.2 and 1.3 by OpenSSL, for servers and, between regions, for clients: contexts made from
+ * files, a holder that swaps them while connections live on, and one connection on a non-blocking
+ * descriptor. SIGPIPE must be ignored by the process: OpenSSL writes by itself.
  * Thread: a tls_context and a tls_holder any; a struct tls its connection's.
  */
 #pragma once
@@ -43,7 +44,8 @@ enum tls_io { TLS_DONE, TLS_WANTS_READ, TLS_WANTS_WRITE, TLS_CLOSED, TLS_FAILED 
 struct tls;
 /* The server's side on fd, which stays the caller's. */
 MUST_USE enum err tls_new(struct tls_context *c, int fd, struct tls **ret_tls);
-/* The client's side, of a context made for it: speaks h2, and only with a server whose certificate has the DNS name. */
+/* The client's side, of a context made for it: speaks h2, and only with a server whose
+ * certificate has the DNS name. */
 MUST_USE enum err tls_connect(struct tls_context *c, int fd, const char *name, struct tls **ret_tls);
 void tls_free(struct tls *t);
 enum tls_io tls_handshake(struct tls *t);

@@ -117,7 +117,8 @@ MUST_USE enum err committer_apply(struct committer *c, const struct remote_batch
 
 /* State, from any thread. */
 struct committer_state {
-	struct position position;
+	struct position position;    /* all up to it is visible */
+	struct position durable;     /* committed; what readers see is never beyond it */
 	struct position publishing;  /* what readers may see of already: position, or that of the commit being published */
 	uint64_t chain_hash;
 	uint64_t epoch;              /* of the newest epoch-start */

@@ -539,6 +539,9 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 		return fault_set(reterr_fault, err, "%s", fault_text(&fault));
 	}
 	state_publishing(c);
+	pthread_mutex_lock(&c->state_lock);
+	c->state.durable = c->txn.place.position;
+	pthread_mutex_unlock(&c->state_lock);
 	catalog_publish(c->o.catalog);
 	state_update(c);
 	free_slots(c);

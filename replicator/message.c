@@ -28,7 +28,8 @@
  *  56   8  hlc of the sender
  *  64   8  checksum: hash64 of bytes 0 to 63
  *
- * A reader refuses a version that it does not know; a change of either format takes the next number.
+ * A reader refuses a version that it does not know; a change of either format takes the next
+ * number.
  */
 #include "replicator/message.h"
 
@@ -48,7 +49,8 @@
 
 /* Speed before size: most of a batch are floats, which hardly shrink. */
 #define COMPRESSION_LEVEL 1
-/* gzip_inflate refuses what grows more than a hundredfold; such a body (all zeroes) travels as it is. */
+/* gzip_inflate refuses what grows more than a hundredfold; such a body (all zeroes) travels as it
+ * is. */
 #define COMPRESSION_RATIO_MAX 64
 
 #define HEARTBEAT_MAGIC "ISHB"
@@ -78,7 +80,8 @@ static bool bounds_hold(const struct message *m)
 	       m->scope < SCOPES_MAX && m->first <= UINT64_MAX - m->count;
 }
 
-/* What to carry: the compressed body when that is smaller and can be inflated again, else the body. */
+/* What to carry: the compressed body when that is smaller and can be inflated again, else the
+ * body. */
 static struct bytes body_choose(const struct buf *body, struct buf *compressed, uint8_t *ret_flags)
 {
 	*ret_flags = 0;
@@ -124,12 +127,13 @@ enum err message_encode(const struct message *m, struct buf *out)
 }
 
 /* The ops of a body, which must be all of it. */
-static enum err body_get(struct bytes body, uint32_t count, struct arena *a, const struct bytes **ret_ops,
-			 struct fault *reterr_fault)
+static enum err body_get(struct bytes body, uint32_t count, struct arena *a,
+			 const struct bytes **ret_ops, struct fault *reterr_fault)
 {
 	struct bytes *ops = arena_array(a, count, sizeof(*ops));
 	if (!ops)
-		return fault_set(reterr_fault, ERR_NO_MEMORY, "no room for the %" PRIu32 " ops of a message", count);
+		return fault_set(reterr_fault, ERR_NO_MEMORY,
+				 "no room for the %" PRIu32 " ops of a message", count);
 
 	struct wire_reader r = wire_reader_of(body.data, body.len);
 	for (uint32_t i = 0; i < count; i++) {
@@ -138,14 +142,15 @@ static enum err body_get(struct bytes body, uint32_t count, struct arena *a, con
 			wire_fail(&r);
 	}
 	if (wire_done(&r))
-		return fault_set(reterr_fault, ERR_CORRUPT, "the ops of a message do not fill its body exactly");
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "the ops of a message do not fill its body exactly");
 	*ret_ops = ops;
 	return ERR_NONE;
 }
 
 /* The body before compression. */
-static enum err body_open(struct bytes carried, uint8_t flags, uint32_t body_bytes, struct buf *inflated,
-			  struct bytes *ret_body, struct fault *reterr_fault)
+static enum err body_open(struct bytes carried, uint8_t flags, uint32_t body_bytes,
+			  struct buf *inflated, struct bytes *ret_body, struct fault *reterr_fault)
 {
 	struct bytes body = carried;
 
@@ -155,32 +160,36 @@ static enum err body_open(struct bytes carried, uint8_t flags, uint32_t body_byt
 		if (e == ERR_NO_MEMORY)
 			return fault_set(reterr_fault, e, "no memory to decompress a message");
 		if (e)
-			return fault_set(reterr_fault, ERR_CORRUPT, "the body of a message cannot be decompressed");
+			return fault_set(reterr_fault, ERR_CORRUPT,
+					 "the body of a message cannot be decompressed");
 		body = buf_bytes(inflated);
 	}
 	if (body.len != body_bytes)
-		return fault_set(reterr_fault, ERR_CORRUPT, "a message's body has %zu bytes instead of %" PRIu32,
-				 body.len, body_bytes);
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "a message's body has %zu bytes instead of %" PRIu32, body.len,
+				 body_bytes);
 	*ret_body = body;
 	return ERR_NONE;
 }
 
-static enum err head_check(struct wire_reader *r, const char *magic, uint8_t version, struct fault *reterr_fault)
+static enum err head_check(struct wire_reader *r, const char *magic, uint8_t version,
+			   struct fault *reterr_fault)
 {
 	struct bytes found = wire_take(r, 4);
 	if (r->err || memcmp(found.data, magic, 4) != 0)
-		return fault_set(reterr_fault, ERR_CORRUPT, "a message does not begin with %s", magic);
+		return fault_set(reterr_fault, ERR_CORRUPT, "a message does not begin with %s",
+				 magic);
 	uint8_t v = wire_u8(r);
 	if (r->err)
 		return fault_set(reterr_fault, ERR_CORRUPT, "a message ends within its head");
 	if (v != version)
-		return fault_set(reterr_fault, ERR_VERSION, "a message has version %u, this Isthmus knows %u", v,
-				 version);
+		return fault_set(reterr_fault, ERR_VERSION,
+				 "a message has version %u, this Isthmus knows %u", v, version);
 	return ERR_NONE;
 }
 
-enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a, struct message *ret_message,
-			struct fault *reterr_fault)
+enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a,
+			struct message *ret_message, struct fault *reterr_fault)
 {
 	struct wire_reader r = wire_reader_of(b.data, b.len);
 	enum err e = head_check(&r, BATCH_MAGIC, BATCH_VERSION, reterr_fault);
@@ -198,11 +207,13 @@ enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a, s
 	uint64_t checksum = wire_u64(&r);
 	struct bytes carried = wire_take(&r, wire_left(&r));
 	if (r.err || b.len > MESSAGE_BYTES_MAX)
-		return fault_set(reterr_fault, ERR_CORRUPT, "a message of %zu bytes is too short or too long", b.len);
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "a message of %zu bytes is too short or too long", b.len);
 	if (checksum != batch_checksum(b.data, carried))
 		return fault_set(reterr_fault, ERR_CORRUPT, "a message's checksum is wrong");
 	if (flags & ~FLAG_COMPRESSED || !bounds_hold(&m) || body_bytes > MESSAGE_BODY_BYTES_MAX)
-		return fault_set(reterr_fault, ERR_CORRUPT, "a message's head is outside its bounds");
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "a message's head is outside its bounds");
 
 	struct bytes body = { 0 };
 	e = body_open(carried, flags, body_bytes, inflated, &body, reterr_fault);
@@ -217,8 +228,8 @@ enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a, s
 
 size_t message_id(const struct message *m, char out[MESSAGE_ID_MAX])
 {
-	int n = snprintf(out, MESSAGE_ID_MAX, "%u.%" PRIu64 ".%" PRIu64 "-%" PRIu64 ".%016" PRIx64, m->scope, m->epoch,
-			 m->first, message_last(m).seq, m->chain_hash);
+	int n = snprintf(out, MESSAGE_ID_MAX, "%u.%" PRIu64 ".%" PRIu64 "-%" PRIu64 ".%016" PRIx64,
+			 m->scope, m->epoch, m->first, message_last(m).seq, m->chain_hash);
 	return (size_t)n;
 }
 
@@ -244,15 +255,16 @@ enum err heartbeat_encode(const struct heartbeat *h, struct buf *out)
 	return buf_err(out);
 }
 
-enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat, struct fault *reterr_fault)
+enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat,
+			  struct fault *reterr_fault)
 {
 	struct wire_reader r = wire_reader_of(b.data, b.len);
 	enum err e = head_check(&r, HEARTBEAT_MAGIC, HEARTBEAT_VERSION, reterr_fault);
 	if (e)
 		return e;
 	if (b.len != HEARTBEAT_BYTES)
-		return fault_set(reterr_fault, ERR_CORRUPT, "a heartbeat has %zu bytes instead of %u", b.len,
-				 HEARTBEAT_BYTES);
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "a heartbeat has %zu bytes instead of %u", b.len, HEARTBEAT_BYTES);
 
 	struct heartbeat h = { .region = wire_u8(&r) };
 	h.scope = wire_u16(&r);
@@ -267,7 +279,8 @@ enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat, struc
 	if (wire_done(&r) || checksum != hash64(b.data, HEARTBEAT_CHECKED_BYTES, 0))
 		return fault_set(reterr_fault, ERR_CORRUPT, "a heartbeat's checksum is wrong");
 	if (h.region == 0 || h.scope >= SCOPES_MAX)
-		return fault_set(reterr_fault, ERR_CORRUPT, "a heartbeat's head is outside its bounds");
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "a heartbeat's head is outside its bounds");
 	*ret_heartbeat = h;
 	return ERR_NONE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two messages that regions send each other through NATS: a batch of consecutive ops of one epoch of one
- * scope, and the heartbeat. Formats at the top of message.c. Pure; any thread.
+ * The two messages that regions send each other through NATS: a batch of consecutive ops of one
+ * epoch of one scope, and the heartbeat. Formats at the top of message.c. Pure; any thread.
  */
 #pragma once
 
@@ -14,12 +14,12 @@
 #define MESSAGE_ID_MAX 96
 
 struct message {
-	uint64_t fleet;           /* hash of the fleet's name */
+	uint64_t fleet; /* hash of the fleet's name */
 	uint16_t scope;
 	uint64_t epoch;
-	uint64_t first;           /* seq of ops[0] */
-	uint64_t chain_hash;      /* running hash of the log after the last op */
-	const struct bytes *ops;  /* wire form */
+	uint64_t first;          /* seq of ops[0] */
+	uint64_t chain_hash;     /* running hash of the log after the last op */
+	const struct bytes *ops; /* wire form */
 	uint32_t count;
 };
 
@@ -31,14 +31,15 @@ static inline struct position message_last(const struct message *m)
 /* Appends to out. ERR_TOO_LARGE beyond the bounds above: cut the batch smaller. */
 MUST_USE enum err message_encode(const struct message *m, struct buf *out);
 /*
- * Checks everything that can be known without the log. ERR_VERSION: from a newer Isthmus; ERR_CORRUPT. The ops
- * are views of b or of inflated (emptied first), their array is in the arena.
+ * Checks everything that can be known without the log. ERR_VERSION: from a newer Isthmus;
+ * ERR_CORRUPT. The ops are views of b or of inflated (emptied first), their array is in the arena.
  */
-MUST_USE enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a, struct message *ret_message,
-				 struct fault *reterr_fault);
+MUST_USE enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a,
+				 struct message *ret_message, struct fault *reterr_fault);
 /*
- * A name for this very batch: scope, epoch, first seq, last seq, running hash. Two batches with one name are the
- * same bytes, also after a region was restored to an older state. Terminated; returns its length.
+ * A name for this very batch: scope, epoch, first seq, last seq, running hash. Two batches with one
+ * name are the same bytes, also after a region was restored to an older state. Terminated; returns
+ * its length.
  */
 size_t message_id(const struct message *m, char out[MESSAGE_ID_MAX]);
 
@@ -48,12 +49,14 @@ size_t message_id(const struct message *m, char out[MESSAGE_ID_MAX]);
 struct heartbeat {
 	uint64_t fleet;
 	uint16_t scope;
-	uint8_t region;              /* id of the sender */
-	struct position position;    /* of the last op applied there */
-	struct position confirmed;   /* the greatest that a majority applied, as far as the sender knows */
-	uint64_t wall_ms;            /* the sender's wall clock when sending */
+	uint8_t region;           /* id of the sender */
+	struct position position; /* of the last op applied there */
+	struct position
+		confirmed; /* the greatest that a majority applied, as far as the sender knows */
+	uint64_t wall_ms;  /* the sender's wall clock when sending */
 	uint64_t hlc;
 };
 
 MUST_USE enum err heartbeat_encode(const struct heartbeat *h, struct buf *out);
-MUST_USE enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat, struct fault *reterr_fault);
+MUST_USE enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat,
+				   struct fault *reterr_fault);

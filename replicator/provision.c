@@ -2,9 +2,9 @@
 /*
  * Streams and durables, made and verified.
  *
- * A stream keeps by limits and discards its oldest: a region that is away never blocks the others. Deleting and
- * purging are denied, so that only its beginning can be missing. Its subjects carry the region: two streams on one
- * subject would each store what anybody publishes.
+ * A stream keeps by limits and discards its oldest: a region that is away never blocks the others.
+ * Deleting and purging are denied, so that only its beginning can be missing. Its subjects carry
+ * the region: two streams on one subject would each store what anybody publishes.
  */
 #include "replicator/provision.h"
 
@@ -15,7 +15,7 @@
 #include "replicator/stream_api.h"
 
 #define NS_PER_MS 1000000u
-#define MAX_BYTES_MIN (64u << 20)         /* some hundred of the greatest messages */
+#define MAX_BYTES_MIN (64u << 20) /* some hundred of the greatest messages */
 #define AGE_MS_MIN 600000u
 #define DUPLICATE_WINDOW_MS 120000u
 #define ACK_WAIT_MS_MIN 1000u
@@ -28,28 +28,37 @@ enum err provision_check(const struct provision_plan *p, struct fault *reterr_fa
 	struct stream_peer peers[PROVISION_REGIONS_MAX];
 
 	if (p->region_count == 0 || p->region_count > PROVISION_REGIONS_MAX)
-		return fault_set(reterr_fault, ERR_CONFIG, "%u regions; 1 to %u are possible", p->region_count,
-				 PROVISION_REGIONS_MAX);
+		return fault_set(reterr_fault, ERR_CONFIG, "%u regions; 1 to %u are possible",
+				 p->region_count, PROVISION_REGIONS_MAX);
 	for (uint32_t i = 0; i < p->region_count; i++)
-		peers[i] = (struct stream_peer){ .region = p->regions[i].region, .domain = p->regions[i].domain };
-	struct stream_config c = { .fleet = "any", .region = peers[0].region, .domain = peers[0].domain,
-				   .peers = peers + 1, .peer_count = p->region_count - 1 };
+		peers[i] = (struct stream_peer){ .region = p->regions[i].region,
+						 .domain = p->regions[i].domain };
+	struct stream_config c = { .fleet = "any",
+				   .region = peers[0].region,
+				   .domain = peers[0].domain,
+				   .peers = peers + 1,
+				   .peer_count = p->region_count - 1 };
 	struct stream_settings set;
 	enum err e = stream_settings_copy(&set, &c, reterr_fault);
 	if (e)
 		return e;
 	stream_settings_release(&set);
 	if (p->max_bytes < MAX_BYTES_MIN || p->max_bytes > INT64_MAX)
-		return fault_set(reterr_fault, ERR_CONFIG, "a stream of %" PRIu64 " bytes is too small; the least are %u",
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "a stream of %" PRIu64 " bytes is too small; the least are %u",
 				 p->max_bytes, MAX_BYTES_MIN);
-	if (p->max_age_ms > INT64_MAX / NS_PER_MS || (p->max_age_ms > 0 && p->max_age_ms < AGE_MS_MIN))
-		return fault_set(reterr_fault, ERR_CONFIG, "an age of %" PRIu64 " ms is not possible; the least are %u",
+	if (p->max_age_ms > INT64_MAX / NS_PER_MS ||
+	    (p->max_age_ms > 0 && p->max_age_ms < AGE_MS_MIN))
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "an age of %" PRIu64 " ms is not possible; the least are %u",
 				 p->max_age_ms, AGE_MS_MIN);
 	if (p->ack_wait_ms > 0 && (p->ack_wait_ms < ACK_WAIT_MS_MIN || p->ack_wait_ms > 3600000))
-		return fault_set(reterr_fault, ERR_CONFIG, "an ack wait of %" PRIu64 " ms is outside %u to 3600000",
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "an ack wait of %" PRIu64 " ms is outside %u to 3600000",
 				 p->ack_wait_ms, ACK_WAIT_MS_MIN);
 	if (p->replicas > 5)
-		return fault_set(reterr_fault, ERR_CONFIG, "%u replicas; 1 to 5 are possible", p->replicas);
+		return fault_set(reterr_fault, ERR_CONFIG, "%u replicas; 1 to 5 are possible",
+				 p->replicas);
 	return ERR_NONE;
 }
 
@@ -61,7 +70,8 @@ struct found_stream {
 	char subjects[SUBJECTS_MAX][STREAM_SUBJECT_MAX];
 	uint32_t subject_count;
 	char retention[16], storage[16], discard[16];
-	int64_t max_bytes, max_age, max_msgs, max_msgs_per_subject, max_msg_size, replicas, duplicate_window;
+	int64_t max_bytes, max_age, max_msgs, max_msgs_per_subject, max_msg_size, replicas,
+		duplicate_window;
 	bool deny_delete, deny_purge, sealed, no_ack, mirrored;
 };
 
@@ -89,9 +99,12 @@ static void number_or_text_member(struct json_reader *r, struct str key, struct 
 		const char *key;
 		int64_t *to;
 	} numbers[] = {
-		{ "max_bytes", &f->max_bytes },		{ "max_age", &f->max_age },
-		{ "max_msgs", &f->max_msgs },		{ "max_msgs_per_subject", &f->max_msgs_per_subject },
-		{ "max_msg_size", &f->max_msg_size },	{ "num_replicas", &f->replicas },
+		{ "max_bytes", &f->max_bytes },
+		{ "max_age", &f->max_age },
+		{ "max_msgs", &f->max_msgs },
+		{ "max_msgs_per_subject", &f->max_msgs_per_subject },
+		{ "max_msg_size", &f->max_msg_size },
+		{ "num_replicas", &f->replicas },
 		{ "duplicate_window", &f->duplicate_window },
 	};
 	const struct {
@@ -124,8 +137,10 @@ static void config_member(struct json_reader *r, struct str key, void *ctx)
 		const char *key;
 		bool *to;
 	} flags[] = {
-		{ "deny_delete", &f->deny_delete }, { "deny_purge", &f->deny_purge },
-		{ "sealed", &f->sealed },	    { "no_ack", &f->no_ack },
+		{ "deny_delete", &f->deny_delete },
+		{ "deny_purge", &f->deny_purge },
+		{ "sealed", &f->sealed },
+		{ "no_ack", &f->no_ack },
 	};
 	for (size_t i = 0; i < LEN(flags); i++)
 		if (stream_api_is(key, flags[i].key)) {
@@ -144,7 +159,9 @@ static void config_member(struct json_reader *r, struct str key, void *ctx)
 
 static void found_init(struct found_stream *f)
 {
-	*f = (struct found_stream){ .max_bytes = -1, .max_msgs = -1, .max_msgs_per_subject = -1, .max_msg_size = -1 };
+	*f = (struct found_stream){
+		.max_bytes = -1, .max_msgs = -1, .max_msgs_per_subject = -1, .max_msg_size = -1
+	};
 }
 
 static void stream_member(struct json_reader *r, struct str key, void *ctx)
@@ -156,10 +173,10 @@ static void stream_member(struct json_reader *r, struct str key, void *ctx)
 }
 
 struct account {
-	int64_t max_storage;      /* -1: no limit */
+	int64_t max_storage; /* -1: no limit */
 	char domain[STREAM_NAME_MAX + 1];
-	uint64_t promised;        /* max_bytes of all other streams */
-	uint64_t unbounded;       /* streams without max_bytes */
+	uint64_t promised;  /* max_bytes of all other streams */
+	uint64_t unbounded; /* streams without max_bytes */
 	/* while pages are read */
 	const char *own_name, *own_subject;
 	uint64_t total, seen;
@@ -239,7 +256,8 @@ static void page_member(struct json_reader *r, struct str key, void *ctx)
 }
 
 /* All streams of the account, page by page. */
-static enum err account_streams(struct stream *s, const char *domain, struct account *a, struct fault *reterr_fault)
+static enum err account_streams(struct stream *s, const char *domain, struct account *a,
+				struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
 
@@ -247,40 +265,47 @@ static enum err account_streams(struct stream *s, const char *domain, struct acc
 		char body[64];
 		uint64_t before = a->seen;
 		int n = snprintf(body, sizeof(body), "{\"offset\":%" PRIu64 "}", a->seen);
-		enum err e = stream_api_call(s, domain, "STREAM.LIST", (struct str){ .data = body, .len = (size_t)n },
-					     &reply, reterr_fault);
+		enum err e = stream_api_call(s, domain, "STREAM.LIST",
+					     (struct str){ .data = body, .len = (size_t)n }, &reply,
+					     reterr_fault);
 		if (!e)
 			e = stream_api_read(&reply, page_member, a, "STREAM.LIST", reterr_fault);
 		if (e || a->seen >= a->total || a->seen == before)
 			return e;
 	}
-	return fault_set(reterr_fault, ERR_TOO_LARGE, "the account has more than %" PRIu64 " streams", a->seen);
+	return fault_set(reterr_fault, ERR_TOO_LARGE,
+			 "the account has more than %" PRIu64 " streams", a->seen);
 }
 
-static enum err account_check(struct stream *s, const struct provision_plan *p, const struct provision_region *region,
-			      struct account *a, struct fault *reterr_fault)
+static enum err account_check(struct stream *s, const struct provision_plan *p,
+			      const struct provision_region *region, struct account *a,
+			      struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
 	enum err e = stream_api_call(s, region->domain, "INFO", STR(""), &reply, reterr_fault);
 	if (!e)
 		e = stream_api_read(&reply, account_member, a, "INFO", reterr_fault);
 	if (!e && region->domain[0] && strcmp(region->domain, a->domain) != 0)
-		e = fault_set(reterr_fault, ERR_CONFIG, "region %s: its nats-server says JetStream domain \"%s\" instead of \"%s\"",
-			      region->region, a->domain, region->domain);
+		e = fault_set(
+			reterr_fault, ERR_CONFIG,
+			"region %s: its nats-server says JetStream domain \"%s\" instead of \"%s\"",
+			region->region, a->domain, region->domain);
 	if (!e)
 		e = account_streams(s, region->domain, a, reterr_fault);
 	if (e)
 		return e;
 	if (a->clash[0])
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "the stream %s would store the messages of region %s too: its subjects overlap with %s",
-				 a->clash, region->region, a->own_subject);
+		return fault_set(
+			reterr_fault, ERR_CONFIG,
+			"the stream %s would store the messages of region %s too: its subjects overlap with %s",
+			a->clash, region->region, a->own_subject);
 	uint64_t copies = MAX(p->replicas, 1);
 	if (a->max_storage >= 0 && a->promised + p->max_bytes * copies > (uint64_t)a->max_storage)
 		return fault_set(reterr_fault, ERR_NO_SPACE,
 				 "region %s: %" PRIu64 " bytes for its stream and %" PRIu64
 				 " promised to others are more than the account's %" PRIi64,
-				 region->region, p->max_bytes * copies, a->promised, a->max_storage);
+				 region->region, p->max_bytes * copies, a->promised,
+				 a->max_storage);
 	return ERR_NONE;
 }
 
@@ -309,8 +334,8 @@ static void put_bool(struct json_writer *w, struct str key, bool value)
 	json_put_bool(w, value);
 }
 
-static void stream_put(struct buf *body, const struct provision_plan *p, const char *region, const char *name,
-		       const char *subject)
+static void stream_put(struct buf *body, const struct provision_plan *p, const char *region,
+		       const char *name, const char *subject)
 {
 	struct json_writer w = json_writer_to(body);
 
@@ -348,7 +373,8 @@ static void stream_put(struct buf *body, const struct provision_plan *p, const c
 	json_put_object_end(&w);
 }
 
-/* The first difference that an update of the stream cannot mend, in words; out stays empty if there is none. */
+/* The first difference that an update of the stream cannot mend, in words; out stays empty if there
+ * is none. */
 static void differences(const struct found_stream *f, const char *subject, char out[LINE_MAX])
 {
 	const struct {
@@ -360,7 +386,8 @@ static void differences(const struct found_stream *f, const char *subject, char 
 		{ f->no_ack, "acknowledges nothing (no_ack)" },
 		{ strcmp(f->retention, "limits") != 0, "does not keep by limits (retention)" },
 		{ strcmp(f->storage, "file") != 0, "is not kept in files (storage)" },
-		{ f->subject_count != 1 || strcmp(f->subjects[0], subject) != 0, "has other subjects" },
+		{ f->subject_count != 1 || strcmp(f->subjects[0], subject) != 0,
+		  "has other subjects" },
 	};
 	out[0] = '\0';
 	for (size_t i = 0; i < LEN(rows) && !out[0]; i++)
@@ -369,7 +396,8 @@ static void differences(const struct found_stream *f, const char *subject, char 
 }
 
 /* The first difference that an update mends. */
-static void deviations(const struct found_stream *f, const struct provision_plan *p, char out[LINE_MAX])
+static void deviations(const struct found_stream *f, const struct provision_plan *p,
+		       char out[LINE_MAX])
 {
 	const struct {
 		const char *what;
@@ -381,7 +409,8 @@ static void deviations(const struct found_stream *f, const struct provision_plan
 		{ "max_msgs_per_subject", f->max_msgs_per_subject, -1 },
 		{ "max_msg_size", f->max_msg_size, -1 },
 		{ "num_replicas", f->replicas, MAX(p->replicas, 1) },
-		{ "duplicate_window", f->duplicate_window, (int64_t)(duplicate_window_ms(p) * NS_PER_MS) },
+		{ "duplicate_window", f->duplicate_window,
+		  (int64_t)(duplicate_window_ms(p) * NS_PER_MS) },
 		{ "deny_delete", f->deny_delete, true },
 		{ "deny_purge", f->deny_purge, true },
 		{ "discard old", strcmp(f->discard, "old") == 0, true },
@@ -389,11 +418,12 @@ static void deviations(const struct found_stream *f, const struct provision_plan
 	out[0] = '\0';
 	for (size_t i = 0; i < LEN(rows) && !out[0]; i++)
 		if (rows[i].is != rows[i].should)
-			snprintf(out, LINE_MAX, "%s is %" PRIi64 " instead of %" PRIi64, rows[i].what, rows[i].is,
-				 rows[i].should);
+			snprintf(out, LINE_MAX, "%s is %" PRIi64 " instead of %" PRIi64,
+				 rows[i].what, rows[i].is, rows[i].should);
 }
 
-static void say(struct provision_report *report, uint32_t *counter, const char *what, const char *words)
+static void say(struct provision_report *report, uint32_t *counter, const char *what,
+		const char *words)
 {
 	char line[LINE_MAX * 2];
 	(*counter)++;
@@ -403,8 +433,8 @@ static void say(struct provision_report *report, uint32_t *counter, const char *
 }
 
 /* ERR_NOT_FOUND: there is none. */
-static enum err stream_find(struct stream *s, const struct provision_region *region, struct found_stream *f,
-			    struct fault *reterr_fault)
+static enum err stream_find(struct stream *s, const struct provision_region *region,
+			    struct found_stream *f, struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
 	char what[STREAM_API_WHAT_MAX];
@@ -415,8 +445,9 @@ static enum err stream_find(struct stream *s, const struct provision_region *reg
 	return e ? e : stream_api_read(&reply, stream_member, f, what, reterr_fault);
 }
 
-static enum err stream_send(struct stream *s, const struct provision_plan *p, const struct provision_region *region,
-			    const char *call, const struct account *a, struct fault *reterr_fault)
+static enum err stream_send(struct stream *s, const struct provision_plan *p,
+			    const struct provision_region *region, const char *call,
+			    const struct account *a, struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
 	CLEANUP(buf_release) struct buf body = BUF_INIT(STREAM_API_BODY_BYTES_MAX);
@@ -424,7 +455,8 @@ static enum err stream_send(struct stream *s, const struct provision_plan *p, co
 
 	stream_put(&body, p, region->region, a->own_name, a->own_subject);
 	if (buf_err(&body))
-		return fault_set(reterr_fault, buf_err(&body), "no room to describe the stream %s", a->own_name);
+		return fault_set(reterr_fault, buf_err(&body), "no room to describe the stream %s",
+				 a->own_name);
 	stream_api_what(call, region->region, NULL, what);
 	enum err e = stream_api_call(s, region->domain, what, buf_str(&body), &reply, reterr_fault);
 	if (e == ERR_NO_SPACE)
@@ -436,8 +468,9 @@ static enum err stream_send(struct stream *s, const struct provision_plan *p, co
 }
 
 /* Reads the stream back; anything that still differs was ignored or refused. */
-static enum err stream_verify(struct stream *s, const struct provision_plan *p, const struct provision_region *region,
-			      const struct account *a, struct fault *reterr_fault)
+static enum err stream_verify(struct stream *s, const struct provision_plan *p,
+			      const struct provision_region *region, const struct account *a,
+			      struct fault *reterr_fault)
 {
 	struct found_stream f;
 	char words[LINE_MAX];
@@ -447,13 +480,14 @@ static enum err stream_verify(struct stream *s, const struct provision_plan *p, 
 	differences(&f, a->own_subject, words);
 	if (!words[0])
 		deviations(&f, p, words);
-	return words[0] ? fault_set(reterr_fault, ERR_CONFIG, "the stream %s was made or changed, but %s", a->own_name,
-				    words)
+	return words[0] ? fault_set(reterr_fault, ERR_CONFIG,
+				    "the stream %s was made or changed, but %s", a->own_name, words)
 			: ERR_NONE;
 }
 
-static enum err stream_ensure(struct stream *s, const struct provision_plan *p, const struct provision_region *region,
-			      const struct account *a, struct provision_report *report, struct fault *reterr_fault)
+static enum err stream_ensure(struct stream *s, const struct provision_plan *p,
+			      const struct provision_region *region, const struct account *a,
+			      struct provision_report *report, struct fault *reterr_fault)
 {
 	struct found_stream f;
 	char words[LINE_MAX];
@@ -470,9 +504,10 @@ static enum err stream_ensure(struct stream *s, const struct provision_plan *p, 
 		return e;
 	differences(&f, a->own_subject, words);
 	if (words[0])
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "the stream %s exists and %s; delete it (no acknowledged write is lost by that)",
-				 a->own_name, words);
+		return fault_set(
+			reterr_fault, ERR_CONFIG,
+			"the stream %s exists and %s; delete it (no acknowledged write is lost by that)",
+			a->own_name, words);
 	deviations(&f, p, words);
 	if (!words[0]) {
 		say(report, &report->kept, a->own_name, "is as it has to be");
@@ -489,7 +524,8 @@ static enum err stream_ensure(struct stream *s, const struct provision_plan *p, 
 /* ---- durables ---- */
 
 struct found_durable {
-	char ack_policy[16], replay_policy[16], deliver_subject[STREAM_SUBJECT_MAX], filter_subject[STREAM_SUBJECT_MAX];
+	char ack_policy[16], replay_policy[16], deliver_subject[STREAM_SUBJECT_MAX],
+		filter_subject[STREAM_SUBJECT_MAX];
 	int64_t ack_wait, max_ack_pending, max_deliver;
 };
 
@@ -527,7 +563,8 @@ static uint64_t ack_wait_ms(const struct provision_plan *p)
 	return p->ack_wait_ms ? p->ack_wait_ms : STREAM_ACK_WAIT_MS_DEFAULT;
 }
 
-/* What is wrong with it, or NULL. Where it begins does not matter: its reader makes it anew as it needs. */
+/* What is wrong with it, or NULL. Where it begins does not matter: its reader makes it anew as it
+ * needs. */
 static const char *durable_wrong(const struct found_durable *d, const struct provision_plan *p)
 {
 	if (strcmp(d->ack_policy, "all") != 0)
@@ -547,8 +584,9 @@ static const char *durable_wrong(const struct found_durable *d, const struct pro
 	return NULL;
 }
 
-static enum err durable_find(struct stream *s, const struct provision_region *region, const char *reader,
-			     struct found_durable *d, struct fault *reterr_fault)
+static enum err durable_find(struct stream *s, const struct provision_region *region,
+			     const char *reader, struct found_durable *d,
+			     struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
 	char what[STREAM_API_WHAT_MAX];
@@ -559,24 +597,28 @@ static enum err durable_find(struct stream *s, const struct provision_region *re
 	return e ? e : stream_api_read(&reply, durable_member, d, what, reterr_fault);
 }
 
-static enum err durable_make(struct stream *s, const struct provision_plan *p, const struct provision_region *region,
-			     const char *reader, uint64_t first, struct fault *reterr_fault)
+static enum err durable_make(struct stream *s, const struct provision_plan *p,
+			     const struct provision_region *region, const char *reader,
+			     uint64_t first, struct fault *reterr_fault)
 {
 	struct found_durable d;
-	enum err e = stream_api_create(s, region->domain, region->region, reader, first, ack_wait_ms(p), reterr_fault);
+	enum err e = stream_api_create(s, region->domain, region->region, reader, first,
+				       ack_wait_ms(p), reterr_fault);
 	if (!e)
 		e = durable_find(s, region, reader, &d, reterr_fault);
 	if (e)
 		return e;
 	const char *wrong = durable_wrong(&d, p);
 	if (wrong)
-		return fault_set(reterr_fault, ERR_CONFIG, "the durable %s of OPS_%s was made, but %s", reader,
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "the durable %s of OPS_%s was made, but %s", reader,
 				 region->region, wrong);
 	return ERR_NONE;
 }
 
-static enum err durable_ensure(struct stream *s, const struct provision_plan *p, const struct provision_region *region,
-			       const char *reader, struct provision_report *report, struct fault *reterr_fault)
+static enum err durable_ensure(struct stream *s, const struct provision_plan *p,
+			       const struct provision_region *region, const char *reader,
+			       struct provision_report *report, struct fault *reterr_fault)
 {
 	struct found_durable d;
 	char what[LINE_MAX];

@@ -11,7 +11,7 @@
 #define NS_PER_MS 1000000u
 #define REFUSED_WAIT_MS 250u
 #define REFUSALS_MAX 8u
-#define REBUKED_WAIT_MS 1000u   /* the server found fault with the request itself */
+#define REBUKED_WAIT_MS 1000u /* the server found fault with the request itself */
 #define PAUSE_MARGIN_MS 300u
 
 void pull_init(struct pull *p, bool can_reset, uint64_t ack_wait_ms, uint64_t from)
@@ -44,7 +44,8 @@ static void find_generation(struct pull *p, const struct pull_found *found, uint
 		p->cursor = p->acked = before_first;
 	} else if (found->last < p->cursor) {
 		plan->gap = plan->generation = true;
-		plan->told = (struct stream_gap){ .kind = STREAM_GAP_REWOUND, .from = found->last + 1,
+		plan->told = (struct stream_gap){ .kind = STREAM_GAP_REWOUND,
+						  .from = found->last + 1,
 						  .to = p->cursor };
 		p->cursor = found->last;
 		p->acked = MIN(p->acked, found->last);
@@ -55,8 +56,10 @@ static void find_generation(struct pull *p, const struct pull_found *found, uint
 static void find_durable(struct pull *p, const struct pull_found *found, struct pull_plan *plan)
 {
 	bool in_place = found->durable && found->floor == p->acked && found->unacked == 0;
-	/* What is delivered and open comes again after ack_wait, and a floor behind ours brings what is known. */
-	bool usable = found->durable && found->floor <= p->acked && !p->can_reset && !p->force_reset;
+	/* What is delivered and open comes again after ack_wait, and a floor behind ours brings
+	 * what is known. */
+	bool usable =
+		found->durable && found->floor <= p->acked && !p->can_reset && !p->force_reset;
 
 	if (in_place || usable)
 		return;
@@ -75,7 +78,9 @@ void pull_attach(struct pull *p, const struct pull_found *found, struct pull_pla
 	}
 	find_generation(p, found, before_first, ret_plan);
 	if (before_first > p->cursor) {
-		struct stream_gap expired = { .kind = STREAM_GAP_EXPIRED, .from = p->cursor + 1, .to = before_first };
+		struct stream_gap expired = { .kind = STREAM_GAP_EXPIRED,
+					      .from = p->cursor + 1,
+					      .to = before_first };
 		if (ret_plan->gap)
 			ret_plan->also = expired;
 		else
@@ -116,7 +121,8 @@ bool pull_ask(struct pull *p, uint64_t now_ns, uint32_t *ret_token)
 	if (now_ns < p->quiet_until_ns || p->open_count == PULL_OVERLAP ||
 	    credit(p) > (PULL_OVERLAP - 1) * PULL_BATCH)
 		return false;
-	/* Silence is to be counted from here: nothing was to be heard while nothing was asked for. */
+	/* Silence is to be counted from here: nothing was to be heard while nothing was asked
+	 * for. */
 	if (p->open_count == 0)
 		p->heard_ns = now_ns;
 	p->open[p->open_count++] = (struct pull_request){
@@ -131,8 +137,10 @@ bool pull_ask(struct pull *p, uint64_t now_ns, uint32_t *ret_token)
 void pull_request_text(char out[PULL_REQUEST_MAX])
 {
 	snprintf(out, PULL_REQUEST_MAX,
-		 "{\"batch\":%u,\"expires\":%" PRIu64 ",\"max_bytes\":%u,\"idle_heartbeat\":%" PRIu64 "}", PULL_BATCH,
-		 (uint64_t)PULL_EXPIRES_MS * NS_PER_MS, PULL_BYTES_MAX, (uint64_t)PULL_BEAT_MS * NS_PER_MS);
+		 "{\"batch\":%u,\"expires\":%" PRIu64
+		 ",\"max_bytes\":%u,\"idle_heartbeat\":%" PRIu64 "}",
+		 PULL_BATCH, (uint64_t)PULL_EXPIRES_MS * NS_PER_MS, PULL_BYTES_MAX,
+		 (uint64_t)PULL_BEAT_MS * NS_PER_MS);
 }
 
 static void quiet_for(struct pull *p, uint64_t now_ns, uint64_t ms)
@@ -164,8 +172,8 @@ uint64_t pull_due_ns(const struct pull *p, uint64_t now_ns)
 	return MIN(p->heard_ns + (uint64_t)PULL_SILENCE_MS * NS_PER_MS, p->open[0].ends_ns);
 }
 
-/* $JS.ACK.<stream>.<durable>.<delivered>.<seq>.<consumer seq>.<time>.<pending>, with <domain>.<account> before the
- * stream and perhaps a token at the end from later servers. */
+/* $JS.ACK.<stream>.<durable>.<delivered>.<seq>.<consumer seq>.<time>.<pending>, with
+ * <domain>.<account> before the stream and perhaps a token at the end from later servers. */
 #define META_TOKENS_MAX 12
 bool pull_meta_parse(const char *reply, struct pull_meta *ret_meta)
 {
@@ -186,8 +194,8 @@ bool pull_meta_parse(const char *reply, struct pull_meta *ret_meta)
 	int used = 0;
 	uint64_t time;
 	struct pull_meta m;
-	int n = sscanf(tokens[base], "%" SCNu64 ".%" SCNu64 ".%" SCNu64 ".%" SCNu64 "%n", &m.seq, &m.consumer_seq, &time,
-		       &m.pending, &used);
+	int n = sscanf(tokens[base], "%" SCNu64 ".%" SCNu64 ".%" SCNu64 ".%" SCNu64 "%n", &m.seq,
+		       &m.consumer_seq, &time, &m.pending, &used);
 	if (n != 4 || (tokens[base][used] != '\0' && tokens[base][used] != '.') || m.seq == 0)
 		return false;
 	*ret_meta = m;
@@ -220,7 +228,8 @@ enum pull_verdict pull_data(struct pull *p, const struct pull_meta *m, uint64_t 
 		return PULL_KNOWN;
 	}
 	bool next = m->seq == p->cursor + 1;
-	/* The first that a durable made at or before the next sequence brings: the stream has nothing before it. */
+	/* The first that a durable made at or before the next sequence brings: the stream has
+	 * nothing before it. */
 	bool skipped = m->consumer_seq == 1 && p->start > 0 && p->start <= p->cursor + 1;
 	if (!next && !skipped)
 		return hole(p, now_ns);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a region's stream. There is one way to recover, from whatever it may be: let the subscription go with all
- * that it brought, look at what the server has, begin anew after the last message acknowledged (reader_attach).
+ * Reading a region's stream. There is one way to recover, from whatever it may be: let the
+ * subscription go with all that it brought, look at what the server has, begin anew after the last
+ * message acknowledged (reader_attach).
  */
 #include "replicator/reader.h"
 
@@ -17,10 +18,10 @@
 #include "base/panic.h"
 
 #define NS_PER_MS 1000000u
-#define TURN_MS_MAX 500u          /* how late a change of the connection may be noticed */
+#define TURN_MS_MAX 500u /* how late a change of the connection may be noticed */
 #define ATTACH_WAIT_MS_MIN 250u
 #define ATTACH_WAIT_MS_MAX 1000u
-#define MESSAGES_PER_TURN 64u     /* between looks at what else is due */
+#define MESSAGES_PER_TURN 64u /* between looks at what else is due */
 
 /* Delivered, to be acknowledged. */
 struct unacked {
@@ -33,29 +34,29 @@ struct reader {
 	pthread_t thread;
 	bool started;
 
-	pthread_mutex_t reader_lock;  /* guards this paragraph */
+	pthread_mutex_t reader_lock; /* guards this paragraph */
 	pthread_cond_t wake;
-	bool attention;               /* something of this paragraph changed */
+	bool attention; /* something of this paragraph changed */
 	bool stopping;
 	struct arrival *head, *tail;
 	uint32_t queue_messages;
 	size_t queue_bytes;
-	uint64_t generations;         /* begun so far */
-	uint64_t generation;          /* whose acknowledgements count */
-	uint64_t ack_wanted;          /* sequence in this generation */
-	uint64_t reset_seq;           /* 0: none asked for */
+	uint64_t generations; /* begun so far */
+	uint64_t generation;  /* whose acknowledgements count */
+	uint64_t ack_wanted;  /* sequence in this generation */
+	uint64_t reset_seq;   /* 0: none asked for */
 	uint64_t reset_generation;
 	uint64_t heard_ns;
 	struct stream_consumer_state shown;
 
 	/* the reader's thread only */
-	uint64_t here;                /* the generation of what is delivered */
+	uint64_t here; /* the generation of what is delivered */
 	struct pull pull;
 	bool attached;
-	uint64_t epoch;               /* of the connection, when attached */
+	uint64_t epoch; /* of the connection, when attached */
 	uint64_t attach_at_ns, attach_wait_ms;
-	uint64_t attach_cursor;       /* when attached last: nothing came since, no hurry */
-	bool failing;                 /* was logged */
+	uint64_t attach_cursor; /* when attached last: nothing came since, no hurry */
+	bool failing;           /* was logged */
 	char inbox[READER_INBOX_MAX];
 	struct arrival *held;         /* offered and not taken */
 	struct stream_delivery offer; /* of held */
@@ -199,11 +200,11 @@ static void detach(struct reader *r, const char *why)
 	r->attached = false;
 	queue_clear(r);
 	held_drop(r);
-	/* An acknowledgement to a reply subject of a durable that was made anew since would move the new one's floor
-	 * beyond what it delivered. */
+	/* An acknowledgement to a reply subject of a durable that was made anew since would move
+	 * the new one's floor beyond what it delivered. */
 	r->unacked_count = 0;
-	log_debug("reading anew; region=%s reason=\"%s\" delivered=%" PRIu64 " acked=%" PRIu64, r->o.region, why,
-		  r->pull.cursor, r->pull.acked);
+	log_debug("reading anew; region=%s reason=\"%s\" delivered=%" PRIu64 " acked=%" PRIu64,
+		  r->o.region, why, r->pull.cursor, r->pull.acked);
 	r->attach_wait_ms = r->pull.cursor == r->attach_cursor ? wait_longer(r->attach_wait_ms) : 0;
 	r->attach_at_ns = clock_mono_ns(r->o.clock) + r->attach_wait_ms * NS_PER_MS;
 	shown_update(r, NULL);
@@ -217,8 +218,8 @@ static void tell_gap(struct reader *r, struct stream_gap *g)
 		[STREAM_GAP_REBORN] = "reborn",
 	};
 	g->generation = r->here;
-	log_warn("a stream has a gap; region=%s kind=%s from=%" PRIu64 " to=%" PRIu64, r->o.region, words[g->kind],
-		 g->from, g->to);
+	log_warn("a stream has a gap; region=%s kind=%s from=%" PRIu64 " to=%" PRIu64, r->o.region,
+		 words[g->kind], g->from, g->to);
 	if (r->o.handler.on_gap)
 		r->o.handler.on_gap(r->o.handler.ctx, g);
 }
@@ -237,13 +238,16 @@ static void tell_plan(struct reader *r, struct pull_plan *plan)
 		tell_gap(r, &plan->also);
 }
 
-/* What a former durable still sends must not be taken for the new one's: each attachment has an inbox of its own. */
+/* What a former durable still sends must not be taken for the new one's: each attachment has an
+ * inbox of its own. */
 static enum err listen_anew(struct reader *r, struct fault *reterr_fault)
 {
 	uint64_t name[2];
 	if (getrandom(name, sizeof(name), 0) != sizeof(name))
-		return fault_set(reterr_fault, ERR_IO, "no random numbers for the name of an inbox");
-	snprintf(r->inbox, sizeof(r->inbox), "_INBOX_%s.%016" PRIx64 "%016" PRIx64, r->o.self, name[0], name[1]);
+		return fault_set(reterr_fault, ERR_IO,
+				 "no random numbers for the name of an inbox");
+	snprintf(r->inbox, sizeof(r->inbox), "_INBOX_%s.%016" PRIx64 "%016" PRIx64, r->o.self,
+		 name[0], name[1]);
 	return r->o.io.listen(r->o.io.ctx, r->inbox, reterr_fault);
 }
 
@@ -288,7 +292,8 @@ static void attach(struct reader *r)
 		r->attach_wait_ms = wait_longer(r->attach_wait_ms);
 		r->attach_at_ns = clock_mono_ns(r->o.clock) + r->attach_wait_ms * NS_PER_MS;
 		if (!r->failing)
-			log_warn("a stream cannot be read; region=%s error=\"%s\", trying on", r->o.region, f.text);
+			log_warn("a stream cannot be read; region=%s error=\"%s\", trying on",
+				 r->o.region, f.text);
 		r->failing = true;
 	}
 	shown_update(r, &f);
@@ -341,7 +346,8 @@ static void ack_send(struct reader *r)
 static void offer_held(struct reader *r)
 {
 	if (!r->o.handler.on_message(r->o.handler.ctx, &r->offer)) {
-		r->held_until_ns = clock_mono_ns(r->o.clock) + (uint64_t)STREAM_RETRY_MS * NS_PER_MS;
+		r->held_until_ns =
+			clock_mono_ns(r->o.clock) + (uint64_t)STREAM_RETRY_MS * NS_PER_MS;
 		return;
 	}
 	unacked_add(r, r->offer.token.seq, r->held->reply);
@@ -362,7 +368,9 @@ static bool data_handle(struct reader *r, struct arrival *a)
 	uint64_t before = r->pull.cursor;
 	enum pull_verdict v = pull_data(&r->pull, &m, clock_mono_ns(r->o.clock));
 	if (v == PULL_SKIPPED) {
-		struct stream_gap g = { .kind = STREAM_GAP_EXPIRED, .from = before + 1, .to = m.seq - 1 };
+		struct stream_gap g = { .kind = STREAM_GAP_EXPIRED,
+					.from = before + 1,
+					.to = m.seq - 1 };
 		tell_gap(r, &g);
 	}
 	if (v == PULL_DELIVER || v == PULL_SKIPPED) {
@@ -383,12 +391,15 @@ static bool data_handle(struct reader *r, struct arrival *a)
 
 static bool status_handle(struct reader *r, struct arrival *a)
 {
-	struct pull_status s = { .code = a->status, .words = (const char *)a->data, .token = a->token,
-				 .has_left = a->has_left, .left = a->left };
+	struct pull_status s = { .code = a->status,
+				 .words = (const char *)a->data,
+				 .token = a->token,
+				 .has_left = a->has_left,
+				 .left = a->left };
 	enum pull_verdict v = pull_answer(&r->pull, &s, clock_mono_ns(r->o.clock));
 	if (a->status != 100 && a->status != 404 && a->status != 408)
-		log_debug("an answer to a pull request; region=%s status=%u words=\"%s\"", r->o.region, a->status,
-			  s.words);
+		log_debug("an answer to a pull request; region=%s status=%u words=\"%s\"",
+			  r->o.region, a->status, s.words);
 	free(a);
 	return v != PULL_ATTACH;
 }

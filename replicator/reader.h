@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One region's stream being read: the pull consumer of pull.h with a queue, a thread and the owner's callbacks,
- * over a few functions that reach the server (stream_nats.c gives them).
- * Thread: its own, once reader_start was called; reader_turn by hand instead, in tests. reader_push, _ack, _reset and
- * _state: any thread.
+ * One region's stream being read: the pull consumer of pull.h with a queue, a thread and the
+ * owner's callbacks, over a few functions that reach the server (stream_nats.c gives them).
+ * Thread: its own, once reader_start was called; reader_turn by hand instead, in tests.
+ * reader_push, _ack, _reset and _state: any thread.
  */
 #pragma once
 
@@ -17,11 +17,11 @@
 
 /* A message that came. */
 struct arrival {
-	struct arrival *next;           /* the reader's */
-	unsigned status;                /* 0: it has data; else its code, and words in data, terminated */
+	struct arrival *next; /* the reader's */
+	unsigned status;      /* 0: it has data; else its code, and words in data, terminated */
 	bool has_left;
-	uint32_t left, token;           /* of a status */
-	char reply[READER_REPLY_MAX];   /* of data: where to acknowledge, terminated */
+	uint32_t left, token;         /* of a status */
+	char reply[READER_REPLY_MAX]; /* of data: where to acknowledge, terminated */
 	size_t len;
 	uint8_t data[];
 };
@@ -45,9 +45,9 @@ struct reader_io {
 };
 
 struct reader_options {
-	const char *region;             /* whose stream; for logs; both must outlive the reader */
-	const char *self;               /* the region that reads: inboxes are _INBOX_<self>.… */
-	bool can_reset;                 /* see struct pull */
+	const char *region; /* whose stream; for logs; both must outlive the reader */
+	const char *self;   /* the region that reads: inboxes are _INBOX_<self>.… */
+	bool can_reset;     /* see struct pull */
 	uint64_t ack_wait_ms;
 	uint64_t from;
 	struct clock *clock;

@@ -2,40 +2,68 @@
 #include "replicator/replicator.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/metric.h"
 
 #define FLEET_SEED 0x464c454554u
+#define NS_PER_MS UINT64_C(1000000)
 /* A changed position is told at once, but no more often than this: acknowledgements by other regions wait for it. */
 #define BEAT_MS_MIN 4
-/* A peer that streams nothing is asked this often over its own port. */
+/* A peer whose heartbeats do not come by stream is asked this often over its own port; without a stream as often as it
+ * would send them. */
 #define ASK_MS 1000
+/* After an epoch could not be begun. */
+#define ROLE_RETRY_MS 1000
 #define SWITCHOVER_BEHIND_MS_MAX 5000
 #define TARGET_SILENT_MS_MAX 2000
+#define TARGET_LOOK_MS 100
+#define LOG_ENTRY_BYTES_MAX (16u << 20)
+
+/* Who asks one peer; a silent one must not keep the others waiting. */
+struct asker {
+	struct replicator *replicator;
+	uint32_t peer;
+	pthread_t thread;
+	bool started;
+};
 
 struct replicator {
 	struct replicator_options options;
 	bool alone;
 	uint64_t fleet;
+	/* Made before any thread that uses them, freed after all of them */
 	struct committer *committer;
 	struct peers *peers;
 	struct stream *stream;
 	struct publisher *publisher;
 	struct applier *applier;
+
+	atomic_uint_fast64_t news;    /* moves with all that an acknowledgement may depend on */
+	/* The committer's thread: what follows from `news` */
+	uint64_t known_news;
+	struct position known_confirmed;
+	struct position known_accepted;
+
+	/* The thread of heartbeats and of the role */
 	pthread_t thread;
 	bool started;
-	uint64_t beat_ns;             /* thread: when it told last, */
-	struct position beat_position; /* and what */
-	uint64_t asked_ns;
-	pthread_mutex_t lock;         /* guards the rest */
-	pthread_cond_t wake;
+	uint64_t beat_ns;             /* when it told last */
+	uint64_t role_ns;             /* no further try to begin an epoch before */
+
+	struct asker askers[PEERS_MAX];
+
+	pthread_mutex_t lock;         /* guards the rest; never held while another lock is taken */
+	pthread_cond_t wake;          /* for the thread above alone */
+	pthread_cond_t changed;       /* for all others: stop, beats */
 	bool stop;
-	bool handing_over;
+	bool switching;               /* a switchover is under way */
+	bool handing_over;            /* and admits no writes */
 	bool moved;                   /* the position changed since the last heartbeat */
+	uint64_t beats;               /* that came */
 };
 
 /* --- what the committer asks --- */
@@ -45,51 +73,74 @@ static struct position confirmed_at(struct replicator *r, const struct committer
 	return r->alone ? s->position : peers_confirmed(r->peers, s->position, s->epoch);
 }
 
-/* On the committer's thread, about a position of the open epoch. */
-static enum ack_level level_of(void *ctx, struct position p)
+static void update_known(struct replicator *r)
 {
-	struct replicator *r = ctx;
+	uint64_t news = atomic_load(&r->news);
 	struct committer_state s;
 
-	if (r->alone)
-		return ACK_CONFIRMED;
+	if (r->known_news == news)
+		return;
 	committer_state(r->committer, &s);
-	if (position_compare(p, peers_confirmed(r->peers, s.position, s.epoch)) <= 0)
-		return ACK_CONFIRMED;
+	r->known_confirmed = confirmed_at(r, &s);
 	if (r->publisher != NULL) {
 		struct publisher_state published;
 
 		publisher_state(r->publisher, &published);
-		if (position_compare(p, published.accepted) <= 0)
-			return ACK_STREAM;
+		r->known_accepted = published.accepted;
 	}
-	return ACK_VISIBLE;
+	r->known_news = news;
 }
 
+/* On the committer's thread, about a position of an epoch that this region wrote and has gone on from without loss. */
+static enum ack_level level_of(void *ctx, struct position p)
+{
+	struct replicator *r = ctx;
+
+	if (r->alone)
+		return ACK_CONFIRMED;
+	update_known(r);
+	if (position_compare(p, r->known_confirmed) <= 0)
+		return ACK_CONFIRMED;
+	return position_compare(p, r->known_accepted) <= 0 ? ACK_STREAM : ACK_VISIBLE;
+}
+
+/* What is confirmed, as far as this region knows by itself or was told of an epoch that it has reached: a newer one may
+ * have another history. */
 static struct position trim_floor(void *ctx)
 {
 	struct replicator *r = ctx;
 	struct committer_state s;
-	struct position floor;
 
 	committer_state(r->committer, &s);
-	if (r->alone)
-		return s.position;
-	floor = confirmed_at(r, &s);
-	for (uint32_t i = 0; i < peers_count(r->peers); i++) {
-		struct peer_standing standing;
+	struct position floor = confirmed_at(r, &s);
+	for (uint32_t i = 0; !r->alone && i < peers_count(r->peers); i++) {
+		struct peer_standing peer;
 
-		peers_standing(r->peers, i, &standing);
-		if (standing.heard && position_compare(standing.confirmed, floor) > 0)
-			floor = standing.confirmed;
+		peers_standing(r->peers, i, &peer);
+		if (peer.heard && peer.confirmed.epoch <= s.epoch && position_compare(peer.confirmed, floor) > 0)
+			floor = peer.confirmed;
 	}
 	return position_compare(floor, s.position) < 0 ? floor : s.position;
+}
+
+/* Whoever hears of a newer epoch writes no more in the old one. */
+static enum err may_write(void *ctx, uint16_t scope, uint64_t epoch, struct fault *f)
+{
+	struct replicator *r = ctx;
+	uint64_t newest = peers_newest_epoch(r->peers);
+
+	(void)scope;
+	if (newest <= epoch)
+		return ERR_NONE;
+	return fault_set(f, ERR_NOT_PRIMARY, "this region is not the primary: region %u writes in epoch %llu",
+			 (uint8_t)newest, (unsigned long long)newest);
 }
 
 static void on_commit(void *ctx, struct position now)
 {
 	struct replicator *r = ctx;
 
+	atomic_fetch_add(&r->news, 1);
 	if (r->publisher != NULL)
 		publisher_wake(r->publisher, now);
 	(void)pthread_mutex_lock(&r->lock);
@@ -107,6 +158,7 @@ static void on_accepted(void *ctx, uint16_t scope, struct position upto)
 	if (scope != SCOPE_FLEET || r->publisher == NULL)
 		return;
 	publisher_accepted(r->publisher, upto);
+	atomic_fetch_add(&r->news, 1);
 	committer_wake(r->committer);
 }
 
@@ -119,19 +171,29 @@ static void on_closed(void *ctx, const struct fault *why)
 		publisher_closed(r->publisher);
 }
 
-static void take_beat(struct replicator *r, struct bytes beat)
+static void take_beat(struct replicator *r, const struct heartbeat *h)
 {
-	struct heartbeat h;
-
-	if (heartbeat_decode(beat, &h, NULL) == ERR_NONE && peers_beat(r->peers, &h))
-		committer_wake(r->committer);
+	if (!peers_beat(r->peers, h))
+		return;
+	atomic_fetch_add(&r->news, 1);
+	committer_wake(r->committer);
+	(void)pthread_mutex_lock(&r->lock);
+	r->beats++;
+	(void)pthread_cond_broadcast(&r->changed);
+	(void)pthread_mutex_unlock(&r->lock);
 }
 
+/* Only on its own subject does a region speak for itself. */
 static void on_beat(void *ctx, const char *region, uint16_t scope, struct bytes beat)
 {
-	(void)region;
-	if (scope == SCOPE_FLEET)
-		take_beat(ctx, beat);
+	struct replicator *r = ctx;
+	struct heartbeat h;
+
+	if (scope != SCOPE_FLEET || heartbeat_decode(beat, &h, NULL) != ERR_NONE)
+		return;
+	const struct peer_config *config = peers_by_id(r->peers, h.region);
+	if (config != NULL && strcmp(config->name, region) == 0)
+		take_beat(r, &h);
 }
 
 /* --- heartbeats --- */
@@ -158,37 +220,59 @@ static void send_beat(struct replicator *r, uint64_t now_ns)
 	CLEANUP(buf_release) struct buf beat = BUF_INIT(STREAM_BEAT_BYTES_MAX);
 
 	r->beat_ns = now_ns;
-	if (replicator_heartbeat(r, &beat) == ERR_NONE && r->stream != NULL)
-		(void)stream_beat(r->stream, SCOPE_FLEET, buf_bytes(&beat)); /* lost ones are followed by others */
+	if (r->stream == NULL)
+		return;
+	enum err err = replicator_heartbeat(r, &beat);
+	if (err == ERR_NONE)
+		err = stream_beat(r->stream, SCOPE_FLEET, buf_bytes(&beat));
+	if (err != ERR_NONE)
+		log_debug("a heartbeat was not sent, others follow reason=\"%s\"", err_sentence(err));
 }
 
-/* Peers whose heartbeats the stream does not bring are asked on their own port. */
-static void ask_silent_peers(struct replicator *r, uint64_t now_ns)
+static void ask(struct replicator *r, uint32_t peer, uint64_t silent_ms_min)
 {
+	CLEANUP(buf_release) struct buf beat = BUF_INIT(STREAM_BEAT_BYTES_MAX);
 	struct peer_link *link = peers_link(r->peers);
+	struct peer_standing s;
+	struct heartbeat h;
 
-	if (link == NULL || now_ns - r->asked_ns < (uint64_t)ASK_MS * 1000000)
+	peers_standing(r->peers, peer, &s);
+	if (s.silent_ms < silent_ms_min)
 		return;
-	r->asked_ns = now_ns;
-	for (uint32_t i = 0; i < peers_count(r->peers); i++) {
-		CLEANUP(buf_release) struct buf beat = BUF_INIT(STREAM_BEAT_BYTES_MAX);
-		struct peer_standing s;
+	if (link->standing(link, s.config->id, SCOPE_FLEET, &beat, NULL) == ERR_NONE &&
+	    heartbeat_decode(buf_bytes(&beat), &h, NULL) == ERR_NONE && h.region == s.config->id)
+		take_beat(r, &h);
+}
 
-		peers_standing(r->peers, i, &s);
-		if (s.config->data && s.silent_ms >= ASK_MS &&
-		    link->standing(link, s.config->id, SCOPE_FLEET, &beat, NULL) == ERR_NONE)
-			take_beat(r, buf_bytes(&beat));
+static void *asker_main(void *arg)
+{
+	struct asker *a = arg;
+	struct replicator *r = a->replicator;
+	uint64_t every_ms = r->stream != NULL ? ASK_MS : HEARTBEAT_MS;
+	bool stop = false;
+
+	while (!stop) {
+		struct timespec until;
+
+		ask(r, a->peer, every_ms);
+		clock_wait_deadline(every_ms, &until);
+		(void)pthread_mutex_lock(&r->lock);
+		while (!r->stop && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
+			;
+		stop = r->stop;
+		(void)pthread_mutex_unlock(&r->lock);
 	}
+	return NULL;
 }
 
 /* --- the role --- */
 
-/* Of the other data regions, how many were heard, and does one know of an epoch beyond ours? */
-static uint32_t heard_peers(struct replicator *r, uint64_t epoch, bool *ret_newer)
+/* Of the other data regions, how many were heard since the start, and is one of them ahead of us? */
+static uint32_t heard_peers(struct replicator *r, struct position here, bool *ret_ahead)
 {
 	uint32_t heard = 0;
 
-	*ret_newer = false;
+	*ret_ahead = false;
 	for (uint32_t i = 0; i < peers_count(r->peers); i++) {
 		struct peer_standing s;
 
@@ -196,7 +280,7 @@ static uint32_t heard_peers(struct replicator *r, uint64_t epoch, bool *ret_newe
 		if (!s.config->data || !s.heard)
 			continue;
 		heard++;
-		*ret_newer = *ret_newer || s.position.epoch > epoch;
+		*ret_ahead = *ret_ahead || position_compare(s.position, here) > 0;
 	}
 	return heard;
 }
@@ -204,62 +288,79 @@ static uint32_t heard_peers(struct replicator *r, uint64_t epoch, bool *ret_newe
 /* Is it this region's turn to begin an epoch, and is there no sign against it? */
 static bool should_begin(struct replicator *r, const struct committer_state *s)
 {
-	bool newer;
-	uint32_t heard = heard_peers(r, s->epoch, &newer);
+	struct applier_state applier = { 0 };
+	bool ahead;
 
-	if (s->failed || newer || !r->options.self.data)
+	if (s->writing || s->failed || !r->options.self.data)
 		return false;
-	if (s->epoch == 0)
-		/* A region that lost its disk must not found the fleet anew: a majority has to be as empty. */
-		return r->options.first_primary && heard + 1 >= peers_majority(r->peers);
+	/* A region that lost its disk, or whose store was put back to an older state, must not go on from there: whoever
+	 * writes has all that a majority has, and a new fleet is founded with a majority as empty. */
+	if (heard_peers(r, s->position, &ahead) + 1 < peers_majority(r->peers) || ahead)
+		return false;
+	if (r->applier != NULL)
+		applier_state(r->applier, &applier);
+	if (applier.stopped)
+		return false;
 	if (s->released)
 		return s->released_to == r->options.self.id;
-	/* The writer after a restart. Only its own release can have moved the role, and that it has not written; the
-	 * others are asked all the same, for a store that was rolled back. */
-	return s->writer == r->options.self.id && heard + 1 >= peers_majority(r->peers);
+	/* Epochs of writer 0 are those of a region that was alone. */
+	if (s->epoch == 0 || s->writer == 0)
+		return r->options.first_primary;
+	/* The writer after a restart: only its own release can have moved the role. */
+	return s->writer == r->options.self.id;
 }
 
-static void take_role(struct replicator *r)
+static void take_role(struct replicator *r, uint64_t now_ns)
 {
 	struct committer_state s;
 	struct fault f = { 0 };
 
+	if (now_ns < r->role_ns)
+		return;
 	committer_state(r->committer, &s);
-	if (s.writing || !should_begin(r, &s))
+	if (!should_begin(r, &s))
 		return;
 	enum err err = committer_begin_epoch(r->committer, &f);
-	if (err != ERR_NONE)
-		log_warn("cannot begin an epoch, trying again reason=\"%s\"", fault_text(&f));
-	else
-		log_info("this region writes now region=%s", r->options.self.name);
+	if (err == ERR_NONE) {
+		log_info("this region is the primary now region=%s", r->options.self.name);
+		return;
+	}
+	r->role_ns = now_ns + ROLE_RETRY_MS * NS_PER_MS;
+	log_warn("cannot begin an epoch, trying again reason=\"%s\"", fault_text(&f));
+}
+
+/* Waits until a heartbeat is due; false: stop. */
+static bool wait_for_beat(struct replicator *r)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	while (!r->stop) {
+		uint64_t due_ns = r->beat_ns + (uint64_t)(r->moved ? BEAT_MS_MIN : HEARTBEAT_MS) * NS_PER_MS;
+		uint64_t now_ns = clock_mono_ns(r->options.clock);
+		struct timespec until;
+
+		if (now_ns >= due_ns)
+			break;
+		clock_wait_deadline((due_ns - now_ns) / NS_PER_MS + 1, &until);
+		(void)pthread_cond_timedwait(&r->wake, &r->lock, &until);
+	}
+	r->moved = false;
+	bool go_on = !r->stop;
+
+	(void)pthread_mutex_unlock(&r->lock);
+	return go_on;
 }
 
 static void *replicator_main(void *arg)
 {
 	struct replicator *r = arg;
 
-	for (;;) {
-		uint64_t now = clock_mono_ns(r->options.clock);
-		struct timespec until;
+	do {
+		uint64_t now_ns = clock_mono_ns(r->options.clock);
 
-		(void)pthread_mutex_lock(&r->lock);
-		uint64_t due = r->beat_ns + (uint64_t)(r->moved ? BEAT_MS_MIN : HEARTBEAT_MS) * 1000000;
-
-		if (!r->stop && now < due) {
-			clock_wait_deadline((due - now) / 1000000 + 1, &until);
-			(void)pthread_cond_timedwait(&r->wake, &r->lock, &until);
-			(void)pthread_mutex_unlock(&r->lock);
-			continue;
-		}
-		bool stop = r->stop;
-		r->moved = false;
-		(void)pthread_mutex_unlock(&r->lock);
-		if (stop)
-			return NULL;
-		send_beat(r, now);
-		ask_silent_peers(r, now);
-		take_role(r);
-	}
+		send_beat(r, now_ns);
+		take_role(r, now_ns);
+	} while (wait_for_beat(r));
+	return NULL;
 }
 
 /* --- life --- */
@@ -272,6 +373,7 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 		.catalog = r->options.catalog,
 		.region = r->options.self.id,
 		.log_bytes_max = r->options.log_bytes_max,
+		.may_write = may_write,
 		.on_commit = on_commit,
 		.trim_floor = trim_floor,
 		.level = level_of,
@@ -281,22 +383,30 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 	return committer_open(&o, &r->committer, f);
 }
 
-enum err replicator_open(const struct replicator_options *o, struct replicator **ret_replicator,
-			 struct fault *reterr_fault)
+static void init_locks(struct replicator *r)
 {
-	struct replicator *r = calloc(1, sizeof(*r));
 	pthread_condattr_t attr;
 
-	if (r == NULL)
-		return ERR_NO_MEMORY;
-	r->options = *o;
-	r->alone = o->other_count == 0;
-	r->fleet = hash64(o->fleet, strlen(o->fleet), FLEET_SEED);
 	(void)pthread_mutex_init(&r->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&r->wake, &attr);
+	(void)pthread_cond_init(&r->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
+}
+
+enum err replicator_open(const struct replicator_options *o, struct replicator **ret_replicator,
+			 struct fault *reterr_fault)
+{
+	struct replicator *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for the replicator");
+	r->options = *o;
+	r->alone = o->other_count == 0;
+	r->fleet = hash64(o->fleet, strlen(o->fleet), FLEET_SEED);
+	atomic_init(&r->news, 1);
+	init_locks(r);
 	struct peers_options peers = {
 		.clock = o->clock,
 		.fleet = r->fleet,
@@ -316,56 +426,75 @@ enum err replicator_open(const struct replicator_options *o, struct replicator *
 	return ERR_NONE;
 }
 
-static enum err start_stream(struct replicator *r, struct fault *f)
+static enum err make_publisher(struct replicator *r)
 {
-	struct stream_events events = { .ctx = r, .on_accepted = on_accepted, .on_closed = on_closed, .on_beat = on_beat };
 	struct committer_state s;
-	enum err err = r->options.make_stream(r->options.ctx, &events, &r->stream, f);
 
-	if (err != ERR_NONE || !r->options.self.data)
-		return err;
 	committer_state(r->committer, &s);
 	struct publisher_options o = {
 		.clock = r->options.clock,
 		.store = r->options.store,
 		.catalog = r->options.catalog,
-		.stream = r->stream,
 		.fleet = r->fleet,
 		.region = r->options.self.id,
 		.now = s.position,
 	};
-	err = publisher_new(&o, &r->publisher);
-	return err == ERR_NONE ? publisher_start(r->publisher) : err;
+	return publisher_new(&o, &r->publisher);
 }
 
-static enum err start_peers(struct replicator *r, struct fault *f)
+static enum err start_threads(struct replicator *r, struct fault *f)
 {
-	struct applier_options o = { .clock = r->options.clock, .committer = r->committer, .peers = r->peers };
-	enum err err = r->options.make_stream != NULL ? start_stream(r, f) : ERR_NONE;
-
-	o.stream = r->stream;
-	if (err == ERR_NONE && r->options.self.data)
-		err = applier_start(&o, &r->applier, f);
-	if (err != ERR_NONE)
-		return err;
 	int e = pthread_create(&r->thread, NULL, replicator_main, r);
+
 	if (e != 0)
-		return err_from_errno(e);
+		return fault_set(f, err_from_errno(e), "no thread for heartbeats");
 	(void)pthread_setname_np(r->thread, "replicator");
 	r->started = true;
+	for (uint32_t i = 0; peers_link(r->peers) != NULL && i < peers_count(r->peers); i++) {
+		struct asker *a = &r->askers[i];
+
+		if (!peers_config(r->peers, i)->data)
+			continue;
+		*a = (struct asker){ .replicator = r, .peer = i };
+		e = pthread_create(&a->thread, NULL, asker_main, a);
+		if (e != 0)
+			return fault_set(f, err_from_errno(e), "no thread that asks peers");
+		(void)pthread_setname_np(a->thread, "peer-asker");
+		a->started = true;
+	}
 	return ERR_NONE;
+}
+
+/* The order: what is told before whoever tells it; the committer before whoever waits for its commits. */
+static enum err start_with_peers(struct replicator *r, struct fault *f)
+{
+	struct stream_events events = { .ctx = r, .on_accepted = on_accepted, .on_closed = on_closed, .on_beat = on_beat };
+	struct applier_options applier = { .clock = r->options.clock, .committer = r->committer, .peers = r->peers };
+	bool publishes = r->options.make_stream != NULL && r->options.self.data;
+	enum err err = publishes ? make_publisher(r) : ERR_NONE;
+
+	if (err == ERR_NONE && r->options.make_stream != NULL)
+		err = r->options.make_stream(r->options.ctx, &events, &r->stream, f);
+	if (err == ERR_NONE)
+		err = committer_start(r->committer);
+	if (err == ERR_NONE && publishes)
+		err = publisher_start(r->publisher, r->stream);
+	applier.stream = r->stream;
+	if (err == ERR_NONE && r->options.self.data)
+		err = applier_start(&applier, &r->applier, f);
+	return err == ERR_NONE ? start_threads(r, f) : err;
 }
 
 enum err replicator_start(struct replicator *r, struct fault *reterr_fault)
 {
-	enum err err;
+	struct committer_state s;
 
-	if (!r->alone) {
-		/* The publisher is made before the committer's thread runs, which tells it of commits. */
-		err = start_peers(r, reterr_fault);
-		return err == ERR_NONE ? committer_start(r->committer) : err;
-	}
-	err = committer_start(r->committer);
+	if (!r->alone)
+		return start_with_peers(r, reterr_fault);
+	committer_state(r->committer, &s);
+	if (s.epoch != 0 && s.writer != r->options.self.id && s.writer != 0)
+		log_warn("no other region is configured, this one goes on alone from what region %u wrote", s.writer);
+	enum err err = committer_start(r->committer);
 	return err == ERR_NONE ? committer_begin_epoch(r->committer, reterr_fault) : err;
 }
 
@@ -376,25 +505,35 @@ void replicator_stop(struct replicator *r)
 	(void)pthread_mutex_lock(&r->lock);
 	r->stop = true;
 	(void)pthread_cond_signal(&r->wake);
+	(void)pthread_cond_broadcast(&r->changed);
 	(void)pthread_mutex_unlock(&r->lock);
 	if (r->started)
 		(void)pthread_join(r->thread, NULL);
 	r->started = false;
-	applier_stop(TAKE(r->applier));
+	for (uint32_t i = 0; i < PEERS_MAX; i++) {
+		if (r->askers[i].started)
+			(void)pthread_join(r->askers[i].thread, NULL);
+		r->askers[i].started = false;
+	}
+	applier_stop(r->applier);
 	if (r->committer != NULL)
 		committer_stop(r->committer);
-	publisher_stop(TAKE(r->publisher));
-	stream_free(TAKE(r->stream));
+	publisher_stop(r->publisher);
 }
 
 void replicator_free(struct replicator *r)
 {
 	if (r == NULL)
 		return;
-	if (r->committer != NULL)
-		committer_close(r->committer);
+	replicator_stop(r);
+	/* The stream first: until it is gone its events come. */
+	stream_free(r->stream);
+	publisher_free(r->publisher);
+	applier_free(r->applier);
+	committer_close(r->committer);
 	peers_free(r->peers);
 	(void)pthread_cond_destroy(&r->wake);
+	(void)pthread_cond_destroy(&r->changed);
 	(void)pthread_mutex_destroy(&r->lock);
 	free(r);
 }
@@ -420,41 +559,32 @@ static bool is_handing_over(struct replicator *r)
 	return yes;
 }
 
-/* The newest epoch that this region or a peer stands in; its lowest byte names who writes in it. */
-static uint64_t newest_epoch(struct replicator *r, const struct committer_state *s)
+static bool is_writer(struct replicator *r, const struct committer_state *s)
 {
-	uint64_t epoch = s->epoch;
-
-	for (uint32_t i = 0; i < peers_count(r->peers); i++) {
-		struct peer_standing standing;
-
-		peers_standing(r->peers, i, &standing);
-		if (standing.heard && standing.position.epoch > epoch)
-			epoch = standing.position.epoch;
-	}
-	return epoch;
+	return s->writing && peers_newest_epoch(r->peers) <= s->epoch;
 }
 
 enum err replicator_admit(struct replicator *r, uint8_t *ret_writer, struct fault *reterr_fault)
 {
 	struct committer_state s;
+	uint8_t self = r->options.self.id;
 
 	committer_state(r->committer, &s);
 	*ret_writer = 0;
 	if (is_handing_over(r))
 		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "the primary's role is being handed over; retry");
-	if (s.writing)
+	if (is_writer(r, &s))
 		return ERR_NONE;
-	uint64_t epoch = newest_epoch(r, &s);
+	uint64_t epoch = MAX(s.epoch, peers_newest_epoch(r->peers));
+	if (s.failed)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "%s", s.failure);
 	if (epoch == 0)
 		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "the fleet has no primary yet");
-	if (epoch == s.epoch && s.released && s.released_to != r->options.self.id) {
-		*ret_writer = s.released_to;
-		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "the next primary is about to begin");
-	}
-	if ((uint8_t)epoch == r->options.self.id || (epoch == s.epoch && s.released))
-		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "this region is about to write; retry");
-	*ret_writer = (uint8_t)epoch;
+	/* The low byte of an epoch is its writer; a release names the next one. */
+	uint8_t writer = epoch == s.epoch && s.released ? s.released_to : (uint8_t)epoch;
+	if (writer == self || writer == 0)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "this fleet's next epoch has not begun yet; retry");
+	*ret_writer = writer;
 	return fault_set(reterr_fault, ERR_NOT_PRIMARY, "this region is not the primary");
 }
 
@@ -463,58 +593,91 @@ double replicator_staleness_seconds(struct replicator *r)
 	struct committer_state s;
 
 	committer_state(r->committer, &s);
-	if (s.writing)
+	if (is_writer(r, &s))
 		return 0.0;
-	return peers_lag_seconds(r->peers, s.released ? s.released_to : s.writer, s.position);
+	/* Who has released is no writer any more: what it says from then on proves nothing. */
+	struct position here = s.position;
+	if (s.released)
+		here.seq--;
+	return peers_lag_seconds(r->peers, s.writer, here);
 }
 
 bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *why)
 {
 	struct committer_state s;
 	struct applier_state applier = { 0 };
+	double staleness = replicator_staleness_seconds(r);
 
+	if (!r->options.self.data && !r->alone)
+		return true;
 	committer_state(r->committer, &s);
 	if (r->applier != NULL)
 		applier_state(r->applier, &applier);
 	if (s.failed)
-		buf_printf(why, "%s", s.failure);
+		buf_append_cstr(why, s.failure);
 	else if (applier.stopped)
-		buf_printf(why, "%s", fault_text(&applier.trouble));
+		buf_append_cstr(why, fault_text(&applier.trouble));
 	else if (s.epoch == 0)
 		buf_append_cstr(why, "no epoch has begun: the first primary was not heard yet");
-	else if (!r->alone && replicator_staleness_seconds(r) > lag_seconds_max)
-		buf_printf(why, "behind the primary by %.1f s", replicator_staleness_seconds(r));
+	else if (staleness >= PEERS_LAG_UNKNOWN_SECONDS)
+		buf_append_cstr(why, "nothing was heard from the primary yet");
+	else if (staleness > lag_seconds_max)
+		buf_printf(why, "behind the primary by %.1f s", staleness);
 	else
 		return true;
 	return false;
+}
+
+/* What follows `after` must be held: the next op of its epoch, the epoch-start that ends it, or the beginning of all. */
+static enum err check_follows(struct replicator *r, struct store_txn *t, struct position after, struct fault *f)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct oplog_entry entry = { 0 };
+	struct position oldest = { 0 };
+	struct position newest;
+
+	arena_init(&a, LOG_ENTRY_BYTES_MAX);
+	enum err err = oplog_bounds(r->options.store, t, SCOPE_FLEET, &oldest, &newest);
+	if (err != ERR_NONE)
+		return fault_set(f, err, "the log of region %s: %s", r->options.self.name, err_sentence(err));
+	if (position_compare(after, oldest) >= 0)
+		return ERR_NONE;
+	err = oplog_get(r->options.store, t, SCOPE_FLEET, oldest, &a, &entry, f);
+	if (err != ERR_NONE)
+		return err;
+	const struct op *op = &entry.op;
+	struct position before = { oldest.epoch, oldest.seq - 1 };
+	if (op->kind == OP_EPOCH_START) {
+		before = (struct position){ 0 };
+		if (op->chain_count > 0)
+			before = (struct position){ op->chain[op->chain_count - 1].epoch,
+						    op->chain[op->chain_count - 1].end };
+	}
+	if (position_compare(after, before) == 0)
+		return ERR_NONE;
+	return fault_set(f, ERR_GAP,
+			 "the log of region %s begins at (%llu,%llu) and no longer holds what follows (%llu,%llu)",
+			 r->options.self.name, (unsigned long long)oldest.epoch, (unsigned long long)oldest.seq,
+			 (unsigned long long)after.epoch, (unsigned long long)after.seq);
 }
 
 enum err replicator_log(struct replicator *r, uint16_t scope, struct position after, struct buf *out,
 			struct fault *reterr_fault)
 {
 	struct log_source source = { r->options.store, r->options.catalog, r->fleet };
+	struct store *s = r->options.store;
 	struct store_txn *t;
-	struct position oldest;
-	struct position newest;
 	struct message head;
 
 	if (scope != SCOPE_FLEET)
 		return fault_set(reterr_fault, ERR_NOT_FOUND, "there is no scope %u", scope);
-	enum err err = r->options.store->ops->begin(r->options.store, false, &t);
+	enum err err = s->ops->begin(s, false, &t);
+	if (err != ERR_NONE)
+		return fault_set(reterr_fault, err, "reading the op log: %s", err_sentence(err));
+	err = check_follows(r, t, after, reterr_fault);
+	s->ops->abort(t);
 	if (err != ERR_NONE)
 		return err;
-	err = oplog_bounds(r->options.store, t, scope, &oldest, &newest);
-	r->options.store->ops->abort(t);
-	if (err != ERR_NONE)
-		return err;
-	/* What follows `after` must be held: the next of its epoch, or the beginning of all. */
-	if (position_compare(after, oldest) < 0 &&
-	    !(oldest.seq == after.seq + 1 && oldest.epoch == after.epoch) &&
-	    !(after.epoch == 0 && oldest.seq == 1 && oldest.epoch >> 8 == 1))
-		return fault_set(reterr_fault, ERR_GAP,
-				 "the log of region %s begins at (%llu,%llu) and no longer holds what follows (%llu,%llu)",
-				 r->options.self.name, (unsigned long long)oldest.epoch, (unsigned long long)oldest.seq,
-				 (unsigned long long)after.epoch, (unsigned long long)after.seq);
 	return log_message(&source, scope, after, 0, PUBLISH_BYTES_TARGET, out, &head, reterr_fault);
 }
 
@@ -523,7 +686,7 @@ void replicator_state(struct replicator *r, struct replicator_state *ret_state)
 	*ret_state = (struct replicator_state){ .alone = r->alone, .has_stream = r->stream != NULL };
 	committer_state(r->committer, &ret_state->commit);
 	ret_state->confirmed = confirmed_at(r, &ret_state->commit);
-	ret_state->is_writer = ret_state->commit.writing;
+	ret_state->is_writer = is_writer(r, &ret_state->commit);
 	ret_state->handing_over = is_handing_over(r);
 	if (r->stream != NULL)
 		stream_state(r->stream, &ret_state->stream);
@@ -532,6 +695,66 @@ void replicator_state(struct replicator *r, struct replicator_state *ret_state)
 	if (r->applier != NULL)
 		applier_state(r->applier, &ret_state->applier);
 	ret_state->staleness_seconds = replicator_staleness_seconds(r);
+}
+
+/* --- sessions --- */
+
+void replicator_session(struct replicator *r, struct session *ret_session)
+{
+	struct committer_state s;
+
+	committer_state(r->committer, &s);
+	*ret_session = (struct session){ .hlc = s.hlc };
+	/* A reader may have seen rows of a commit that is not stated as visible yet. */
+	if (s.durable.epoch != 0)
+		session_join(ret_session, SCOPE_FLEET, s.durable);
+}
+
+static enum err find_position(struct replicator *r, struct position p, uint64_t wait_ms, struct fault *f)
+{
+	struct committer_state s;
+	enum history_place place = committer_find(r->committer, p);
+
+	if (place == HISTORY_AHEAD && wait_ms > 0) {
+		/* It also ends when the history has gone another way. */
+		if (committer_wait(r->committer, p, wait_ms) != ERR_NONE)
+			log_debug("a session waited in vain ms=%llu", (unsigned long long)wait_ms);
+		place = committer_find(r->committer, p);
+	}
+	switch (place) {
+	case HISTORY_IN:
+		return ERR_NONE;
+	case HISTORY_ORPHAN:
+		return fault_set(f, ERR_SESSION_ORPHANED, "the write at (%llu,%llu) did not survive a change of the primary",
+				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+	case HISTORY_FORGOTTEN:
+		return fault_set(f, ERR_SESSION_ORPHANED,
+				 "the session is so old that nobody knows whether its write at (%llu,%llu) survived",
+				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+	case HISTORY_AHEAD:
+		break;
+	}
+	committer_state(r->committer, &s);
+	return fault_set(f, ERR_TIMEOUT, "region %s stands at (%llu,%llu), the session is at (%llu,%llu)",
+			 r->options.self.name, (unsigned long long)s.position.epoch, (unsigned long long)s.position.seq,
+			 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+}
+
+enum err replicator_find_session(struct replicator *r, const struct session *s, uint64_t wait_ms,
+				 struct fault *reterr_fault)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (s->scopes[i] != SCOPE_FLEET)
+			return fault_set(reterr_fault, ERR_BAD_REQUEST,
+					 "isthmus-session: the token names scope %u, which this fleet does not have",
+					 s->scopes[i]);
+		if (s->positions[i].epoch == 0)
+			continue;
+		enum err err = find_position(r, s->positions[i], wait_ms, reterr_fault);
+		if (err != ERR_NONE)
+			return err;
+	}
+	return ERR_NONE;
 }
 
 /* --- switchover --- */
@@ -546,24 +769,40 @@ static bool standing_of(struct replicator *r, uint8_t id, struct peer_standing *
 	return false;
 }
 
+/* Waits for another heartbeat than those `seen`; false: this region stops. */
+static bool wait_for_news(struct replicator *r, uint64_t seen)
+{
+	struct timespec until;
+
+	clock_wait_deadline(TARGET_LOOK_MS, &until);
+	(void)pthread_mutex_lock(&r->lock);
+	while (!r->stop && r->beats == seen && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
+		;
+	bool go_on = !r->stop;
+
+	(void)pthread_mutex_unlock(&r->lock);
+	return go_on;
+}
+
 /* Waits until the target has applied `upto`. */
 static enum err wait_for_target(struct replicator *r, uint8_t target, struct position upto, uint64_t until_ns)
 {
 	struct peer_standing s;
 
-	while (standing_of(r, target, &s)) {
-		struct timespec wake;
+	for (;;) {
+		(void)pthread_mutex_lock(&r->lock);
+		uint64_t seen = r->beats;
 
+		(void)pthread_mutex_unlock(&r->lock);
+		if (!standing_of(r, target, &s))
+			return ERR_NOT_FOUND;
 		if (s.heard && position_compare(s.position, upto) >= 0)
 			return ERR_NONE;
 		if (clock_mono_ns(r->options.clock) >= until_ns)
 			return ERR_TIMEOUT;
-		(void)pthread_mutex_lock(&r->lock);
-		clock_wait_deadline(BEAT_MS_MIN, &wake);
-		(void)pthread_cond_timedwait(&r->wake, &r->lock, &wake);
-		(void)pthread_mutex_unlock(&r->lock);
+		if (!wait_for_news(r, seen))
+			return ERR_UNAVAILABLE;
 	}
-	return ERR_NOT_FOUND;
 }
 
 static enum err check_target(struct replicator *r, uint8_t target, struct fault *f)
@@ -573,7 +812,7 @@ static enum err check_target(struct replicator *r, uint8_t target, struct fault 
 	struct peer_standing standing;
 
 	committer_state(r->committer, &s);
-	if (!s.writing)
+	if (!is_writer(r, &s))
 		return fault_set(f, ERR_NOT_PRIMARY, "region %s is not the primary", r->options.self.name);
 	if (config == NULL || !config->data)
 		return fault_set(f, ERR_BAD_INPUT, "the target must be a data region of this fleet");
@@ -585,46 +824,74 @@ static enum err check_target(struct replicator *r, uint8_t target, struct fault 
 	return ERR_NONE;
 }
 
-static void set_handing_over(struct replicator *r, bool on)
+/* The pause: nothing is admitted, until the target has all and the release, or this region goes on. */
+static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout_ms, struct fault *f)
 {
+	uint64_t until_ns = clock_mono_ns(r->options.clock) + timeout_ms * NS_PER_MS;
+	struct committer_state s;
+	struct position end;
+	enum err err = committer_drain(r->committer, timeout_ms);
+
+	committer_state(r->committer, &s);
+	if (err == ERR_NONE)
+		err = wait_for_target(r, target, s.position, until_ns);
+	if (err != ERR_NONE)
+		return fault_set(f, err, "the target did not reach the last write in time; this region goes on");
+	err = committer_release(r->committer, target, &end, f);
+	if (err != ERR_NONE)
+		return err;
+	log_info("released the primary's role target=%u epoch=%llu seq=%llu", target, (unsigned long long)end.epoch,
+		 (unsigned long long)end.seq);
+	err = wait_for_target(r, target, (struct position){ end.epoch + 1, 0 }, until_ns);
+	if (err != ERR_NONE)
+		return fault_set(f, err,
+				 "released at (%llu,%llu); the target has not begun yet, it will when it has applied that",
+				 (unsigned long long)end.epoch, (unsigned long long)end.seq);
+	return ERR_NONE;
+}
+
+static enum err switch_to(struct replicator *r, uint8_t target, uint64_t timeout_ms, uint64_t *ret_pause_ms,
+			  struct fault *f)
+{
+	struct committer_state s;
+	enum err err = check_target(r, target, f);
+
+	if (err != ERR_NONE)
+		return err;
+	/* First near, while writes go on, so that the pause is short. */
+	committer_state(r->committer, &s);
+	uint64_t near_ns = clock_mono_ns(r->options.clock) + MIN(timeout_ms, SWITCHOVER_BEHIND_MS_MAX) * NS_PER_MS;
+	err = wait_for_target(r, target, s.position, near_ns);
+	if (err != ERR_NONE)
+		return fault_set(f, err, "the target is behind and does not catch up; nothing was changed");
+
 	(void)pthread_mutex_lock(&r->lock);
-	r->handing_over = on;
+	r->handing_over = true;
 	(void)pthread_mutex_unlock(&r->lock);
+	uint64_t stopped_ns = clock_mono_ns(r->options.clock);
+	err = hand_over(r, target, timeout_ms, f);
+	(void)pthread_mutex_lock(&r->lock);
+	r->handing_over = false;
+	(void)pthread_mutex_unlock(&r->lock);
+	*ret_pause_ms = (clock_mono_ns(r->options.clock) - stopped_ns) / NS_PER_MS;
+	return err;
 }
 
 enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t timeout_ms, uint64_t *ret_pause_ms,
 			       struct fault *reterr_fault)
 {
-	struct committer_state s;
-	struct position end;
-	enum err err = check_target(r, target, reterr_fault);
+	*ret_pause_ms = 0;
+	(void)pthread_mutex_lock(&r->lock);
+	bool busy = r->switching;
 
-	if (err != ERR_NONE)
-		return err;
-	/* First near, while writes go on, so that the pause is short; then all, while none are admitted. */
-	committer_state(r->committer, &s);
-	uint64_t begun_ns = clock_mono_ns(r->options.clock);
-	err = wait_for_target(r, target, s.position, begun_ns + (uint64_t)SWITCHOVER_BEHIND_MS_MAX * 1000000);
-	if (err != ERR_NONE)
-		return fault_set(reterr_fault, err, "the target is behind and does not catch up; nothing was changed");
-	uint64_t stopped_ns = clock_mono_ns(r->options.clock);
-	set_handing_over(r, true);
-	err = committer_drain(r->committer, timeout_ms);
-	committer_state(r->committer, &s);
-	if (err == ERR_NONE)
-		err = wait_for_target(r, target, s.position, stopped_ns + timeout_ms * 1000000);
-	if (err == ERR_NONE)
-		err = committer_release(r->committer, target, &end, reterr_fault);
-	else
-		(void)fault_set(reterr_fault, err, "the target did not reach the last write in time; this region goes on");
-	if (err == ERR_NONE)
-		err = wait_for_target(r, target, (struct position){ end.epoch + 1, 0 }, stopped_ns + timeout_ms * 1000000) ==
-				      ERR_NONE
-			      ? ERR_NONE
-			      : fault_set(reterr_fault, ERR_TIMEOUT,
-					  "released at (%llu,%llu); the target has not begun yet, it will when it has applied that",
-					  (unsigned long long)end.epoch, (unsigned long long)end.seq);
-	set_handing_over(r, false);
-	*ret_pause_ms = (clock_mono_ns(r->options.clock) - stopped_ns) / 1000000;
+	r->switching = true;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (busy)
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "another switchover is under way");
+	enum err err = switch_to(r, target, timeout_ms, ret_pause_ms, reterr_fault);
+
+	(void)pthread_mutex_lock(&r->lock);
+	r->switching = false;
+	(void)pthread_mutex_unlock(&r->lock);
 	return err;
 }

@@ -4,15 +4,18 @@
  * persisted history who writes; hands the primary's role over.
  *
  * Who writes: the writer of the newest epoch applied here, until its `release` names another, who begins the next
- * epoch once it has applied all up to the release. The config names only the first primary of a new fleet. Each start of
- * the primary begins a new epoch.
- * Thread: its own for heartbeats and the role; the functions may be called from any but the committer's.
+ * epoch once it has applied all up to the release. The config names only the first primary of a new fleet, and of one that
+ * grew from a region that was alone. Each start of the primary begins a new epoch. Whoever begins one has heard a majority
+ * since its start, and nobody who is ahead. Whoever released an epoch, or heard of a newer one, writes no more in it.
+ * Threads: its own for heartbeats and the role, and one for each peer that can be asked. The functions may be called from
+ * any but the committer's; those that block say so.
  */
 #pragma once
 
 #include "replicator/applier.h"
 #include "replicator/commit.h"
 #include "replicator/publisher.h"
+#include "replicator/session.h"
 
 struct replicator;
 
@@ -25,7 +28,7 @@ struct replicator_options {
 	struct peer_config self;             /* id 0 and no others: alone */
 	const struct peer_config *others;
 	uint32_t other_count;
-	bool first_primary;                  /* begins the first epoch of a new fleet */
+	bool first_primary;                  /* begins the first epoch of a new fleet; of one region at most */
 	struct peer_link *link;              /* NULL: peers cannot be asked */
 	/* Makes the stream when the events to give it are known; NULL: no stream. */
 	enum err (*make_stream)(void *ctx, const struct stream_events *events, struct stream **ret_stream,
@@ -35,9 +38,10 @@ struct replicator_options {
 
 MUST_USE enum err replicator_open(const struct replicator_options *o, struct replicator **ret_replicator,
 				  struct fault *reterr_fault);
-/* Starts the committer and, with peers, everything else. Alone: returns when this region may write. */
+/* After catalog_start(). Starts the committer and, with peers, everything else. Alone: returns when this region may write.
+ * Once; after a failure only replicator_free() follows. */
 MUST_USE enum err replicator_start(struct replicator *r, struct fault *reterr_fault);
-/* Finishes what is queued, stops the threads. */
+/* Finishes what is queued, stops the threads. Nobody else calls any more. */
 void replicator_stop(struct replicator *r);
 void replicator_free(struct replicator *r);
 
@@ -45,16 +49,25 @@ struct committer *replicator_committer(struct replicator *r);
 struct peers *replicator_peers(struct replicator *r);
 
 /* May a client's write be admitted here? ERR_NOT_PRIMARY: *ret_writer is the region to ask instead (its id, or 0 while
- * nobody writes; *reterr_fault says why). */
+ * nobody writes; *reterr_fault says why). Never blocks. */
 MUST_USE enum err replicator_admit(struct replicator *r, uint8_t *ret_writer, struct fault *reterr_fault);
 /* Seconds by which an answer from here may be behind: 0 on the valid writer only. */
 double replicator_staleness_seconds(struct replicator *r);
 /* Loaded, applying, within `lag_seconds_max` of the writer; else false and words. */
 bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *why);
 
-/* Hands the primary's role to region `target`, losing nothing: stops admitting, waits until the target has all,
- * writes `release`. Within timeout_ms, else it goes on as before (ERR_TIMEOUT) with words. *ret_pause_ms: how long this
- * region admitted no writes. On the primary only (ERR_NOT_PRIMARY). */
+/* A token for what is visible here now, in place of *ret_session. Never blocks. */
+void replicator_session(struct replicator *r, struct session *ret_session);
+/* ERR_NONE: this region's history has all that the token names, and shows it. When it does not reach so far yet, waits
+ * up to wait_ms (0: not at all) and returns ERR_TIMEOUT. ERR_SESSION_ORPHANED at once when it names what did not survive
+ * a change of the primary, or lies further back than the history is known. ERR_BAD_REQUEST: a scope that there is not. */
+MUST_USE enum err replicator_find_session(struct replicator *r, const struct session *s, uint64_t wait_ms,
+					  struct fault *reterr_fault);
+
+/* Hands the primary's role to region `target`, losing nothing: waits until it is near, stops admitting, waits until it has
+ * all, writes `release`. ERR_TIMEOUT when the target is not near within timeout_ms (5 s at most), or does not reach the last
+ * write within timeout_ms: this region goes on as before; the words say when it released nonetheless. *ret_pause_ms: how
+ * long this region admitted no writes; also set on failure. On the primary only (ERR_NOT_PRIMARY); blocks. */
 MUST_USE enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t timeout_ms,
 					uint64_t *ret_pause_ms, struct fault *reterr_fault);
 

@@ -36,7 +36,8 @@ enum err server_address(const char *url, char out[SERVER_ADDRESS_MAX])
 	bool has_port = memchr(after_host, ':', len - (size_t)(after_host - host)) != NULL;
 	if (len == 0 || len + sizeof(":" DEFAULT_PORT) > SERVER_ADDRESS_MAX)
 		return ERR_BAD_INPUT;
-	snprintf(out, SERVER_ADDRESS_MAX, "%.*s%s", (int)len, host, has_port ? "" : ":" DEFAULT_PORT);
+	snprintf(out, SERVER_ADDRESS_MAX, "%.*s%s", (int)len, host,
+		 has_port ? "" : ":" DEFAULT_PORT);
 	return ERR_NONE;
 }
 

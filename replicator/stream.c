@@ -11,7 +11,8 @@
 
 #include "base/clock.h"
 
-/* A token of a subject and of a file name on the server: letters of one case, as some file systems know but one. */
+/* A token of a subject and of a file name on the server: letters of one case, as some file systems
+ * know but one. */
 bool stream_name_valid(const char *name)
 {
 	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
@@ -21,23 +22,28 @@ bool stream_name_valid(const char *name)
 /* A JetStream domain is a token too, but its case is free. */
 static bool domain_valid(const char *domain)
 {
-	size_t n = strspn(domain, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+	size_t n =
+		strspn(domain, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
 	return n <= STREAM_NAME_MAX && domain[n] == '\0';
 }
 
-static enum err region_check(const char *region, const char *domain, bool domains, struct fault *reterr_fault)
+static enum err region_check(const char *region, const char *domain, bool domains,
+			     struct fault *reterr_fault)
 {
 	if (!region || !stream_name_valid(region))
 		return fault_set(reterr_fault, ERR_CONFIG,
 				 "region name \"%s\": 1 to %u of a-z, 0-9, - and _ are allowed",
 				 region ? region : "", STREAM_NAME_MAX);
 	if (!domain || !domain_valid(domain))
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "JetStream domain \"%s\" of region %s: at most %u letters, digits, - and _ are allowed",
-				 domain ? domain : "", region, STREAM_NAME_MAX);
+		return fault_set(
+			reterr_fault, ERR_CONFIG,
+			"JetStream domain \"%s\" of region %s: at most %u letters, digits, - and _ are allowed",
+			domain ? domain : "", region, STREAM_NAME_MAX);
 	if ((domain[0] != '\0') != domains)
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "region %s: either every region has a JetStream domain, or none has", region);
+		return fault_set(
+			reterr_fault, ERR_CONFIG,
+			"region %s: either every region has a JetStream domain, or none has",
+			region);
 	return ERR_NONE;
 }
 
@@ -47,7 +53,8 @@ static enum err differ(const char *region, const char *domain, const struct stre
 	if (strcmp(region, p->region) == 0)
 		return fault_set(reterr_fault, ERR_CONFIG, "region %s is named twice", region);
 	if (domain[0] != '\0' && strcmp(domain, p->domain) == 0)
-		return fault_set(reterr_fault, ERR_CONFIG, "regions %s and %s have the same JetStream domain %s", region,
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "regions %s and %s have the same JetStream domain %s", region,
 				 p->region, domain);
 	return ERR_NONE;
 }
@@ -55,11 +62,12 @@ static enum err differ(const char *region, const char *domain, const struct stre
 static enum err config_check(const struct stream_config *c, struct fault *reterr_fault)
 {
 	if (!c->fleet || !stream_name_valid(c->fleet))
-		return fault_set(reterr_fault, ERR_CONFIG, "fleet name \"%s\": 1 to %u of a-z, 0-9, - and _ are allowed",
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "fleet name \"%s\": 1 to %u of a-z, 0-9, - and _ are allowed",
 				 c->fleet ? c->fleet : "", STREAM_NAME_MAX);
 	if (c->peer_count > STREAM_PEERS_MAX)
-		return fault_set(reterr_fault, ERR_CONFIG, "%u peers are too many; the most are %u", c->peer_count,
-				 STREAM_PEERS_MAX);
+		return fault_set(reterr_fault, ERR_CONFIG, "%u peers are too many; the most are %u",
+				 c->peer_count, STREAM_PEERS_MAX);
 	bool domains = c->domain && c->domain[0] != '\0';
 	enum err e = region_check(c->region, c->domain, domains, reterr_fault);
 	for (uint32_t i = 0; !e && i < c->peer_count; i++) {
@@ -73,14 +81,16 @@ static enum err config_check(const struct stream_config *c, struct fault *reterr
 	return e;
 }
 
-static enum err urls_split(struct stream_settings *set, const char *urls, struct fault *reterr_fault)
+static enum err urls_split(struct stream_settings *set, const char *urls,
+			   struct fault *reterr_fault)
 {
 	for (const char *at = urls ? urls : ""; *at;) {
 		size_t n = strcspn(at, ",");
 		if (n == 0 || n >= STREAM_URL_MAX || set->url_count == STREAM_URLS_MAX)
-			return fault_set(reterr_fault, ERR_CONFIG,
-					 "nats urls \"%s\": 1 to %d of at most %d bytes, separated by commas, are allowed",
-					 urls, STREAM_URLS_MAX, STREAM_URL_MAX - 1);
+			return fault_set(
+				reterr_fault, ERR_CONFIG,
+				"nats urls \"%s\": 1 to %d of at most %d bytes, separated by commas, are allowed",
+				urls, STREAM_URLS_MAX, STREAM_URL_MAX - 1);
 		memcpy(set->urls[set->url_count++], at, n);
 		at += n + (at[n] == ',');
 	}
@@ -91,7 +101,9 @@ static enum err urls_split(struct stream_settings *set, const char *urls, struct
 static enum err text_copy(const char *text, char **ret, struct fault *reterr_fault)
 {
 	*ret = text ? strdup(text) : NULL;
-	return text && !*ret ? fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for the settings of NATS") : ERR_NONE;
+	return text && !*ret ? fault_set(reterr_fault, ERR_NO_MEMORY,
+					 "no memory for the settings of NATS")
+			     : ERR_NONE;
 }
 
 enum err stream_settings_copy(struct stream_settings *set, const struct stream_config *c,
@@ -107,8 +119,10 @@ enum err stream_settings_copy(struct stream_settings *set, const struct stream_c
 	snprintf(set->region, sizeof(set->region), "%s", c->region);
 	snprintf(set->domain, sizeof(set->domain), "%s", c->domain);
 	for (uint32_t i = 0; i < c->peer_count; i++) {
-		snprintf(set->peers[i].region, sizeof(set->peers[i].region), "%s", c->peers[i].region);
-		snprintf(set->peers[i].domain, sizeof(set->peers[i].domain), "%s", c->peers[i].domain);
+		snprintf(set->peers[i].region, sizeof(set->peers[i].region), "%s",
+			 c->peers[i].region);
+		snprintf(set->peers[i].domain, sizeof(set->peers[i].domain), "%s",
+			 c->peers[i].domain);
 	}
 	set->clock = c->clock ? c->clock : clock_system();
 	set->ack_wait_ms = c->ack_wait_ms ? c->ack_wait_ms : STREAM_ACK_WAIT_MS_DEFAULT;
@@ -137,11 +151,13 @@ const char *stream_settings_domain(const struct stream_settings *set, const char
 	return NULL;
 }
 
-enum err stream_secret_read(const char *path, char out[STREAM_SECRET_MAX], struct fault *reterr_fault)
+enum err stream_secret_read(const char *path, char out[STREAM_SECRET_MAX],
+			    struct fault *reterr_fault)
 {
 	FILE *f = fopen(path, "re");
 	if (!f)
-		return fault_set(reterr_fault, ERR_CONFIG, "cannot open %s: %s", path, strerror(errno));
+		return fault_set(reterr_fault, ERR_CONFIG, "cannot open %s: %s", path,
+				 strerror(errno));
 	bool got = fgets(out, STREAM_SECRET_MAX, f) != NULL;
 	fclose(f);
 	if (!got)

@@ -25,15 +25,16 @@ void stream_api_members(struct json_reader *r, stream_api_member_fn fn, void *ct
 			fn(r, key, ctx);
 }
 
-enum err stream_api_read(const struct buf *reply, stream_api_member_fn fn, void *ctx, const char *what,
-			 struct fault *reterr_fault)
+enum err stream_api_read(const struct buf *reply, stream_api_member_fn fn, void *ctx,
+			 const char *what, struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena arena;
 	arena_init(&arena, ARENA_BYTES_MAX);
 	struct json_reader r = json_reader_of(buf_str(reply), &arena);
 	stream_api_members(&r, fn, ctx);
 	if (json_end(&r, NULL))
-		return fault_set(reterr_fault, ERR_BAD_GATEWAY, "the reply to %s cannot be understood", what);
+		return fault_set(reterr_fault, ERR_BAD_GATEWAY,
+				 "the reply to %s cannot be understood", what);
 	return ERR_NONE;
 }
 
@@ -79,20 +80,21 @@ static enum err err_of_code(uint64_t code)
 	}
 }
 
-enum err stream_api_call(struct stream *s, const char *domain, const char *what, struct str body, struct buf *reply,
-			 struct fault *reterr_fault)
+enum err stream_api_call(struct stream *s, const char *domain, const char *what, struct str body,
+			 struct buf *reply, struct fault *reterr_fault)
 {
 	buf_reset(reply);
-	enum err e = stream_request(s, domain, what,
-				    (struct bytes){ .data = (const uint8_t *)body.data, .len = body.len }, reply,
-				    reterr_fault);
+	enum err e = stream_request(
+		s, domain, what,
+		(struct bytes){ .data = (const uint8_t *)body.data, .len = body.len }, reply,
+		reterr_fault);
 	if (e)
 		return e;
 	struct refusal f = { 0 };
 	e = stream_api_read(reply, reply_member, &f, what, reterr_fault);
 	if (!e && (f.code || f.words[0]))
-		e = fault_set(reterr_fault, err_of_code(f.code), "%s%s%s: %s (%u)", what, domain[0] ? " in domain " : "",
-			      domain, f.words, (unsigned)f.code);
+		e = fault_set(reterr_fault, err_of_code(f.code), "%s%s%s: %s (%u)", what,
+			      domain[0] ? " in domain " : "", domain, f.words, (unsigned)f.code);
 	return e;
 }
 
@@ -101,11 +103,13 @@ void stream_api_name(const char *region, char out[STREAM_API_NAME_MAX])
 	snprintf(out, STREAM_API_NAME_MAX, "OPS_%s", region);
 }
 
-void stream_api_what(const char *call, const char *region, const char *reader, char out[STREAM_API_WHAT_MAX])
+void stream_api_what(const char *call, const char *region, const char *reader,
+		     char out[STREAM_API_WHAT_MAX])
 {
 	char name[STREAM_API_NAME_MAX];
 	stream_api_name(region, name);
-	snprintf(out, STREAM_API_WHAT_MAX, "%s.%s%s%s", call, name, reader ? "." : "", reader ? reader : "");
+	snprintf(out, STREAM_API_WHAT_MAX, "%s.%s%s%s", call, name, reader ? "." : "",
+		 reader ? reader : "");
 }
 
 static void state_member(struct json_reader *r, struct str key, void *ctx)
@@ -133,8 +137,8 @@ static void stream_member(struct json_reader *r, struct str key, void *ctx)
 	}
 }
 
-enum err stream_api_stream(struct stream *s, const char *domain, const char *region, struct pull_found *ret_found,
-			   struct fault *reterr_fault)
+enum err stream_api_stream(struct stream *s, const char *domain, const char *region,
+			   struct pull_found *ret_found, struct fault *reterr_fault)
 {
 	char what[STREAM_API_WHAT_MAX];
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
@@ -145,7 +149,8 @@ enum err stream_api_stream(struct stream *s, const char *domain, const char *reg
 	if (!e)
 		e = stream_api_read(&reply, stream_member, &f, what, reterr_fault);
 	if (!e && f.birth == 0)
-		e = fault_set(reterr_fault, ERR_BAD_GATEWAY, "the reply to %s describes no stream", what);
+		e = fault_set(reterr_fault, ERR_BAD_GATEWAY, "the reply to %s describes no stream",
+			      what);
 	if (!e)
 		*ret_found = f;
 	return e;
@@ -162,7 +167,7 @@ static void floor_member(struct json_reader *r, struct str key, void *ctx)
 
 struct durable_reply {
 	struct pull_found *found;
-	uint64_t start;           /* sequence that it began with; 0: all */
+	uint64_t start; /* sequence that it began with; 0: all */
 };
 
 static void start_member(struct json_reader *r, struct str key, void *ctx)
@@ -187,8 +192,9 @@ static void durable_member(struct json_reader *r, struct str key, void *ctx)
 		json_skip(r);
 }
 
-enum err stream_api_durable(struct stream *s, const char *domain, const char *region, const char *reader,
-			    struct pull_found *ret_found, struct fault *reterr_fault)
+enum err stream_api_durable(struct stream *s, const char *domain, const char *region,
+			    const char *reader, struct pull_found *ret_found,
+			    struct fault *reterr_fault)
 {
 	char what[STREAM_API_WHAT_MAX];
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
@@ -214,8 +220,8 @@ enum err stream_api_durable(struct stream *s, const char *domain, const char *re
 	return e;
 }
 
-enum err stream_api_remove(struct stream *s, const char *domain, const char *region, const char *reader,
-			   struct fault *reterr_fault)
+enum err stream_api_remove(struct stream *s, const char *domain, const char *region,
+			   const char *reader, struct fault *reterr_fault)
 {
 	char what[STREAM_API_WHAT_MAX];
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);
@@ -225,7 +231,8 @@ enum err stream_api_remove(struct stream *s, const char *domain, const char *reg
 	return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
-static void durable_put(struct json_writer *w, const char *reader, uint64_t first, uint64_t ack_wait_ms)
+static void durable_put(struct json_writer *w, const char *reader, uint64_t first,
+			uint64_t ack_wait_ms)
 {
 	json_put_object(w);
 	json_put_key(w, STR("durable_name"));
@@ -249,8 +256,9 @@ static void durable_put(struct json_writer *w, const char *reader, uint64_t firs
 	json_put_object_end(w);
 }
 
-enum err stream_api_create(struct stream *s, const char *domain, const char *region, const char *reader,
-			   uint64_t first, uint64_t ack_wait_ms, struct fault *reterr_fault)
+enum err stream_api_create(struct stream *s, const char *domain, const char *region,
+			   const char *reader, uint64_t first, uint64_t ack_wait_ms,
+			   struct fault *reterr_fault)
 {
 	char what[STREAM_API_WHAT_MAX], name[STREAM_API_NAME_MAX];
 	CLEANUP(buf_release) struct buf reply = BUF_INIT(STREAM_API_REPLY_BYTES_MAX);

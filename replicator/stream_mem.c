@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Streams in memory. The broker keeps what nats-servers keep (streams, what each reader acknowledged); a mem_stream is
- * one daemon's end and goes with it. Readers decide as those of JetStream do, by pull_attach().
+ * Streams in memory. The broker keeps what nats-servers keep (streams, what each reader
+ * acknowledged); a mem_stream is one daemon's end and goes with it. Readers decide as those of
+ * JetStream do, by pull_attach().
  */
 #include "replicator/stream_mem.h"
 
@@ -14,12 +15,12 @@
 #include "replicator/pull.h"
 #include "replicator/window.h"
 
-#define DUPLICATE_WINDOW 64u  /* messages in which an id is known */
+#define DUPLICATE_WINDOW 64u /* messages in which an id is known */
 #define THOUSAND 1000u
 
 struct mem_message {
-	struct mem_message *next;   /* of those in flight */
-	uint64_t expected;          /* the sequence that it has to get */
+	struct mem_message *next; /* of those in flight */
+	uint64_t expected;        /* the sequence that it has to get */
 	uint16_t scope;
 	struct position last;
 	char id[STREAM_ID_MAX];
@@ -42,11 +43,11 @@ struct mem_region {
 	bool up, provisioned;
 	bool cut[STREAM_MEM_REGIONS_MAX];
 	uint64_t birth, first, last, synced;
-	struct mem_message *messages[STREAM_MEM_MESSAGES_MAX];  /* seq modulo the bound */
-	uint64_t floors[STREAM_MEM_REGIONS_MAX];                /* acknowledged by each reader */
+	struct mem_message *messages[STREAM_MEM_MESSAGES_MAX]; /* seq modulo the bound */
+	uint64_t floors[STREAM_MEM_REGIONS_MAX];               /* acknowledged by each reader */
 	struct mem_beat *beats[STREAM_MEM_BEATS_MAX];
 	uint32_t beat_head, beat_count;
-	struct mem_stream *daemon;                              /* NULL: not running */
+	struct mem_stream *daemon; /* NULL: not running */
 };
 
 struct stream_broker {
@@ -78,7 +79,7 @@ struct mem_stream {
 	struct position accepted[SCOPES_MAX];
 	struct fault trouble;
 	uint64_t connects;
-	struct mem_consumer *consumers[STREAM_MEM_REGIONS_MAX];  /* by source */
+	struct mem_consumer *consumers[STREAM_MEM_REGIONS_MAX]; /* by source */
 };
 
 static struct mem_stream *stream_of(struct stream *s)
@@ -100,7 +101,8 @@ static uint64_t random_next(struct stream_broker *b)
 	return z ^ (z >> 31);
 }
 
-/* Numbers are drawn only for faults that are switched on, so that others do not change a history. */
+/* Numbers are drawn only for faults that are switched on, so that others do not change a
+ * history. */
 static bool happens(struct stream_broker *b, unsigned per_thousand)
 {
 	return per_thousand > 0 && random_next(b) % THOUSAND < per_thousand;
@@ -234,7 +236,8 @@ void stream_broker_trim(struct stream_broker *b, const char *region, uint64_t ke
 		forget_first(r);
 }
 
-void stream_broker_bounds(struct stream_broker *b, const char *region, uint64_t *ret_first, uint64_t *ret_last)
+void stream_broker_bounds(struct stream_broker *b, const char *region, uint64_t *ret_first,
+			  uint64_t *ret_last)
 {
 	struct mem_region *r = region_named(b, region);
 	*ret_first = r->provisioned ? r->first : 0;
@@ -311,7 +314,8 @@ static bool id_known(struct mem_region *r, const char *id)
 	return false;
 }
 
-/* Those behind a message whose outcome is unknown: the server may take some of them yet, in order. */
+/* Those behind a message whose outcome is unknown: the server may take some of them yet, in
+ * order. */
 static void store_some(struct mem_stream *s, struct mem_region *r)
 {
 	while (s->flight_head && random_next(s->broker) % 2 == 0)
@@ -364,26 +368,31 @@ static enum err mem_open(struct stream *stream, struct fault *reterr_fault)
 	flights_drop(s);
 	window_close(&s->window);
 	if (!r->up)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "the server of %s is down", r->name);
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "the server of %s is down",
+				 r->name);
 	if (!r->provisioned)
-		return fault_set(reterr_fault, ERR_NOT_FOUND, "the stream OPS_%s does not exist", r->name);
+		return fault_set(reterr_fault, ERR_NOT_FOUND, "the stream OPS_%s does not exist",
+				 r->name);
 	window_open(&s->window, r->last);
 	s->trouble = (struct fault){ 0 };
 	return ERR_NONE;
 }
 
-static enum err mem_tail(struct stream *stream, uint16_t scope, struct buf *out, struct fault *reterr_fault)
+static enum err mem_tail(struct stream *stream, uint16_t scope, struct buf *out,
+			 struct fault *reterr_fault)
 {
 	struct mem_stream *s = stream_of(stream);
 	struct mem_region *r = &s->broker->regions[s->region];
 	if (!r->up)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "the server of %s is down", r->name);
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "the server of %s is down",
+				 r->name);
 	for (uint64_t seq = r->last; r->provisioned && seq >= r->first; seq--) {
 		const struct mem_message *m = *message_at(r, seq);
 		if (m->scope == scope)
 			return buf_append(out, m->payload, m->len);
 	}
-	return fault_set(reterr_fault, ERR_NOT_FOUND, "the stream of %s has no message of scope %u", r->name, scope);
+	return fault_set(reterr_fault, ERR_NOT_FOUND, "the stream of %s has no message of scope %u",
+			 r->name, scope);
 }
 
 static enum err mem_publish(struct stream *stream, const struct stream_message *m)
@@ -460,7 +469,8 @@ static void step_beat(struct mem_region *r)
 	r->beat_head = (r->beat_head + 1) % STREAM_MEM_BEATS_MAX;
 	r->beat_count--;
 	if (e->on_beat)
-		e->on_beat(e->ctx, m->from, m->scope, (struct bytes){ .data = m->bytes, .len = m->len });
+		e->on_beat(e->ctx, m->from, m->scope,
+			   (struct bytes){ .data = m->bytes, .len = m->len });
 }
 
 /* ---- reading ---- */
@@ -474,8 +484,10 @@ static struct mem_region *source_of(struct mem_consumer *c)
 static void floor_send(struct mem_consumer *c)
 {
 	struct mem_region *r = source_of(c);
-	if (c->attached && c->pull.birth == r->birth && reach(c->owner->broker, c->owner->region, c->source))
-		r->floors[c->owner->region] = MIN(MAX(r->floors[c->owner->region], c->pull.acked), r->last);
+	if (c->attached && c->pull.birth == r->birth &&
+	    reach(c->owner->broker, c->owner->region, c->source))
+		r->floors[c->owner->region] =
+			MIN(MAX(r->floors[c->owner->region], c->pull.acked), r->last);
 }
 
 static bool in_place(struct mem_consumer *c)
@@ -504,7 +516,10 @@ static void tell(struct mem_consumer *c, struct stream_gap g)
 static void attach(struct mem_consumer *c)
 {
 	struct mem_region *r = source_of(c);
-	struct pull_found found = { .birth = r->birth, .first = r->first, .last = r->last, .durable = true,
+	struct pull_found found = { .birth = r->birth,
+				    .first = r->first,
+				    .last = r->last,
+				    .durable = true,
 				    .floor = r->floors[c->owner->region] };
 	struct pull_plan plan;
 
@@ -548,18 +563,22 @@ static void step_deliver(struct mem_consumer *c)
 		c->pull.cursor--;
 }
 
-static enum err mem_consume(struct stream *stream, const char *region, uint64_t from, const struct stream_handler *h,
-			    struct stream_consumer **ret_consumer, struct fault *reterr_fault)
+static enum err mem_consume(struct stream *stream, const char *region, uint64_t from,
+			    const struct stream_handler *h, struct stream_consumer **ret_consumer,
+			    struct fault *reterr_fault)
 {
 	struct mem_stream *s = stream_of(stream);
 	if (!stream_settings_domain(&s->set, region))
-		return fault_set(reterr_fault, ERR_CONFIG, "region %s is none of the peers", region);
+		return fault_set(reterr_fault, ERR_CONFIG, "region %s is none of the peers",
+				 region);
 	uint32_t source = region_get(s->broker, region);
 	if (s->consumers[source])
-		return fault_set(reterr_fault, ERR_ALREADY_EXISTS, "the stream of %s is being read", region);
+		return fault_set(reterr_fault, ERR_ALREADY_EXISTS, "the stream of %s is being read",
+				 region);
 	struct mem_consumer *c = calloc(1, sizeof(*c));
 	if (!c)
-		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory to read the stream of %s", region);
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory to read the stream of %s",
+				 region);
 	c->consumer.stream = stream;
 	c->owner = s;
 	c->source = source;
@@ -596,7 +615,8 @@ static uint64_t mem_reset(struct stream_consumer *consumer, uint64_t seq)
 	return ++c->generation;
 }
 
-static void mem_consumer_state(struct stream_consumer *consumer, struct stream_consumer_state *ret_state)
+static void mem_consumer_state(struct stream_consumer *consumer,
+			       struct stream_consumer_state *ret_state)
 {
 	struct mem_consumer *c = consumer_of(consumer);
 	const struct mem_region *r = source_of(c);
@@ -605,24 +625,28 @@ static void mem_consumer_state(struct stream_consumer *consumer, struct stream_c
 	*ret_state = (struct stream_consumer_state){
 		.flowing = reached && c->attached,
 		.held = c->held || c->pull.cursor - c->pull.acked >= STREAM_UNACKED_MAX,
-		.generation = c->generation, .delivered = c->pull.cursor, .acked = c->pull.acked,
+		.generation = c->generation,
+		.delivered = c->pull.cursor,
+		.acked = c->pull.acked,
 		.pending = r->last > c->pull.cursor ? r->last - c->pull.cursor : 0,
 		.attaches = c->attaches,
 	};
 	if (!reached)
-		fault_set(&ret_state->trouble, ERR_UNAVAILABLE, "the stream of %s cannot be reached", r->name);
+		fault_set(&ret_state->trouble, ERR_UNAVAILABLE,
+			  "the stream of %s cannot be reached", r->name);
 }
 
 /* ---- the rest of struct stream_ops ---- */
 
-static enum err mem_request(struct stream *stream, const char *domain, const char *what, struct bytes body,
-			    struct buf *out, struct fault *reterr_fault)
+static enum err mem_request(struct stream *stream, const char *domain, const char *what,
+			    struct bytes body, struct buf *out, struct fault *reterr_fault)
 {
 	(void)stream;
 	(void)domain;
 	(void)body;
 	(void)out;
-	return fault_set(reterr_fault, ERR_NOT_IMPLEMENTED, "streams in memory have no API: %s", what);
+	return fault_set(reterr_fault, ERR_NOT_IMPLEMENTED, "streams in memory have no API: %s",
+			 what);
 }
 
 static void mem_state(struct stream *stream, struct stream_state *ret_state)
@@ -630,9 +654,13 @@ static void mem_state(struct stream *stream, struct stream_state *ret_state)
 	struct mem_stream *s = stream_of(stream);
 	bool up = s->broker->regions[s->region].up;
 
-	*ret_state = (struct stream_state){ .connected = up, .window_open = s->window.open,
-					    .window_messages = s->window.count, .version = "memory",
-					    .rtt_us = up ? 1 : 0, .connects = s->connects, .trouble = s->trouble };
+	*ret_state = (struct stream_state){ .connected = up,
+					    .window_open = s->window.open,
+					    .window_messages = s->window.count,
+					    .version = "memory",
+					    .rtt_us = up ? 1 : 0,
+					    .connects = s->connects,
+					    .trouble = s->trouble };
 	memcpy(ret_state->accepted, s->accepted, sizeof(s->accepted));
 }
 
@@ -663,8 +691,8 @@ static const struct stream_ops mem_ops = {
 	.consumer_state = mem_consumer_state,
 };
 
-enum err stream_mem_new(struct stream_broker *b, const struct stream_config *config, struct stream **ret_stream,
-			struct fault *reterr_fault)
+enum err stream_mem_new(struct stream_broker *b, const struct stream_config *config,
+			struct stream **ret_stream, struct fault *reterr_fault)
 {
 	struct mem_stream *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -710,7 +738,9 @@ static uint32_t possible(struct stream_broker *b, struct step steps[STEPS_MAX])
 			steps[n++] = (struct step){ .kind = STEP_BEAT, .region = i };
 		for (uint32_t k = 0; k < b->region_count; k++)
 			if (s->consumers[k] && can_deliver(s->consumers[k]))
-				steps[n++] = (struct step){ .kind = STEP_DELIVER, .region = i, .source = k };
+				steps[n++] = (struct step){ .kind = STEP_DELIVER,
+							    .region = i,
+							    .source = k };
 	}
 	return n;
 }

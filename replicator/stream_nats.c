@@ -3,19 +3,25 @@
  * The transport over NATS JetStream, with what libnats 3.4.1 and later have in common.
  *
  * Threads
- *   keeper      one per stream: connects, replaces a connection that libnats gave up, measures the round trip
- *   reader      one per stream that is read (reader.h): attaches, asks, delivers to the owner, acknowledges
- *   libnats'    deliver messages, acknowledgements and news of the connection; they only copy, push and signal,
- *               or call the owner's struct stream_events
+ *   keeper    one per stream: connects, replaces a connection that libnats gave up, measures the
+ *             round trip
+ *   reader    one per stream that is read (reader.h): attaches, asks, delivers to the owner,
+ *             acknowledges
+ *   libnats'  deliver messages, acknowledgements and news of the connection; they only copy, push
+ *             and signal, or call the owner's struct stream_events
  * Nobody holds stream_lock while calling the owner, the reader, or libnats where that may wait.
  *
- * Why not natsSubscription_Fetch: in 3.4.1 late answers overflow its heap, and it cannot tell holes (see pull.h).
- * Why a new inbox after each attach: what a former durable still sends must not be taken for the new one's.
- * Why the connection may be replaced: after two equal refusals of its credentials libnats closes it for good.
+ * The other half is stream_nats_read.c: what a reader asks of a server.
+ *
+ * Why not natsSubscription_Fetch: in 3.4.1 late answers overflow its heap, and it cannot tell holes
+ * (see pull.h).
+ * Why a new inbox after each attach: what a former durable still sends must not be taken for the
+ * new one's.
+ * Why the connection may be replaced: after two equal refusals of its credentials libnats closes it
+ * for good.
  */
-#include "replicator/stream.h"
+#include "replicator/stream_nats.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <nats/nats.h>
 #include <pthread.h>
@@ -29,17 +35,16 @@
 #include "replicator/reader.h"
 #include "replicator/server_info.h"
 #include "replicator/stream_api.h"
-#include "replicator/window.h"
 
 #define NS_PER_MS 1000000u
 #define CONNECT_WAIT_MS 2000
 #define RECONNECT_WAIT_MS 500
 #define PING_MS 2000
-#define API_WAIT_MS 2000          /* of one JetStream request */
-#define REQUEST_CONNECT_MS 5000   /* how long stream_request waits for the connection */
-#define PUBLISH_WAIT_MS 5000      /* after which a publish without an answer is open */
+#define API_WAIT_MS 2000        /* of one JetStream request */
+#define REQUEST_CONNECT_MS 5000 /* how long stream_request waits for the connection */
+#define PUBLISH_WAIT_MS 5000    /* after which a publish without an answer is open */
 #define STALL_WAIT_MS 200
-#define END_WAIT_MS 10000         /* for callbacks that run */
+#define END_WAIT_MS 10000 /* for callbacks that run */
 #define FLUSH_WAIT_MS 1000
 #define RTT_EVERY_MS 5000
 #define VERSION_WAIT_MS 2000
@@ -47,41 +52,22 @@
 #define REBUILD_WAIT_MS 1000
 #define SUBJECT_MAX 256
 
-#define JERR_NO_MESSAGE 10037     /* JetStream's error code */
+#define JERR_NO_MESSAGE 10037 /* JetStream's error code */
 
-struct nats_stream;
-
-/* One connection and all that lives on it. Whoever uses it holds a reference; the last one ends it, never on a
- * thread of libnats. */
+/* One connection and all that lives on it. Whoever uses it holds a reference; the last one ends it,
+ * never on a thread of libnats. */
 struct link {
 	struct nats_stream *stream;
 	natsConnection *nc;
 	jsCtx *js;
 	natsSubscription *beats;
-	bool published;           /* something, ever; the publisher's thread, then whoever ends it */
+	bool published; /* something, ever; the publisher's thread, then whoever ends it */
 	/* under stream_lock */
 	unsigned refs;
-	bool up;                  /* connected */
-	bool ready;               /* has all that it needs, whether connected or not */
-	bool closed;              /* for good; the last callback of the connection has run */
+	bool up;     /* connected */
+	bool ready;  /* has all that it needs, whether connected or not */
+	bool closed; /* for good; the last callback of the connection has run */
 	bool beats_complete;
-};
-
-struct nats_stream {
-	struct stream stream;
-	struct stream_settings set; /* fixed */
-	pthread_t keeper;
-
-	pthread_mutex_t stream_lock; /* guards all below, and what struct link says */
-	pthread_cond_t changed;
-	bool stopping;
-	unsigned consumers;
-	struct link *link;
-	bool outage;              /* was logged; until connected again */
-	struct link *failed;      /* never came to be; kept a while for callbacks that may be under way */
-	struct stream_state shown;
-	uint64_t epoch;           /* moves with every connect and disconnect */
-	struct window window;     /* keyed by the natsMsg, which is libnats' */
 };
 
 /* The keeper's own. */
@@ -89,26 +75,18 @@ struct keeper {
 	uint64_t build_at_ns, measure_at_ns, measured_epoch;
 };
 
-/* A stream that is read: what the reader needs of NATS. Its thread uses all of it. */
-struct nats_consumer {
-	struct stream_consumer consumer;
-	struct nats_stream *stream;
+/* A subscription whose messages a reader gets. */
+struct listener {
 	struct reader *reader;
-	char region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1];
-	struct link *link;        /* while it listens */
+	struct link *link;
 	natsSubscription *sub;
 	size_t inbox_len;
-	bool sub_complete;        /* under stream_lock: no callback of sub runs or will run */
+	bool complete; /* under stream_lock: no callback runs or will run */
 };
 
 static struct nats_stream *stream_of(struct stream *s)
 {
 	return CONTAINER_OF(s, struct nats_stream, stream);
-}
-
-static struct nats_consumer *consumer_of(struct stream_consumer *c)
-{
-	return CONTAINER_OF(c, struct nats_consumer, consumer);
 }
 
 static enum err err_from_nats(natsStatus st)
@@ -182,8 +160,9 @@ static bool land(struct nats_stream *s, struct window_flight *ret_flight)
 	return landed;
 }
 
-/* Each message names the sequence before it, so the stream takes them in order or refuses. An acknowledgement with
- * another sequence means that somebody else writes, or that the same id was stored before: look again where it ends. */
+/* Each message names the sequence before it, so the stream takes them in order or refuses. An
+ * acknowledgement with another sequence means that somebody else writes, or that the same id was
+ * stored before: look again where it ends. */
 static void on_ack(jsCtx *js, natsMsg *msg, jsPubAck *pa, jsPubAckErr *pae, void *closure)
 {
 	struct nats_stream *s = ((struct link *)closure)->stream;
@@ -193,11 +172,12 @@ static void on_ack(jsCtx *js, natsMsg *msg, jsPubAck *pa, jsPubAckErr *pae, void
 
 	pthread_mutex_lock(&s->stream_lock);
 	if (pa && window_accept(&s->window, msg, pa->Sequence, &due) == ERR_GAP)
-		fault_set(&why, ERR_GAP, "the stream gave sequence %" PRIu64 " instead of %" PRIu64, pa->Sequence, due);
+		fault_set(&why, ERR_GAP, "the stream gave sequence %" PRIu64 " instead of %" PRIu64,
+			  pa->Sequence, due);
 	if (pae && window_has(&s->window, msg))
 		fault_set(&why, pae->Err == NATS_TIMEOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
-			  "a publish was not accepted: %s (%d)", pae->ErrText ? pae->ErrText : "no reason given",
-			  (int)pae->ErrCode);
+			  "a publish was not accepted: %s (%d)",
+			  pae->ErrText ? pae->ErrText : "no reason given", (int)pae->ErrCode);
 	pthread_mutex_unlock(&s->stream_lock);
 	natsMsg_Destroy(msg);
 
@@ -229,7 +209,8 @@ static void connection_changed(struct link *l, bool connected)
 		if (connected)
 			s->shown.trouble = (struct fault){ 0 };
 		else
-			fault_set(&s->shown.trouble, ERR_UNAVAILABLE, "the connection to NATS is lost");
+			fault_set(&s->shown.trouble, ERR_UNAVAILABLE,
+				  "the connection to NATS is lost");
 	}
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->stream_lock);
@@ -263,7 +244,8 @@ static void on_connection_closed(natsConnection *nc, void *closure)
 	pthread_mutex_unlock(&l->stream->stream_lock);
 }
 
-/* Refused permissions are told only here. The subscription may be freed already: not to be touched. */
+/* Refused permissions are told only here. The subscription may be freed already: not to be
+ * touched. */
 static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus st, void *closure)
 {
 	struct nats_stream *s = ((struct link *)closure)->stream;
@@ -290,7 +272,8 @@ static void on_beat(natsConnection *nc, natsSubscription *sub, natsMsg *msg, voi
 	if (len > 0 && len <= STREAM_BEAT_BYTES_MAX && s->set.events.on_beat &&
 	    stream_subject_parse(natsMsg_GetSubject(msg), "beat", s->set.fleet, region, &scope) &&
 	    strcmp(region, s->set.region) != 0) {
-		struct bytes beat = { .data = (const uint8_t *)natsMsg_GetData(msg), .len = (size_t)len };
+		struct bytes beat = { .data = (const uint8_t *)natsMsg_GetData(msg),
+				      .len = (size_t)len };
 		s->set.events.on_beat(s->set.events.ctx, region, scope, beat);
 	}
 	natsMsg_Destroy(msg);
@@ -305,7 +288,8 @@ static void on_beats_complete(void *closure)
 	pthread_mutex_unlock(&l->stream->stream_lock);
 }
 
-static natsStatus options_credentials(struct nats_stream *s, natsOptions *o, struct fault *reterr_fault)
+static natsStatus options_credentials(struct nats_stream *s, natsOptions *o,
+				      struct fault *reterr_fault)
 {
 	char password[STREAM_SECRET_MAX] = "";
 
@@ -313,14 +297,16 @@ static natsStatus options_credentials(struct nats_stream *s, natsOptions *o, str
 		return natsOptions_SetUserCredentialsFromFiles(o, s->set.credentials_file, NULL);
 	if (!s->set.user)
 		return NATS_OK;
-	if (s->set.password_file && stream_secret_read(s->set.password_file, password, reterr_fault))
+	if (s->set.password_file &&
+	    stream_secret_read(s->set.password_file, password, reterr_fault))
 		return NATS_INVALID_ARG;
 	natsStatus st = natsOptions_SetUserInfo(o, s->set.user, password);
 	explicit_bzero(password, sizeof(password));
 	return st;
 }
 
-static natsStatus options_fill(struct nats_stream *s, struct link *l, natsOptions *o, struct fault *reterr_fault)
+static natsStatus options_fill(struct nats_stream *s, struct link *l, natsOptions *o,
+			       struct fault *reterr_fault)
 {
 	const char *urls[STREAM_URLS_MAX];
 	char name[STREAM_NAME_MAX + 16], inbox[STREAM_NAME_MAX + 16];
@@ -368,8 +354,9 @@ static natsStatus link_furnish(struct link *l)
 	o.PublishAsync.AckHandlerClosure = l;
 	st = natsConnection_JetStream(&l->js, l->nc, &o);
 	st = st ? st : natsConnection_Subscribe(&l->beats, l->nc, subject, on_beat, l);
+	/* The connection may be closed already: then nothing was ever delivered, and nothing will be. */
 	if (l->beats && natsSubscription_SetOnCompleteCB(l->beats, on_beats_complete, l))
-		PANIC("a fresh subscription takes no callback");
+		on_beats_complete(l);
 	return st;
 }
 
@@ -388,8 +375,8 @@ static void link_free(struct link *l)
 	struct nats_stream *s = l->stream;
 
 	if (l->published) {
-		/* First those that no handler has: then what is pending is in a handler that runs, and ends. (With
-		 * nothing ever published, 3.4.1 crashes here.) */
+		/* First those that no handler has: then what is pending is in a handler that runs,
+		 * and ends. (With nothing ever published, 3.4.1 crashes here.) */
 		natsMsgList pending;
 		jsPubOptions o;
 		if (js_PublishAsyncGetPendingList(&pending, l->js) == NATS_OK)
@@ -405,10 +392,12 @@ static void link_free(struct link *l)
 	natsConnection_Close(l->nc);
 
 	pthread_mutex_lock(&s->stream_lock);
-	bool ended = wait_for_flag(s, &l->closed) && (!l->beats || wait_for_flag(s, &l->beats_complete));
+	bool ended =
+		wait_for_flag(s, &l->closed) && (!l->beats || wait_for_flag(s, &l->beats_complete));
 	pthread_mutex_unlock(&s->stream_lock);
 	if (!ended) {
-		log_error("a NATS connection does not end; region=%s, its memory is left to it", s->set.region);
+		log_error("a NATS connection does not end; region=%s, its memory is left to it",
+			  s->set.region);
 		return;
 	}
 	natsSubscription_Destroy(l->beats);
@@ -475,7 +464,8 @@ static enum err link_new(struct nats_stream *s, struct fault *reterr_fault)
 		return ERR_NONE;
 	}
 	if (!reterr_fault->err)
-		fault_set(reterr_fault, err_from_nats(st), "connecting to NATS: %s", nats_words(st));
+		fault_set(reterr_fault, err_from_nats(st), "connecting to NATS: %s",
+			  nats_words(st));
 	pthread_mutex_lock(&s->stream_lock);
 	s->link = NULL;
 	s->shown.connected = false;
@@ -492,7 +482,8 @@ static enum err link_new(struct nats_stream *s, struct fault *reterr_fault)
 /* Keeper: who the server is, and how far. */
 static void keeper_measure(struct nats_stream *s, struct link *l)
 {
-	char url[STREAM_URL_MAX] = "", address[SERVER_ADDRESS_MAX] = "", version[SERVER_VERSION_MAX] = "";
+	char url[STREAM_URL_MAX] = "", address[SERVER_ADDRESS_MAX] = "",
+	     version[SERVER_VERSION_MAX] = "";
 	uint64_t before = clock_mono_ns(s->set.clock);
 
 	if (natsConnection_FlushTimeout(l->nc, PING_MS) != NATS_OK)
@@ -503,8 +494,10 @@ static void keeper_measure(struct nats_stream *s, struct link *l)
 	uint64_t epoch = s->epoch;
 	pthread_mutex_unlock(&s->stream_lock);
 	if (!known && natsConnection_GetConnectedUrl(l->nc, url, sizeof(url)) == NATS_OK &&
-	    server_address(url, address) == ERR_NONE && server_version(address, VERSION_WAIT_MS, version) == ERR_NONE)
-		log_info("connected to NATS; region=%s server=%s version=%s", s->set.region, address, version);
+	    server_address(url, address) == ERR_NONE &&
+	    server_version(address, VERSION_WAIT_MS, version) == ERR_NONE)
+		log_info("connected to NATS; region=%s server=%s version=%s", s->set.region,
+			 address, version);
 
 	pthread_mutex_lock(&s->stream_lock);
 	if (s->epoch == epoch && s->shown.connected) {
@@ -542,7 +535,8 @@ static void keeper_connect(struct nats_stream *s)
 		s->shown.trouble = f;
 	pthread_mutex_unlock(&s->stream_lock);
 	if (news)
-		log_warn("no connection to NATS; region=%s error=\"%s\", trying on", s->set.region, f.text);
+		log_warn("no connection to NATS; region=%s error=\"%s\", trying on", s->set.region,
+			 f.text);
 }
 
 /* Without the lock. At most one new connection in REBUILD_WAIT_MS, however fast they fail. */
@@ -553,14 +547,16 @@ static void keeper_turn(struct nats_stream *s, struct keeper *k)
 	pthread_mutex_lock(&s->stream_lock);
 	struct link *closed = keeper_retire(s);
 	bool absent = !s->link;
-	bool measure = s->shown.connected && (s->epoch != k->measured_epoch || now_ns >= k->measure_at_ns);
+	bool measure =
+		s->shown.connected && (s->epoch != k->measured_epoch || now_ns >= k->measure_at_ns);
 	uint64_t epoch = s->epoch;
 	pthread_mutex_unlock(&s->stream_lock);
 
 	link_unref(closed);
 	if (absent && now_ns >= k->build_at_ns) {
 		keeper_connect(s);
-		k->build_at_ns = clock_mono_ns(s->set.clock) + (uint64_t)REBUILD_WAIT_MS * NS_PER_MS;
+		k->build_at_ns =
+			clock_mono_ns(s->set.clock) + (uint64_t)REBUILD_WAIT_MS * NS_PER_MS;
 	}
 	struct link *l = measure ? link_ref(s) : NULL;
 	if (l) {
@@ -623,7 +619,8 @@ static enum err nats_open(struct stream *stream, struct fault *reterr_fault)
 	return same ? ERR_NONE : not_connected(reterr_fault);
 }
 
-static enum err nats_tail(struct stream *stream, uint16_t scope, struct buf *out, struct fault *reterr_fault)
+static enum err nats_tail(struct stream *stream, uint16_t scope, struct buf *out,
+			  struct fault *reterr_fault)
 {
 	struct nats_stream *s = stream_of(stream);
 	char name[STREAM_API_NAME_MAX], subject[STREAM_SUBJECT_MAX];
@@ -642,15 +639,17 @@ static enum err nats_tail(struct stream *stream, uint16_t scope, struct buf *out
 	st = st ? st : js_GetLastMsg(&msg, l->js, name, subject, &o, &jerr);
 	link_unref(l);
 	if (st)
-		return nats_fault((int)jerr == JERR_NO_MESSAGE ? NATS_NOT_FOUND : st, "reading the last message",
-				  reterr_fault);
+		return nats_fault((int)jerr == JERR_NO_MESSAGE ? NATS_NOT_FOUND : st,
+				  "reading the last message", reterr_fault);
 	enum err e = buf_append(out, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
 	natsMsg_Destroy(msg);
-	return e ? fault_set(reterr_fault, e, "no room for the last message of the stream %s", name) : ERR_NONE;
+	return e ? fault_set(reterr_fault, e, "no room for the last message of the stream %s", name)
+		 : ERR_NONE;
 }
 
 /* Into the window before it is sent, as its acknowledgement may come at once. */
-static enum err send_message(struct nats_stream *s, struct link *l, const struct stream_message *m, natsMsg **msg)
+static enum err send_message(struct nats_stream *s, struct link *l, const struct stream_message *m,
+			     natsMsg **msg)
 {
 	jsPubOptions o;
 	uint64_t before = 0;
@@ -697,7 +696,8 @@ static enum err nats_publish(struct stream *stream, const struct stream_message 
 		return ERR_UNAVAILABLE;
 	natsMsg *msg = NULL;
 	stream_subject("ops", s->set.region, s->set.fleet, m->scope, subject);
-	natsStatus st = natsMsg_Create(&msg, subject, NULL, (const char *)m->payload.data, (int)m->payload.len);
+	natsStatus st = natsMsg_Create(&msg, subject, NULL, (const char *)m->payload.data,
+				       (int)m->payload.len);
 	enum err e = st ? err_from_nats(st) : send_message(s, l, m, &msg);
 	natsMsg_Destroy(msg);
 	link_unref(l);
@@ -722,7 +722,8 @@ static enum err nats_beat(struct stream *stream, uint16_t scope, struct bytes be
 
 static struct link *link_ref_connected(struct nats_stream *s)
 {
-	uint64_t deadline_ns = clock_mono_ns(s->set.clock) + (uint64_t)REQUEST_CONNECT_MS * NS_PER_MS;
+	uint64_t deadline_ns =
+		clock_mono_ns(s->set.clock) + (uint64_t)REQUEST_CONNECT_MS * NS_PER_MS;
 
 	pthread_mutex_lock(&s->stream_lock);
 	/* For a program that begins with a request; later, no connection is an answer. */
@@ -733,22 +734,26 @@ static struct link *link_ref_connected(struct nats_stream *s)
 	return connected ? link_ref(s) : NULL;
 }
 
-static enum err nats_request(struct stream *stream, const char *domain, const char *what, struct bytes body,
-			     struct buf *out, struct fault *reterr_fault)
+static enum err nats_request(struct stream *stream, const char *domain, const char *what,
+			     struct bytes body, struct buf *out, struct fault *reterr_fault)
 {
 	struct nats_stream *s = stream_of(stream);
 	char subject[SUBJECT_MAX];
-	int n = snprintf(subject, sizeof(subject), "$JS%s%s.API.%s", domain[0] ? "." : "", domain, what);
+	int n = snprintf(subject, sizeof(subject), "$JS%s%s.API.%s", domain[0] ? "." : "", domain,
+			 what);
 	if (n < 0 || (size_t)n >= sizeof(subject))
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "the subject of the request %s is too long", what);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "the subject of the request %s is too long", what);
 	struct link *l = link_ref_connected(s);
 	if (!l) {
 		struct stream_state state;
 		stream_state(stream, &state);
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "not connected to NATS: %s", fault_text(&state.trouble));
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "not connected to NATS: %s",
+				 fault_text(&state.trouble));
 	}
 	natsMsg *reply = NULL;
-	natsStatus st = natsConnection_Request(&reply, l->nc, subject, body.data, (int)body.len, API_WAIT_MS);
+	natsStatus st = natsConnection_Request(&reply, l->nc, subject, body.data, (int)body.len,
+					       API_WAIT_MS);
 	link_unref(l);
 	if (st)
 		return nats_fault(st, subject, reterr_fault);
@@ -767,37 +772,7 @@ static void nats_state(struct stream *stream, struct stream_state *ret_state)
 	pthread_mutex_unlock(&s->stream_lock);
 }
 
-/* ---- reading: what the reader needs, on its thread ---- */
-
-static uint64_t io_epoch(void *ctx)
-{
-	struct nats_stream *s = ((struct nats_consumer *)ctx)->stream;
-	pthread_mutex_lock(&s->stream_lock);
-	uint64_t epoch = s->shown.connected && s->link && s->link->ready ? s->epoch : 0;
-	pthread_mutex_unlock(&s->stream_lock);
-	return epoch;
-}
-
-static enum err io_find(void *ctx, struct pull_found *ret_found, struct fault *reterr_fault)
-{
-	struct nats_consumer *c = ctx;
-	struct stream *s = &c->stream->stream;
-	enum err e = stream_api_stream(s, c->domain, c->region, ret_found, reterr_fault);
-	return e ? e : stream_api_durable(s, c->domain, c->region, c->stream->set.region, ret_found, reterr_fault);
-}
-
-static enum err io_remove(void *ctx, struct fault *reterr_fault)
-{
-	struct nats_consumer *c = ctx;
-	return stream_api_remove(&c->stream->stream, c->domain, c->region, c->stream->set.region, reterr_fault);
-}
-
-static enum err io_create(void *ctx, uint64_t first, struct fault *reterr_fault)
-{
-	struct nats_consumer *c = ctx;
-	return stream_api_create(&c->stream->stream, c->domain, c->region, c->stream->set.region, first,
-				 c->stream->set.ack_wait_ms, reterr_fault);
-}
+/* ---- subscriptions of readers ---- */
 
 /* A message without data and with a status is an answer of the server. */
 static struct arrival *arrival_of(natsMsg *msg, size_t inbox_len)
@@ -834,142 +809,91 @@ static struct arrival *arrival_of(natsMsg *msg, size_t inbox_len)
 /* libnats' delivery thread of the subscription. */
 static void on_arrival(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
 {
-	struct nats_consumer *c = closure;
+	struct listener *w = closure;
 	(void)nc;
 	(void)sub;
 
 	/* What cannot be kept is a hole, and comes again. */
-	struct arrival *a = arrival_of(msg, c->inbox_len);
+	struct arrival *a = arrival_of(msg, w->inbox_len);
 	natsMsg_Destroy(msg);
 	if (a)
-		reader_push(c->reader, a);
+		reader_push(w->reader, a);
 }
 
 static void on_arrivals_complete(void *closure)
 {
-	struct nats_consumer *c = closure;
-	pthread_mutex_lock(&c->stream->stream_lock);
-	c->sub_complete = true;
-	pthread_cond_broadcast(&c->stream->changed);
-	pthread_mutex_unlock(&c->stream->stream_lock);
+	struct listener *w = closure;
+	struct nats_stream *s = w->link->stream;
+	pthread_mutex_lock(&s->stream_lock);
+	w->complete = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->stream_lock);
 }
 
-static enum err io_listen(void *ctx, const char *inbox, struct fault *reterr_fault)
+enum err listener_new(struct nats_stream *s, const char *inbox, struct reader *r,
+		      struct listener **ret_listener, struct fault *reterr_fault)
 {
-	struct nats_consumer *c = ctx;
 	char subject[READER_INBOX_MAX + 4];
-	struct link *l = link_ref(c->stream);
+	struct link *l = link_ref(s);
 	if (!l)
 		return not_connected(reterr_fault);
-
-	c->sub_complete = false;
-	c->inbox_len = strlen(inbox);
+	struct listener *w = calloc(1, sizeof(*w));
+	if (!w) {
+		link_unref(l);
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for a subscription");
+	}
+	*w = (struct listener){ .reader = r, .link = l, .inbox_len = strlen(inbox) };
 	snprintf(subject, sizeof(subject), "%s.*", inbox);
-	natsStatus st = natsConnection_Subscribe(&c->sub, l->nc, subject, on_arrival, c);
+	natsStatus st = natsConnection_Subscribe(&w->sub, l->nc, subject, on_arrival, w);
+	st = st ? st : natsSubscription_SetOnCompleteCB(w->sub, on_arrivals_complete, w);
 	if (st) {
+		/* The connection was closed meanwhile. Nobody knew the inbox: nothing is being delivered. */
+		natsSubscription_Destroy(w->sub);
+		free(w);
 		link_unref(l);
 		return nats_fault(st, "subscribing to the inbox", reterr_fault);
 	}
-	if (natsSubscription_SetOnCompleteCB(c->sub, on_arrivals_complete, c) ||
-	    natsSubscription_SetPendingLimits(c->sub, READER_QUEUE_MESSAGES_MAX, READER_QUEUE_BYTES_MAX))
-		PANIC("a fresh subscription takes no callback or limit");
-	c->link = l;
-	return ERR_NONE;
-}
-
-/* In 3.4.1 a message that is just being read may still hold a subscription that is destroyed: the flush proves that
- * the reading thread is past it. */
-static void io_unlisten(void *ctx)
-{
-	struct nats_consumer *c = ctx;
-	struct nats_stream *s = c->stream;
-
-	natsSubscription_Unsubscribe(c->sub);
-	natsConnection_FlushTimeout(c->link->nc, FLUSH_WAIT_MS);
-	pthread_mutex_lock(&s->stream_lock);
-	while (!wait_for_flag(s, &c->sub_complete))
-		log_error("a NATS subscription does not end; region=%s, waiting", c->region);
-	pthread_mutex_unlock(&s->stream_lock);
-	natsSubscription_Destroy(TAKE(c->sub));
-	link_unref(TAKE(c->link));
-}
-
-static enum err io_ask(void *ctx, const char *reply, const char *text)
-{
-	struct nats_consumer *c = ctx;
-	char subject[SUBJECT_MAX];
-	snprintf(subject, sizeof(subject), "$JS%s%s.API.CONSUMER.MSG.NEXT.OPS_%s.%s", c->domain[0] ? "." : "", c->domain,
-		 c->region, c->stream->set.region);
-	return err_from_nats(natsConnection_PublishRequestString(c->link->nc, subject, reply, text));
-}
-
-static enum err io_ack(void *ctx, const char *reply)
-{
-	struct nats_consumer *c = ctx;
-	return err_from_nats(natsConnection_PublishString(c->link->nc, reply, "+ACK"));
-}
-
-static enum err nats_consume(struct stream *stream, const char *region, uint64_t from, const struct stream_handler *h,
-			     struct stream_consumer **ret_consumer, struct fault *reterr_fault)
-{
-	struct nats_stream *s = stream_of(stream);
-	const char *domain = stream_settings_domain(&s->set, region);
-	if (!domain)
-		return fault_set(reterr_fault, ERR_CONFIG, "region %s is none of the peers", region);
-	struct nats_consumer *c = calloc(1, sizeof(*c));
-	if (!c)
-		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory to read the stream of %s", region);
-	c->consumer.stream = stream;
-	c->stream = s;
-	snprintf(c->region, sizeof(c->region), "%s", region);
-	snprintf(c->domain, sizeof(c->domain), "%s", domain);
-
-	struct reader_options o = {
-		.region = c->region, .self = s->set.region, .can_reset = domain[0] != '\0', .ack_wait_ms = s->set.ack_wait_ms, .from = from,
-		.clock = s->set.clock, .handler = *h,
-		.io = { .ctx = c, .epoch = io_epoch, .find = io_find, .remove = io_remove, .create = io_create,
-			.listen = io_listen, .unlisten = io_unlisten, .ask = io_ask, .ack = io_ack },
-	};
-	enum err e = reader_new(&o, &c->reader);
-	if (!e)
-		e = reader_start(c->reader);
-	if (e) {
-		reader_free(c->reader);
-		free(c);
-		return fault_set(reterr_fault, e, "no thread to read the stream of %s", region);
+	st = natsSubscription_SetPendingLimits(w->sub, READER_QUEUE_MESSAGES_MAX,
+					       READER_QUEUE_BYTES_MAX);
+	if (st) {
+		listener_free(w);
+		return nats_fault(st, "subscribing to the inbox", reterr_fault);
 	}
-	pthread_mutex_lock(&s->stream_lock);
-	s->consumers++;
-	pthread_mutex_unlock(&s->stream_lock);
-	*ret_consumer = &c->consumer;
+	*ret_listener = w;
 	return ERR_NONE;
 }
 
-static void nats_close(struct stream_consumer *consumer)
+/* In 3.4.1 a message that is just being read may still hold a subscription that is destroyed: the
+ * flush proves that the reading thread is past it. */
+void listener_free(struct listener *w)
 {
-	struct nats_consumer *c = consumer_of(consumer);
-	struct nats_stream *s = c->stream;
+	struct nats_stream *s = w->link->stream;
 
-	reader_free(c->reader);
+	natsSubscription_Unsubscribe(w->sub);
+	natsConnection_FlushTimeout(w->link->nc, FLUSH_WAIT_MS);
 	pthread_mutex_lock(&s->stream_lock);
-	s->consumers--;
+	while (!wait_for_flag(s, &w->complete))
+		log_error("a NATS subscription does not end; region=%s, waiting", s->set.region);
 	pthread_mutex_unlock(&s->stream_lock);
-	free(c);
+	natsSubscription_Destroy(w->sub);
+	link_unref(w->link);
+	free(w);
 }
 
-static void nats_ack(struct stream_consumer *c, struct stream_token upto)
+enum err listener_send(struct listener *w, const char *subject, const char *reply, const char *text)
 {
-	reader_ack(consumer_of(c)->reader, upto);
+	if (!reply)
+		return err_from_nats(natsConnection_PublishString(w->link->nc, subject, text));
+	return err_from_nats(
+		natsConnection_PublishRequestString(w->link->nc, subject, reply, text));
 }
 
-static uint64_t nats_reset(struct stream_consumer *c, uint64_t seq)
+uint64_t nats_epoch(struct nats_stream *s)
 {
-	return reader_reset(consumer_of(c)->reader, seq);
-}
-
-static void nats_consumer_state(struct stream_consumer *c, struct stream_consumer_state *ret_state)
-{
-	reader_state(consumer_of(c)->reader, ret_state);
+	pthread_mutex_lock(&s->stream_lock);
+	uint64_t epoch = s->shown.connected && s->link && s->link->ready ? s->epoch : 0;
+	pthread_mutex_unlock(&s->stream_lock);
+	return epoch;
 }
 
 /* ---- making and ending ---- */
@@ -1014,7 +938,8 @@ static const struct stream_ops nats_ops = {
 	.consumer_state = nats_consumer_state,
 };
 
-enum err stream_nats_new(const struct stream_config *config, struct stream **ret_stream, struct fault *reterr_fault)
+enum err stream_nats_new(const struct stream_config *config, struct stream **ret_stream,
+			 struct fault *reterr_fault)
 {
 	struct nats_stream *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -1028,7 +953,8 @@ enum err stream_nats_new(const struct stream_config *config, struct stream **ret
 	if (!e && s->set.url_count == 0)
 		e = fault_set(reterr_fault, ERR_CONFIG, "no url of a nats-server is given");
 	if (!e && pthread_create(&s->keeper, NULL, keeper_main, s))
-		e = fault_set(reterr_fault, ERR_UNAVAILABLE, "no thread for the connection to NATS");
+		e = fault_set(reterr_fault, ERR_UNAVAILABLE,
+			      "no thread for the connection to NATS");
 	if (e) {
 		nats_release(s);
 		return e;

@@ -26,7 +26,8 @@ bool window_close(struct window *w)
 	return was;
 }
 
-enum err window_add(struct window *w, const void *key, const struct stream_message *m, uint64_t *ret_before)
+enum err window_add(struct window *w, const void *key, const struct stream_message *m,
+		    uint64_t *ret_before)
 {
 	if (!w->open)
 		return ERR_UNAVAILABLE;
@@ -36,7 +37,11 @@ enum err window_add(struct window *w, const void *key, const struct stream_messa
 	*ret_before = w->seq++;
 	w->bytes += m->payload.len;
 	w->flights[place(w, w->count++)] = (struct window_flight){
-		.key = key, .seq = w->seq, .last = m->last, .bytes = m->payload.len, .scope = m->scope,
+		.key = key,
+		.seq = w->seq,
+		.last = m->last,
+		.bytes = m->payload.len,
+		.scope = m->scope,
 	};
 	return ERR_NONE;
 }
@@ -50,7 +55,8 @@ void window_undo(struct window *w, const void *key)
 	w->seq--;
 }
 
-/* Answers come in order but for errors, so the first look mostly finds it. STREAM_WINDOW_MESSAGES_MAX: none. */
+/* Answers come in order but for errors, so the first look mostly finds it.
+ * STREAM_WINDOW_MESSAGES_MAX: none. */
 static uint32_t find(const struct window *w, const void *key)
 {
 	for (uint32_t i = 0; i < w->count; i++)

@@ -15,8 +15,8 @@ import tempfile
 import time
 import traceback
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from demo import one_region  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import one_region  # noqa: E402
 
 
 class Demo:

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from demo import server as srv
+import server as srv
 
 COLLECTION = "packages"
 DIM = 384
@@ -67,18 +67,18 @@ class Part:
         return {"segments": info["segments_count"], "indexed vectors": info["indexed_vectors_count"]}
 
     def ask(self, text, limit=5):
-        return json.loads(self.server.ctl("search", text, "--collection", COLLECTION, "--limit", str(limit),
-                                          "--json").stdout)
+        reply = self.server.ctl("search", text, "--collection", COLLECTION, "--limit", str(limit), "--json").stdout
+        return json.loads(reply)["result"]["points"]
 
     def search(self):
         figures = {}
         for text, words in QUESTIONS:
             hits = self.ask(text)
             assert len(hits) == 5, f"{text!r}: {len(hits)} answers"
-            named = [h["name"] + " " + h["summary"] for h in hits]
+            named = [h["payload"]["name"] + " " + h["payload"]["summary"] for h in hits]
             good = sum(any(w in n.lower() for w in words) for n in named)
             assert good >= 3, f"{text!r} gave {named}"
-            figures[text] = f'{hits[0]["name"]} ({hits[0]["summary"]})'
+            figures[text] = f'{hits[0]["payload"]["name"]} ({hits[0]["payload"]["summary"]})'
         return figures
 
     def a_vector(self, rest):

@@ -24,7 +24,7 @@ struct bed {
 	struct loop *loop;
 	struct conn_limits limits;
 	struct request_budget budget;
-	struct buf transcript;             /* of the requests: a line each */
+	struct buf transcript; /* of the requests: a line each */
 	struct request *held[BED_HELD_MAX];
 	size_t held_count;
 	size_t served;
@@ -91,8 +91,9 @@ static inline bool bed_path_is(const struct request *r, const char *path)
 
 static inline void bed_add_header(struct request *r, const char *name, struct str value)
 {
-	ck_assert_int_eq(request_add_header(r, (struct str){ .data = name, .len = strlen(name) }, value),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		request_add_header(r, (struct str){ .data = name, .len = strlen(name) }, value),
+		ERR_NONE);
 }
 
 static inline void bed_answer(struct request *r)
@@ -123,8 +124,8 @@ static inline void bed_answer(struct request *r)
 
 static inline void bed_serve(void *ctx, struct request *r)
 {
-	static const char *const verbs[] = { "GET",	"POST",	   "PUT",  "PATCH",
-					     "DELETE",	"OPTIONS", "HEAD", "OTHER" };
+	static const char *const verbs[] = { "GET",    "POST",    "PUT",  "PATCH",
+					     "DELETE", "OPTIONS", "HEAD", "OTHER" };
 	struct bed *b = ctx;
 
 	b->served++;

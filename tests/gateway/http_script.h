@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A server for tests of HTTP clients: it takes connections one after another on loopback, and on each answers the
- * requests that come with the texts of a script, keeping what it was asked.
+ * requests that come with the texts of a script, keeping what it was asked: to be read once it was stopped.
  */
 #pragma once
 
@@ -104,7 +104,7 @@ static inline void http_script_start(struct http_script *s, const struct http_st
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, http_script_run, s), 0);
 }
 
-/* Ends it whether or not all steps were asked for; the requests stay until http_script_release(). */
+/* Ends it whether or not all steps were asked for, but after the client; requests stay until they are released. */
 static inline void http_script_stop(struct http_script *s)
 {
 	(void)shutdown(s->fd, SHUT_RDWR);

@@ -12,9 +12,9 @@
 
 struct client {
 	int fd;
-	struct buf in;     /* what came */
-	bool ended;        /* by the server */
-	bool broken;       /* with a reset */
+	struct buf in; /* what came */
+	bool ended;    /* by the server */
+	bool broken;   /* with a reset */
 };
 
 static inline void client_init(struct client *c, int fd)

@@ -25,9 +25,9 @@ static void tear_down(void)
 
 struct step {
 	const char *method;
-	const char *path;     /* with its query */
+	const char *path; /* with its query */
 	const char *body;
-	const char *result;   /* what REST's result must be; NULL: whatever gRPC's is, too */
+	const char *result; /* what REST's result must be; NULL: whatever gRPC's is, too */
 };
 
 static const struct step steps[] = {
@@ -53,7 +53,8 @@ static const struct step steps[] = {
 	  "{\"id\":2,\"vector\":[0,1,0,0],\"payload\":{\"n\":2,\"o\":{\"x\":1,\"y\":[{\"z\":1,\"q\":2}]}}},"
 	  "{\"id\":\"5c56c793-69f3-4fbf-87e6-c4bf54c28c26\",\"vector\":{\"text\":{\"indices\":[7,3],\"values\":[0.5,2]}}}]}",
 	  "{\"operation_id\":3,\"status\":\"completed\"}" },
-	{ "points_upsert", "/collections/c/points", "{\"points\":[{\"id\":4,\"vector\":[0.5,0.5,0.5,0.5]}]}",
+	{ "points_upsert", "/collections/c/points",
+	  "{\"points\":[{\"id\":4,\"vector\":[0.5,0.5,0.5,0.5]}]}",
 	  "{\"operation_id\":4,\"status\":\"acknowledged\"}" },
 	{ "points_upsert", "/collections/c/points?wait=true&ordering=strong",
 	  "{\"batch\":{\"ids\":[8,9],\"vectors\":[[1,1,1,1],[2,2,2,2]],\"payloads\":[null,{\"n\":9}]}}",
@@ -65,9 +66,11 @@ static const struct step steps[] = {
 	{ "points_retrieve", "/collections/c/points",
 	  "{\"ids\":[2],\"with_payload\":[\"o.x\"],\"with_vector\":[\"small\"]}",
 	  "[{\"id\":2,\"payload\":{\"o\":{\"x\":1}},\"vector\":{}}]" },
-	{ "points_retrieve", "/collections/c/points", "{\"ids\":[2],\"with_payload\":{\"exclude\":[\"o.y[].z\",\"n\"]}}",
+	{ "points_retrieve", "/collections/c/points",
+	  "{\"ids\":[2],\"with_payload\":{\"exclude\":[\"o.y[].z\",\"n\"]}}",
 	  "[{\"id\":2,\"payload\":{\"o\":{\"x\":1,\"y\":[{\"q\":2}]}}}]" },
-	{ "point_get", "/collections/c/points/4", NULL, "{\"id\":4,\"payload\":{},\"vector\":[0.5,0.5,0.5,0.5]}" },
+	{ "point_get", "/collections/c/points/4", NULL,
+	  "{\"id\":4,\"payload\":{},\"vector\":[0.5,0.5,0.5,0.5]}" },
 	{ "points_scroll", "/collections/c/points/scroll", "{\"limit\":2,\"with_payload\":false}",
 	  "{\"points\":[{\"id\":1},{\"id\":2}],\"next_page_offset\":4}" },
 	{ "points_scroll", "/collections/c/points/scroll",
@@ -75,8 +78,8 @@ static const struct step steps[] = {
 	  "{\"points\":[{\"id\":9,\"payload\":{\"n\":9}},"
 	  "{\"id\":\"5c56c793-69f3-4fbf-87e6-c4bf54c28c26\",\"payload\":{}}],\"next_page_offset\":null}" },
 	{ "points_count", "/collections/c/points/count", "{}", "{\"count\":6}" },
-	{ "points_count", "/collections/c/points/count", "{\"filter\":{\"must\":[{\"key\":\"n\",\"range\":{\"gte\":2}}]}}",
-	  "{\"count\":2}" },
+	{ "points_count", "/collections/c/points/count",
+	  "{\"filter\":{\"must\":[{\"key\":\"n\",\"range\":{\"gte\":2}}]}}", "{\"count\":2}" },
 	{ "points_query", "/collections/c/points/query",
 	  "{\"query\":[1,0,0,0],\"limit\":2,\"with_payload\":[\"n\"]}",
 	  "{\"points\":[{\"id\":9,\"version\":5,\"score\":2.0,\"payload\":{\"n\":9}},"
@@ -97,25 +100,28 @@ static const struct step steps[] = {
 	{ "points_search", "/collections/c/points/search",
 	  "{\"vector\":{\"name\":\"small\",\"vector\":[0,4]},\"limit\":3,\"with_payload\":{\"include\":[\"tag\"]}}",
 	  "[{\"id\":1,\"version\":3,\"score\":3.0,\"payload\":{\"tag\":\"a\"}}]" },
-	{ "points_search", "/collections/c/points/search", "{\"vector\":[0,0,0,1],\"limit\":2,\"offset\":1}",
+	{ "points_search", "/collections/c/points/search",
+	  "{\"vector\":[0,0,0,1],\"limit\":2,\"offset\":1}",
 	  "[{\"id\":8,\"version\":5,\"score\":1.0},{\"id\":4,\"version\":4,\"score\":0.5}]" },
 	{ "points_search_batch", "/collections/c/points/search/batch",
 	  "{\"searches\":[{\"vector\":[0,0,0,1],\"limit\":1},{\"vector\":[1,0,0,0],\"limit\":1,\"filter\":"
 	  "{\"must\":{\"key\":\"tag\",\"match\":{\"value\":\"a\"}}}}]}",
 	  "[[{\"id\":9,\"version\":5,\"score\":2.0}],[{\"id\":1,\"version\":3,\"score\":1.0}]]" },
 	{ "payload_set", "/collections/c/points/payload?wait=true",
-	  "{\"payload\":{\"tag\":\"b\",\"n\":null},\"points\":[1,2]}", "{\"operation_id\":6,\"status\":\"completed\"}" },
+	  "{\"payload\":{\"tag\":\"b\",\"n\":null},\"points\":[1,2]}",
+	  "{\"operation_id\":6,\"status\":\"completed\"}" },
 	{ "payload_overwrite", "/collections/c/points/payload?wait=true",
 	  "{\"payload\":{\"only\":true,\"keep\":1},\"filter\":{\"must\":[{\"has_id\":[4]}]}}",
 	  "{\"operation_id\":7,\"status\":\"completed\"}" },
-	{ "payload_delete", "/collections/c/points/payload/delete?wait=true", "{\"keys\":[\"only\"],\"points\":[4]}",
-	  "{\"operation_id\":8,\"status\":\"completed\"}" },
+	{ "payload_delete", "/collections/c/points/payload/delete?wait=true",
+	  "{\"keys\":[\"only\"],\"points\":[4]}", "{\"operation_id\":8,\"status\":\"completed\"}" },
 	{ "payload_clear", "/collections/c/points/payload/clear?wait=true", "{\"points\":[9]}",
 	  "{\"operation_id\":9,\"status\":\"completed\"}" },
 	{ "vectors_update", "/collections/c/points/vectors?wait=true",
-	  "{\"points\":[{\"id\":1,\"vector\":{\"small\":[3,4]}}]}", "{\"operation_id\":10,\"status\":\"completed\"}" },
-	{ "vectors_delete", "/collections/c/points/vectors/delete?wait=true", "{\"points\":[1],\"vector\":[\"\"]}",
-	  "{\"operation_id\":11,\"status\":\"completed\"}" },
+	  "{\"points\":[{\"id\":1,\"vector\":{\"small\":[3,4]}}]}",
+	  "{\"operation_id\":10,\"status\":\"completed\"}" },
+	{ "vectors_delete", "/collections/c/points/vectors/delete?wait=true",
+	  "{\"points\":[1],\"vector\":[\"\"]}", "{\"operation_id\":11,\"status\":\"completed\"}" },
 	{ "points_delete", "/collections/c/points/delete?wait=true", "{\"points\":[8,8,777]}",
 	  "{\"operation_id\":12,\"status\":\"completed\"}" },
 	{ "points_retrieve", "/collections/c/points",
@@ -145,7 +151,8 @@ static const struct step steps[] = {
 	{ "index_create", "/collections/c/index?wait=true",
 	  "{\"field_name\":\"tag\",\"field_schema\":{\"type\":\"keyword\",\"is_tenant\":true}}",
 	  "{\"operation_id\":21,\"status\":\"completed\"}" },
-	{ "index_create", "/collections/c/index?wait=true", "{\"field_name\":\"b\",\"field_schema\":\"integer\"}",
+	{ "index_create", "/collections/c/index?wait=true",
+	  "{\"field_name\":\"b\",\"field_schema\":\"integer\"}",
 	  "{\"operation_id\":22,\"status\":\"completed\"}" },
 	{ "collection_update", "/collections/c",
 	  "{\"hnsw_config\":{\"m\":24},\"optimizers_config\":{\"indexing_threshold\":0},\"params\":{\"replication_factor\":2},"
@@ -164,8 +171,10 @@ static const struct step steps[] = {
 	  "\"quantization_config\":{\"scalar\":{\"type\":\"int8\",\"always_ram\":true}},\"metadata\":{\"a\":1,\"b\":\"x\"}},"
 	  "\"payload_schema\":{\"tag\":{\"data_type\":\"keyword\",\"params\":{\"type\":\"keyword\",\"is_tenant\":true},"
 	  "\"points\":1},\"b\":{\"data_type\":\"integer\",\"points\":1}}}" },
-	{ "index_delete", "/collections/c/index/tag?wait=true", NULL, "{\"operation_id\":24,\"status\":\"completed\"}" },
-	{ "index_delete", "/collections/c/index/tag?wait=true", NULL, "{\"operation_id\":25,\"status\":\"completed\"}" },
+	{ "index_delete", "/collections/c/index/tag?wait=true", NULL,
+	  "{\"operation_id\":24,\"status\":\"completed\"}" },
+	{ "index_delete", "/collections/c/index/tag?wait=true", NULL,
+	  "{\"operation_id\":25,\"status\":\"completed\"}" },
 	{ "collection_cluster", "/collections/c/cluster", NULL,
 	  "{\"peer_id\":7,\"shard_count\":3,\"local_shards\":[{\"shard_id\":0,\"points_count\":2,\"state\":\"Active\"},"
 	  "{\"shard_id\":1,\"points_count\":1,\"state\":\"Active\"},{\"shard_id\":2,\"points_count\":2,\"state\":\"Active\"}],"
@@ -189,7 +198,8 @@ static void to_proto(const struct step *s, const struct method *m, struct buf *o
 		return;
 	ck_assert_int_eq(request_new(one.loop, SIZE_MAX, &r), ERR_NONE);
 	const char *mark = strchr(s->path, '?');
-	snprintf(path, sizeof(path), "%.*s", (int)(mark ? mark - s->path : (long)strlen(s->path)), s->path);
+	snprintf(path, sizeof(path), "%.*s", (int)(mark ? mark - s->path : (long)strlen(s->path)),
+		 s->path);
 	r->query = text_of(mark ? mark + 1 : "");
 	buf_append_cstr(&r->body, s->body ? s->body : "");
 	ck_assert_int_eq(method_find_rest(m->verb, text_of(path), &r->arena, &match, &f), ERR_NONE);
@@ -202,7 +212,8 @@ static void to_proto(const struct step *s, const struct method *m, struct buf *o
 }
 
 /* What REST answers, without the envelope. */
-static void rest_result(const struct step *s, const struct method *m, struct exchange *x, struct buf *out)
+static void rest_result(const struct step *s, const struct method *m, struct exchange *x,
+			struct buf *out)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct str key;
@@ -226,7 +237,8 @@ static void rest_result(const struct step *s, const struct method *m, struct exc
 }
 
 /* What gRPC answers, as REST would write it. */
-static void grpc_result(const struct step *s, const struct method *m, struct exchange *x, struct buf *out)
+static void grpc_result(const struct step *s, const struct method *m, struct exchange *x,
+			struct buf *out)
 {
 	CLEANUP(buf_release) struct buf message = BUF_INIT(SIZE_MAX);
 	CLEANUP(arena_release) struct arena a;
@@ -243,7 +255,8 @@ static void grpc_result(const struct step *s, const struct method *m, struct exc
 	ck_assert_uint_ge(x->body_out.len, 6);
 	void *reply = arena_alloc(&a, message_size(m->out));
 	struct bytes body = { x->body_out.data + 5, x->body_out.len - 6 };
-	ck_assert_msg(message_from_proto(m->out, body, &a, reply, &f) == ERR_NONE, "%s: %s", s->method, f.text);
+	ck_assert_msg(message_from_proto(m->out, body, &a, reply, &f) == ERR_NONE, "%s: %s",
+		      s->method, f.text);
 	message_to_json(m->out, reply, &w);
 }
 
@@ -268,8 +281,9 @@ static void run_both(const struct step *s, const struct method *m)
 		rest_result(s, m, &x, &by_rest);
 		buf_append_byte(&by_rest, 0);
 		if (s->result)
-			ck_assert_msg(strcmp((char *)by_rest.data, s->result) == 0, "%s %s:\n got %s\nwant %s", s->method,
-				      s->body ? s->body : "", (char *)by_rest.data, s->result);
+			ck_assert_msg(strcmp((char *)by_rest.data, s->result) == 0,
+				      "%s %s:\n got %s\nwant %s", s->method, s->body ? s->body : "",
+				      (char *)by_rest.data, s->result);
 	}
 	if (m->grpc) {
 		grpc_result(s, m, &y, &by_grpc);
@@ -279,8 +293,9 @@ static void run_both(const struct step *s, const struct method *m)
 	}
 	if (m->path && m->grpc) {
 		forget_empty((char *)by_rest.data);
-		ck_assert_msg(strcmp((char *)by_rest.data, (char *)by_grpc.data) == 0, "%s %s:\nrest %s\ngrpc %s",
-			      s->method, s->body ? s->body : "", (char *)by_rest.data, (char *)by_grpc.data);
+		ck_assert_msg(strcmp((char *)by_rest.data, (char *)by_grpc.data) == 0,
+			      "%s %s:\nrest %s\ngrpc %s", s->method, s->body ? s->body : "",
+			      (char *)by_rest.data, (char *)by_grpc.data);
 	}
 	exchange_release(&x);
 	exchange_release(&y);
@@ -313,42 +328,64 @@ static const struct {
 	enum http_verb verb;
 	const char *path, *body;
 	int status;
-	const char *words;    /* within the body */
+	const char *words; /* within the body */
 } refused[] = {
 	{ VERB_GET, "/nowhere", NULL, 404, "" },
 	{ VERB_DELETE, "/healthz", NULL, 405, "" },
 	{ VERB_GET, "/collections/%zz", NULL, 400, "" },
 	{ VERB_GET, "/collections/none", NULL, 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_GET, "/collections/none/cluster", NULL, 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_GET, "/collections/none/aliases", NULL, 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_PATCH, "/collections/none", "{}", 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_PUT, "/collections/none/points", "{\"points\":[]}", 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_POST, "/collections/none/points", "{\"ids\":[1]}", 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_POST, "/collections/none/points/scroll", "{}", 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_POST, "/collections/none/points/count", "{}", 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_POST, "/collections/none/points/query", "{\"query\":[1]}", 404, "Not found: Collection `none` doesn't exist!" },
-	{ VERB_POST, "/collections/none/points/search", "{\"vector\":[1],\"limit\":1}", 404, "doesn't exist!" },
+	{ VERB_GET, "/collections/none/cluster", NULL, 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_GET, "/collections/none/aliases", NULL, 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_PATCH, "/collections/none", "{}", 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_PUT, "/collections/none/points", "{\"points\":[]}", 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_POST, "/collections/none/points", "{\"ids\":[1]}", 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_POST, "/collections/none/points/scroll", "{}", 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_POST, "/collections/none/points/count", "{}", 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_POST, "/collections/none/points/query", "{\"query\":[1]}", 404,
+	  "Not found: Collection `none` doesn't exist!" },
+	{ VERB_POST, "/collections/none/points/search", "{\"vector\":[1],\"limit\":1}", 404,
+	  "doesn't exist!" },
 	{ VERB_POST, "/collections/none/points/delete", "{\"points\":[1]}", 404, "doesn't exist!" },
-	{ VERB_PUT, "/collections/none/index", "{\"field_name\":\"a\",\"field_schema\":\"keyword\"}", 404, "doesn't exist!" },
+	{ VERB_PUT, "/collections/none/index",
+	  "{\"field_name\":\"a\",\"field_schema\":\"keyword\"}", 404, "doesn't exist!" },
 	{ VERB_PUT, C, "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 409,
 	  "Wrong input: Collection `c` already exists!" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":0,\"distance\":\"Dot\"}}", 422, "Validation error" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":65537,\"distance\":\"Dot\"}}", 422, "Validation error" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":4,\"distance\":\"Far\"}}", 400, "Format error in JSON body" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"a/b\":{\"size\":4,\"distance\":\"Dot\"}}}", 422, "vector_name" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"a\":{\"size\":4,\"distance\":\"Dot\"}},\"sparse_vectors\":{\"a\":{}}}",
+	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":0,\"distance\":\"Dot\"}}", 422,
+	  "Validation error" },
+	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":65537,\"distance\":\"Dot\"}}", 422,
+	  "Validation error" },
+	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":4,\"distance\":\"Far\"}}", 400,
+	  "Format error in JSON body" },
+	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"a/b\":{\"size\":4,\"distance\":\"Dot\"}}}",
+	  422, "vector_name" },
+	{ VERB_PUT, "/collections/d",
+	  "{\"vectors\":{\"a\":{\"size\":4,\"distance\":\"Dot\"}},\"sparse_vectors\":{\"a\":{}}}",
 	  400, "Vector name `a` is given twice" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"hnsw_config\":{\"m\":129}}", 422,
+	{ VERB_PUT, "/collections/d",
+	  "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"hnsw_config\":{\"m\":129}}", 422,
 	  "hnsw_config.m" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"hnsw_config\":{\"ef_construct\":1}}",
+	{ VERB_PUT, "/collections/d",
+	  "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"hnsw_config\":{\"ef_construct\":1}}",
 	  422, "hnsw_config.ef_construct" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"shard_number\":257}", 422,
+	{ VERB_PUT, "/collections/d",
+	  "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"shard_number\":257}", 422,
 	  "shard_number" },
-	{ VERB_PUT, "/collections/a%3Ab", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 422, "collection_name" },
-	{ VERB_PUT, "/collections/d", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"strict_mode_config\":{\"enabled\":true}}",
+	{ VERB_PUT, "/collections/a%3Ab", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 422,
+	  "collection_name" },
+	{ VERB_PUT, "/collections/d",
+	  "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"strict_mode_config\":{\"enabled\":true}}",
 	  501, "Not implemented: " },
-	{ VERB_PUT, "/collections/d?timeout=0", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 422, "timeout: value 0 invalid" },
-	{ VERB_PATCH, C, "{\"vectors\":{\"nope\":{\"on_disk\":true}}}", 400, "Wrong input: Not existing vector name error: nope" },
+	{ VERB_PUT, "/collections/d?timeout=0", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}",
+	  422, "timeout: value 0 invalid" },
+	{ VERB_PATCH, C, "{\"vectors\":{\"nope\":{\"on_disk\":true}}}", 400,
+	  "Wrong input: Not existing vector name error: nope" },
 	{ VERB_PATCH, C, "{\"params\":{\"read_fan_out_factor\":2}}", 501, "read_fan_out_factor" },
 	{ VERB_PUT, P, "{\"points\":[", 400, "Format error in JSON body" },
 	{ VERB_PUT, P, "", 400, "Format error in JSON body" },
@@ -358,50 +395,81 @@ static const struct {
 	  "Wrong input: Vector dimension error: expected dim: 4, got 3" },
 	{ VERB_PUT, P "?wait=true", "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4,5]}]}", 400,
 	  "Wrong input: Vector dimension error: expected dim: 4, got 5" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2,3,NaN]}]}", 400, "Format error in JSON body" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2,3,1e39]}]}", 400, "Format error in JSON body" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2,3,NaN]}]}", 400,
+	  "Format error in JSON body" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2,3,1e39]}]}", 400,
+	  "Format error in JSON body" },
 	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":{\"nope\":[1]}}]}", 400,
 	  "Wrong input: Not existing vector name error: nope" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":-1,\"vector\":[1,2,3,4]}]}", 400, "is not a valid point ID" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":1.5,\"vector\":[1,2,3,4]}]}", 400, "is not a valid point ID" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":\"x\",\"vector\":[1,2,3,4]}]}", 400, "is not a valid point ID" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":18446744073709551616,\"vector\":[1,2,3,4]}]}", 400, "is not a valid point ID" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4],\"payload\":{\"a\":" DEEP_64 "]}}]}", 400, "" },
-	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4],\"payload\":[]}]}", 400, "Format error in JSON body" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":-1,\"vector\":[1,2,3,4]}]}", 400,
+	  "is not a valid point ID" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":1.5,\"vector\":[1,2,3,4]}]}", 400,
+	  "is not a valid point ID" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":\"x\",\"vector\":[1,2,3,4]}]}", 400,
+	  "is not a valid point ID" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":18446744073709551616,\"vector\":[1,2,3,4]}]}", 400,
+	  "is not a valid point ID" },
+	{ VERB_PUT, P,
+	  "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4],\"payload\":{\"a\":" DEEP_64 "]}}]}", 400,
+	  "" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4],\"payload\":[]}]}", 400,
+	  "Format error in JSON body" },
 	{ VERB_GET, P "/x", NULL, 400, "Can not recognize \\\"x\\\" as point id" },
 	{ VERB_GET, P "/5", NULL, 404, "Not found: Point with id 5 does not exists!" },
-	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1},\"points\":[42]}", 404, "Not found: No point with id 42 found" },
-	{ VERB_PUT, P "/payload", "{\"payload\":{\"a\":1},\"points\":[42]}", 404, "Not found: No point with id 42 found" },
-	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"a\"],\"points\":[42]}", 404, "Not found: No point with id 42 found" },
-	{ VERB_POST, P "/payload/clear", "{\"points\":[42]}", 404, "Not found: No point with id 42 found" },
-	{ VERB_PUT, P "/vectors", "{\"points\":[{\"id\":42,\"vector\":[1,2,3,4]}]}", 404, "Not found: No point with id 42 found" },
-	{ VERB_POST, P "/vectors/delete", "{\"points\":[42],\"vector\":[\"\"]}", 404, "Not found: No point with id 42 found" },
-	{ VERB_POST, P "/vectors/delete", "{\"points\":[1],\"vector\":[\"nope\"]}", 400, "Not existing vector name error: nope" },
+	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1},\"points\":[42]}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_PUT, P "/payload", "{\"payload\":{\"a\":1},\"points\":[42]}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"a\"],\"points\":[42]}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_POST, P "/payload/clear", "{\"points\":[42]}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_PUT, P "/vectors", "{\"points\":[{\"id\":42,\"vector\":[1,2,3,4]}]}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_POST, P "/vectors/delete", "{\"points\":[42],\"vector\":[\"\"]}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_POST, P "/vectors/delete", "{\"points\":[1],\"vector\":[\"nope\"]}", 400,
+	  "Not existing vector name error: nope" },
 	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1}}", 400, "No filter or points provided" },
-	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1},\"points\":[1],\"key\":\"x\"}", 501, "Not implemented: " },
-	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"a.b\"],\"points\":[1]}", 501, "Not implemented: deleting a nested" },
-	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"\"],\"points\":[1]}", 400, "Wrong input: " },
-	{ VERB_POST, P "/query", "{\"query\":[1,2,3]}", 400, "Wrong input: Vector dimension error: expected dim: 4, got 3" },
-	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"using\":\"nope\"}", 400, "Not existing vector name error: nope" },
+	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1},\"points\":[1],\"key\":\"x\"}", 501,
+	  "Not implemented: " },
+	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"a.b\"],\"points\":[1]}", 501,
+	  "Not implemented: deleting a nested" },
+	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"\"],\"points\":[1]}", 400,
+	  "Wrong input: " },
+	{ VERB_POST, P "/query", "{\"query\":[1,2,3]}", 400,
+	  "Wrong input: Vector dimension error: expected dim: 4, got 3" },
+	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"using\":\"nope\"}", 400,
+	  "Not existing vector name error: nope" },
 	{ VERB_POST, P "/query", "{\"query\":42}", 404, "Not found: No point with id 42 found" },
-	{ VERB_POST, P "/query", "{\"query\":{\"fusion\":\"rrf\"},\"prefetch\":[]}", 501, "Not implemented: " },
-	{ VERB_POST, P "/query", "{\"query\":{\"recommend\":{\"positive\":[1]}}}", 501, "Not implemented: " },
+	{ VERB_POST, P "/query", "{\"query\":{\"fusion\":\"rrf\"},\"prefetch\":[]}", 501,
+	  "Not implemented: " },
+	{ VERB_POST, P "/query", "{\"query\":{\"recommend\":{\"positive\":[1]}}}", 501,
+	  "Not implemented: " },
 	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"limit\":0}", 422, "limit" },
 	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"limit\":10001}", 400,
 	  "Bad request: Limit exceeded 10001 > 10000 for \\\"limit\\\"" },
-	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"limit\":10000,\"offset\":90001}", 400, "for \\\"offset\\\"" },
+	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"limit\":10000,\"offset\":90001}", 400,
+	  "for \\\"offset\\\"" },
 	{ VERB_POST, P "/query", "{\"limit\":1,\"score_threshold\":0.5}", 400, "Bad request: " },
-	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"with_vector\":[\"nope\"]}", 400, "Not existing vector name error: nope" },
-	{ VERB_POST, P "/query?timeout=0", "{\"query\":[1,2,3,4]}", 422, "timeout: value 0 invalid" },
+	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"with_vector\":[\"nope\"]}", 400,
+	  "Not existing vector name error: nope" },
+	{ VERB_POST, P "/query?timeout=0", "{\"query\":[1,2,3,4]}", 422,
+	  "timeout: value 0 invalid" },
 	{ VERB_POST, P "/query?consistency=0", "{\"query\":[1,2,3,4]}", 0, "consistency" },
 	{ VERB_POST, P "/search", "{\"vector\":[1,2,3,4]}", 400, "Format error in JSON body" },
-	{ VERB_POST, P "/search", "{\"vector\":{\"indices\":[1,1],\"values\":[1,2]},\"limit\":1}", 0, "" },
-	{ VERB_POST, P "/scroll", "{\"limit\":100001}", 400, "Bad request: Limit exceeded 100001 > 100000" },
-	{ VERB_POST, P "/scroll", "{\"filter\":{\"must\":[{\"key\":\"a\",\"match\":{\"text\":\"x\"}}]}}", 501, "Not implemented: " },
+	{ VERB_POST, P "/search", "{\"vector\":{\"indices\":[1,1],\"values\":[1,2]},\"limit\":1}",
+	  0, "" },
+	{ VERB_POST, P "/scroll", "{\"limit\":100001}", 400,
+	  "Bad request: Limit exceeded 100001 > 100000" },
+	{ VERB_POST, P "/scroll",
+	  "{\"filter\":{\"must\":[{\"key\":\"a\",\"match\":{\"text\":\"x\"}}]}}", 501,
+	  "Not implemented: " },
 	{ VERB_POST, P "/scroll", "{\"filter\":{\"nope\":[]}}", 400, "Format error in JSON body" },
 	{ VERB_POST, P "/batch", "{\"operations\":[{\"nope\":{}}]}", 400, "" },
 	{ VERB_PUT, C "/index", "{\"field_name\":\"a\"}", 501, "Not implemented: " },
-	{ VERB_PUT, C "/index", "{\"field_name\":\"a..b\",\"field_schema\":\"keyword\"}", 400, "Wrong input: " },
+	{ VERB_PUT, C "/index", "{\"field_name\":\"a..b\",\"field_schema\":\"keyword\"}", 400,
+	  "Wrong input: " },
 	{ VERB_POST, "/collections/aliases", "{\"actions\":[]}", 501, "Not implemented: " },
 	{ VERB_POST, P "/query/groups", "{}", 501, "Not implemented: " },
 };
@@ -415,18 +483,23 @@ START_TEST(bad_requests_are_refused_in_the_words_of_qdrant)
 		x = (struct exchange){ 0 };
 		world_rest(&one, refused[i].verb, refused[i].path, refused[i].body, &x);
 		if (refused[i].status)
-			ck_assert_msg(x.status == refused[i].status, "row %zu %s %s: %d %s", i, refused[i].path,
-				      refused[i].body ? refused[i].body : "", x.status, exchange_body(&x));
+			ck_assert_msg(x.status == refused[i].status, "row %zu %s %s: %d %s", i,
+				      refused[i].path, refused[i].body ? refused[i].body : "",
+				      x.status, exchange_body(&x));
 		else
-			ck_assert_msg(x.status == 400 || x.status == 422, "row %zu %s: %d", i, refused[i].path, x.status);
-		ck_assert_msg(strstr(exchange_body(&x), refused[i].words) != NULL, "row %zu %s %s: %s", i, refused[i].path,
+			ck_assert_msg(x.status == 400 || x.status == 422, "row %zu %s: %d", i,
+				      refused[i].path, x.status);
+		ck_assert_msg(strstr(exchange_body(&x), refused[i].words) != NULL,
+			      "row %zu %s %s: %s", i, refused[i].path,
 			      refused[i].body ? refused[i].body : "", exchange_body(&x));
 		exchange_release(&x);
 	}
 	/* Nothing half-done. */
 	x = (struct exchange){ 0 };
 	world_rest(&one, VERB_POST, P "/scroll", "{\"with_vector\":true}", &x);
-	ck_assert_ptr_nonnull(strstr(exchange_body(&x), "\"points\":[{\"id\":1,\"payload\":{},\"vector\":[1.0,2.0,3.0,4.0]}]"));
+	ck_assert_ptr_nonnull(
+		strstr(exchange_body(&x),
+		       "\"points\":[{\"id\":1,\"payload\":{},\"vector\":[1.0,2.0,3.0,4.0]}]"));
 	exchange_release(&x);
 	x = (struct exchange){ 0 };
 	world_rest(&one, VERB_GET, "/collections", NULL, &x);
@@ -437,7 +510,8 @@ END_TEST
 
 START_TEST(bad_grpc_requests_are_refused_with_their_status)
 {
-	static const float bad[][4] = { { 1, 2, 3, __builtin_nanf("") }, { 1, __builtin_inff(), 3, 4 } };
+	static const float bad[][4] = { { 1, 2, 3, __builtin_nanf("") },
+					{ 1, __builtin_inff(), 3, 4 } };
 	struct msg_collection_ref ref = { .collection_name = STR("none") };
 	struct exchange x = { 0 };
 
@@ -448,7 +522,9 @@ START_TEST(bad_grpc_requests_are_refused_with_their_status)
 	ck_assert_str_eq(x.grpc_message, "Not found: Collection `none` doesn't exist!");
 	exchange_release(&x);
 	for (size_t i = 0; i < LEN(bad); i++) {
-		struct named_vector v = { .vector = { .kind = VECTOR_DENSE, .count = 4, .values = bad[i] } };
+		struct named_vector v = {
+			.vector = { .kind = VECTOR_DENSE, .count = 4, .values = bad[i] }
+		};
 		struct msg_point p = { .id = { .lo = 1 }, .has_vector = true, .vector = { &v, 1 } };
 		struct msg_points_upsert in = { .collection_name = STR("c"), .points = { &p, 1 } };
 		world_call(&one, "points_upsert", &in, &x);
@@ -473,7 +549,8 @@ START_TEST(bad_grpc_requests_are_refused_with_their_status)
 	ck_assert_int_eq(x.grpc_status, 3);
 	exchange_release(&x);
 	struct msg_points_query other = { .collection_name = STR("d"), .limit = 1 };
-	struct msg_points_query_batch batch = { .collection_name = STR("c"), .searches = { &other, 1 } };
+	struct msg_points_query_batch batch = { .collection_name = STR("c"),
+						.searches = { &other, 1 } };
 	world_call(&one, "points_query_batch", &batch, &x);
 	ck_assert_int_eq(x.grpc_status, 3);
 	ck_assert_ptr_nonnull(strstr(x.grpc_message, "Cross collection"));
@@ -510,7 +587,8 @@ START_TEST(ids_win_over_a_filter)
 	world_ok(&one, VERB_POST, P "/payload?wait=true",
 		 "{\"payload\":{\"a\":1},\"points\":[1],\"filter\":{\"must\":{\"has_id\":[2]}}}");
 	world_rest(&one, VERB_POST, P "/scroll", "{}", &x);
-	ck_assert_ptr_nonnull(strstr(exchange_body(&x), "[{\"id\":1,\"payload\":{\"a\":1}},{\"id\":2,\"payload\":{}}]"));
+	ck_assert_ptr_nonnull(strstr(
+		exchange_body(&x), "[{\"id\":1,\"payload\":{\"a\":1}},{\"id\":2,\"payload\":{}}]"));
 	exchange_release(&x);
 }
 END_TEST

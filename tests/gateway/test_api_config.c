@@ -28,7 +28,8 @@ static void read_message(const struct message *m, const char *json, void *out)
 	struct fault f = { 0 };
 
 	message_set_defaults(m, out);
-	ck_assert_msg(message_from_json(m, &r, &arena, out, &f) == ERR_NONE, "%s: %s", json, f.text);
+	ck_assert_msg(message_from_json(m, &r, &arena, out, &f) == ERR_NONE, "%s: %s", json,
+		      f.text);
 }
 
 static struct collection_config build(const char *json, struct msg_collection_create *m)
@@ -60,7 +61,8 @@ START_TEST(names_have_bounds_and_forbidden_characters)
 
 	for (const char *c = forbidden; *c; c++) {
 		name[1] = *c;
-		ck_assert_msg(api_check_name("x", (struct str){ name, 3 }, 9, &f) == ERR_VALIDATION, "%c", *c);
+		ck_assert_msg(api_check_name("x", (struct str){ name, 3 }, 9, &f) == ERR_VALIDATION,
+			      "%c", *c);
 	}
 	name[1] = 0;
 	ck_assert_int_eq(api_check_name("x", (struct str){ name, 3 }, 9, &f), ERR_VALIDATION);
@@ -73,7 +75,8 @@ END_TEST
 START_TEST(defaults_are_those_of_qdrant)
 {
 	struct msg_collection_create m;
-	struct collection_config c = build("{\"vectors\":{\"size\":8,\"distance\":\"Cosine\"}}", &m);
+	struct collection_config c =
+		build("{\"vectors\":{\"size\":8,\"distance\":\"Cosine\"}}", &m);
 
 	ck_assert_uint_eq(c.vector_count, 1);
 	ck_assert_uint_eq(c.vectors[0].name.len, 0);
@@ -91,11 +94,11 @@ END_TEST
 START_TEST(a_vectors_own_settings_come_before_the_collections)
 {
 	struct msg_collection_create m;
-	struct collection_config c =
-		build("{\"vectors\":{\"z\":{\"size\":2,\"distance\":\"Dot\",\"hnsw_config\":{\"m\":0,\"ef_construct\":7}},"
-		      "\"a\":{\"size\":3,\"distance\":\"Manhattan\"}},\"sparse_vectors\":{\"m\":{}},\"shard_number\":5,"
-		      "\"hnsw_config\":{\"m\":33,\"full_scan_threshold\":99},\"optimizers_config\":{\"indexing_threshold\":7}}",
-		      &m);
+	struct collection_config c = build(
+		"{\"vectors\":{\"z\":{\"size\":2,\"distance\":\"Dot\",\"hnsw_config\":{\"m\":0,\"ef_construct\":7}},"
+		"\"a\":{\"size\":3,\"distance\":\"Manhattan\"}},\"sparse_vectors\":{\"m\":{}},\"shard_number\":5,"
+		"\"hnsw_config\":{\"m\":33,\"full_scan_threshold\":99},\"optimizers_config\":{\"indexing_threshold\":7}}",
+		&m);
 
 	ck_assert_uint_eq(c.vector_count, 3);
 	ck_assert_int_eq(c.vectors[0].name.data[0], 'a');
@@ -139,10 +142,12 @@ static const struct {
 	{ "{}", NULL, ERR_NONE,
 	  "{\"vectors\":{\"a\":{\"size\":3,\"distance\":\"Dot\"}},\"hnsw_config\":{\"m\":5,\"ef_construct\":50},"
 	  "\"quantization_config\":{\"scalar\":{\"type\":\"int8\"}},\"sparse_vectors\":{\"s\":{}},\"metadata\":{\"k\":1}}" },
-	{ "{\"hnsw_config\":{\"m\":6},\"quantization_config\":\"Disabled\",\"metadata\":{}}", NULL, ERR_NONE,
+	{ "{\"hnsw_config\":{\"m\":6},\"quantization_config\":\"Disabled\",\"metadata\":{}}", NULL,
+	  ERR_NONE,
 	  "{\"vectors\":{\"a\":{\"size\":3,\"distance\":\"Dot\"}},\"hnsw_config\":{\"m\":6,\"ef_construct\":50},"
 	  "\"sparse_vectors\":{\"s\":{}}}" },
-	{ "{\"metadata\":{\"k\":2,\"l\":3},\"params\":{\"write_consistency_factor\":2,\"on_disk_payload\":false}}", NULL, ERR_NONE,
+	{ "{\"metadata\":{\"k\":2,\"l\":3},\"params\":{\"write_consistency_factor\":2,\"on_disk_payload\":false}}",
+	  NULL, ERR_NONE,
 	  "{\"vectors\":{\"a\":{\"size\":3,\"distance\":\"Dot\"}},\"write_consistency_factor\":2,\"on_disk_payload\":false,"
 	  "\"hnsw_config\":{\"m\":5,\"ef_construct\":50},\"quantization_config\":{\"scalar\":{\"type\":\"int8\"}},"
 	  "\"sparse_vectors\":{\"s\":{}},\"metadata\":{\"k\":2,\"l\":3}}" },
@@ -155,8 +160,10 @@ static const struct {
 	  "\"optimizers_config\":{\"flush_interval_sec\":1},\"quantization_config\":{\"scalar\":{\"type\":\"int8\"}},"
 	  "\"sparse_vectors\":{\"s\":{\"index\":{\"on_disk\":true}}},\"strict_mode_config\":{\"max_timeout\":3},"
 	  "\"metadata\":{\"k\":1}}" },
-	{ "{\"vectors\":{\"b\":{\"on_disk\":true}}}", "Not existing vector name error: b", ERR_BAD_INPUT, NULL },
-	{ "{\"sparse_vectors\":{\"a\":{}}}", "Not existing vector name error: a", ERR_BAD_INPUT, NULL },
+	{ "{\"vectors\":{\"b\":{\"on_disk\":true}}}", "Not existing vector name error: b",
+	  ERR_BAD_INPUT, NULL },
+	{ "{\"sparse_vectors\":{\"a\":{}}}", "Not existing vector name error: a", ERR_BAD_INPUT,
+	  NULL },
 	{ "{\"params\":{\"read_fan_out_delay_ms\":3}}", "read_fan_out", ERR_NOT_IMPLEMENTED, NULL },
 };
 
@@ -172,9 +179,11 @@ START_TEST(patch_changes_what_it_names_and_nothing_else)
 		struct fault f = { 0 };
 		(void)build(before, &m);
 		read_message(&message_collection_update, changes[i].diff, &diff);
-		ck_assert_msg(api_config_merge(&arena, &m, &diff, &f) == changes[i].err, "row %zu: %s", i, f.text);
+		ck_assert_msg(api_config_merge(&arena, &m, &diff, &f) == changes[i].err,
+			      "row %zu: %s", i, f.text);
 		if (changes[i].words)
-			ck_assert_msg(strstr(f.text, changes[i].words) != NULL, "row %zu: %s", i, f.text);
+			ck_assert_msg(strstr(f.text, changes[i].words) != NULL, "row %zu: %s", i,
+				      f.text);
 		else
 			ck_assert_str_eq(json_of(&message_collection_create, &m), changes[i].after);
 	}
@@ -188,7 +197,8 @@ START_TEST(a_configuration_has_a_bound)
 	struct collection_config c;
 	struct fault f;
 
-	buf_append_cstr(&b, "{\"vectors\":{\"size\":8,\"distance\":\"Cosine\"},\"metadata\":{\"long\":\"");
+	buf_append_cstr(
+		&b, "{\"vectors\":{\"size\":8,\"distance\":\"Cosine\"},\"metadata\":{\"long\":\"");
 	for (int i = 0; i < 300000; i++)
 		buf_append_byte(&b, 'x');
 	buf_append(&b, "\"}}", 4);

@@ -12,16 +12,19 @@
 
 #define PATHS_MAX 4
 
-static const char sample[] = "{\"a\":{\"b\":1,\"c\":{\"d\":2,\"e\":3}},\"l\":[{\"x\":1,\"y\":2},{\"x\":3},4],\"n\":null,\"a.b\":5,"
-			     "\"m\":[[1,2],[3,4]]}";
+static const char sample[] =
+	"{\"a\":{\"b\":1,\"c\":{\"d\":2,\"e\":3}},\"l\":[{\"x\":1,\"y\":2},{\"x\":3},4],\"n\":null,\"a.b\":5,"
+	"\"m\":[[1,2],[3,4]]}";
 
 static const struct {
 	enum with_payload_kind kind;
 	const char *paths[PATHS_MAX];
 	const char *left;
 } cases[] = {
-	{ WITH_PAYLOAD_ALL, { NULL }, "{\"a\":{\"b\":1,\"c\":{\"d\":2,\"e\":3}},\"a.b\":5,\"l\":[{\"x\":1,\"y\":2},{\"x\":3},4],"
-				      "\"m\":[[1,2],[3,4]],\"n\":null}" },
+	{ WITH_PAYLOAD_ALL,
+	  { NULL },
+	  "{\"a\":{\"b\":1,\"c\":{\"d\":2,\"e\":3}},\"a.b\":5,\"l\":[{\"x\":1,\"y\":2},{\"x\":3},4],"
+	  "\"m\":[[1,2],[3,4]],\"n\":null}" },
 	{ WITH_PAYLOAD_INCLUDE, { NULL }, "{}" },
 	{ WITH_PAYLOAD_INCLUDE, { "none" }, "{}" },
 	{ WITH_PAYLOAD_INCLUDE, { "a" }, "{\"a\":{\"b\":1,\"c\":{\"d\":2,\"e\":3}}}" },
@@ -36,12 +39,16 @@ static const struct {
 	{ WITH_PAYLOAD_INCLUDE, { "m[][1]" }, "{\"m\":[[2],[4]]}" },
 	/* On the way to what was asked for, but nothing to enter. */
 	{ WITH_PAYLOAD_INCLUDE, { "n.x" }, "{\"n\":null}" },
-	{ WITH_PAYLOAD_EXCLUDE, { NULL }, "{\"a\":{\"b\":1,\"c\":{\"d\":2,\"e\":3}},\"a.b\":5,\"l\":[{\"x\":1,\"y\":2},{\"x\":3},4],"
-					  "\"m\":[[1,2],[3,4]],\"n\":null}" },
+	{ WITH_PAYLOAD_EXCLUDE,
+	  { NULL },
+	  "{\"a\":{\"b\":1,\"c\":{\"d\":2,\"e\":3}},\"a.b\":5,\"l\":[{\"x\":1,\"y\":2},{\"x\":3},4],"
+	  "\"m\":[[1,2],[3,4]],\"n\":null}" },
 	{ WITH_PAYLOAD_EXCLUDE, { "a", "l", "m" }, "{\"a.b\":5,\"n\":null}" },
-	{ WITH_PAYLOAD_EXCLUDE, { "a.c.d", "l[].x", "m[0]", "n.z" },
+	{ WITH_PAYLOAD_EXCLUDE,
+	  { "a.c.d", "l[].x", "m[0]", "n.z" },
 	  "{\"a\":{\"b\":1,\"c\":{\"e\":3}},\"a.b\":5,\"l\":[{\"y\":2},{},4],\"m\":[[3,4]],\"n\":null}" },
-	{ WITH_PAYLOAD_EXCLUDE, { "a.c", "l[]", "m[][0]", "l.x" },
+	{ WITH_PAYLOAD_EXCLUDE,
+	  { "a.c", "l[]", "m[][0]", "l.x" },
 	  "{\"a\":{\"b\":1},\"a.b\":5,\"l\":[],\"m\":[[2],[4]],\"n\":null}" },
 };
 
@@ -72,14 +79,17 @@ START_TEST(include_and_exclude_follow_their_paths)
 		struct value v = value_of(sample, &a, &bytes);
 		for (; want.count < PATHS_MAX && cases[i].paths[want.count]; want.count++) {
 			const char *path = cases[i].paths[want.count];
-			ck_assert_int_eq(path_parse((struct str){ path, strlen(path) }, &paths[want.count], &f), ERR_NONE);
+			ck_assert_int_eq(path_parse((struct str){ path, strlen(path) },
+						    &paths[want.count], &f),
+					 ERR_NONE);
 		}
 		ck_assert_int_eq(api_select_payload(&want, v, &a, &left), ERR_NONE);
 		whole = (struct bytes){ left.data, left.len };
 		ck_assert_msg(value_check(whole, &left) == ERR_NONE, "row %zu: not canonical", i);
 		value_to_json(left, &w);
 		buf_append_byte(&text, 0);
-		ck_assert_msg(strcmp((char *)text.data, cases[i].left) == 0, "row %zu: %s", i, (char *)text.data);
+		ck_assert_msg(strcmp((char *)text.data, cases[i].left) == 0, "row %zu: %s", i,
+			      (char *)text.data);
 	}
 }
 END_TEST

@@ -56,9 +56,12 @@ START_TEST(no_key_and_wrong_keys_are_refused_in_the_words_of_qdrant)
 	} cases[] = {
 		{ NULL, NULL, "Must provide an API key or an Authorization bearer token" },
 		{ "api-key", "", "Must provide an API key or an Authorization bearer token" },
-		{ "authorization", "Basic secret", "Must provide an API key or an Authorization bearer token" },
-		{ "authorization", "Bearer ", "Must provide an API key or an Authorization bearer token" },
-		{ "authorization", "secret", "Must provide an API key or an Authorization bearer token" },
+		{ "authorization", "Basic secret",
+		  "Must provide an API key or an Authorization bearer token" },
+		{ "authorization", "Bearer ",
+		  "Must provide an API key or an Authorization bearer token" },
+		{ "authorization", "secret",
+		  "Must provide an API key or an Authorization bearer token" },
 		{ "api-key", "secre", "Invalid API key or JWT" },
 		{ "api-key", "secret ", "Invalid API key or JWT" },
 		{ "api-key", "SECRET", "Invalid API key or JWT" },
@@ -69,7 +72,8 @@ START_TEST(no_key_and_wrong_keys_are_refused_in_the_words_of_qdrant)
 	set_keys("secret", NULL, "reader", NULL);
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct fault f = { 0 };
-		ck_assert_msg(rights_of(cases[i].name, cases[i].value, &f) == AUTH_NONE, "row %zu", i);
+		ck_assert_msg(rights_of(cases[i].name, cases[i].value, &f) == AUTH_NONE, "row %zu",
+			      i);
 		ck_assert_str_eq(f.text, cases[i].words);
 	}
 }
@@ -92,7 +96,8 @@ START_TEST(each_key_has_its_rights)
 
 	set_keys("secret", "next", "reader", "root");
 	for (size_t i = 0; i < LEN(cases); i++)
-		ck_assert_msg(rights_of(cases[i].name, cases[i].value, &f) == cases[i].rights, "row %zu", i);
+		ck_assert_msg(rights_of(cases[i].name, cases[i].value, &f) == cases[i].rights,
+			      "row %zu", i);
 }
 END_TEST
 

@@ -56,7 +56,8 @@ static void connect_client(struct client *c, struct tls_context *tls)
 	int fds[2];
 	const struct sockaddr_storage address = { .ss_family = AF_UNIX };
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+			 0);
 	client_init(c, fds[0]);
 	ck_assert_int_eq(conn_open(&host, fds[1], &address, tls), ERR_NONE);
 }
@@ -169,7 +170,8 @@ START_TEST(refused_request_is_read_on_so_that_the_reply_arrives)
 {
 	static char more[100000];
 	connect_client(&client, NULL);
-	client_say(&bed, &client, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 99999999\r\n\r\n");
+	client_say(&bed, &client,
+		   "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 99999999\r\n\r\n");
 	ck_assert_uint_eq(client_count(&client, "HTTP/1.1 413 "), 1);
 	ck_assert(client.ended);
 	ck_assert(!client.broken);
@@ -288,7 +290,8 @@ START_TEST(many_requests_in_one_write_are_all_answered)
 		buf_append_cstr(&all, GET("/echo"));
 	connect_client(&client, NULL);
 	for (size_t at = 0; at < all.len;) {
-		ssize_t n = send(client.fd, all.data + at, all.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n =
+			send(client.fd, all.data + at, all.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0)
 			at += (size_t)n;
 		client_listen(&bed, &client);
@@ -360,7 +363,8 @@ END_TEST
 START_TEST(refused_connection_is_told_so)
 {
 	int fds[2];
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+			 0);
 	client_init(&client, fds[0]);
 	conn_refuse(&host, fds[1]);
 	ck_assert_uint_eq(host.refusing, 1);
@@ -403,7 +407,10 @@ START_TEST(http_2_flood_gets_its_goaway)
 	client_say(&bed, &client, H2_PREFACE);
 	client_send(&client, "\0\0\0\4\0\0\0\0\0", 9);
 	for (int i = 0; i < 100; i++)
-		client_send(&client, "\0\0\x08\6\0\0\0\0\0" "12345678", 17);
+		client_send(&client,
+			    "\0\0\x08\6\0\0\0\0\0"
+			    "12345678",
+			    17);
 	client_listen(&bed, &client);
 	ck_assert(client.ended);
 	ck_assert(!client.broken);
@@ -598,10 +605,12 @@ static void connect_peer(const char *alpn)
 	struct tls_context *peers;
 
 	ck_assert_int_eq(tls_context_new(&o, &peers, NULL), ERR_NONE);
-	ck_assert_int_eq(SSL_CTX_use_certificate_file(client_ctx, tls_bed_path(&certificates, "b.pem"),
+	ck_assert_int_eq(SSL_CTX_use_certificate_file(client_ctx,
+						      tls_bed_path(&certificates, "b.pem"),
 						      SSL_FILETYPE_PEM),
 			 1);
-	ck_assert_int_eq(SSL_CTX_use_PrivateKey_file(client_ctx, tls_bed_path(&certificates, "b.key"),
+	ck_assert_int_eq(SSL_CTX_use_PrivateKey_file(client_ctx,
+						     tls_bed_path(&certificates, "b.key"),
 						     SSL_FILETYPE_PEM),
 			 1);
 	connect_client(&client, peers);
@@ -614,7 +623,10 @@ START_TEST(peer_is_named_by_its_certificate)
 {
 	static const char get[] = H2_PREFACE "\0\0\0\4\0\0\0\0\0"
 					     "\0\0\x0c\1\5\0\0\0\1"
-					     "\x82\x86\x41\x01" "a" "\x04\x05" "/echo";
+					     "\x82\x86\x41\x01"
+					     "a"
+					     "\x04\x05"
+					     "/echo";
 	char name[] = "b";
 	host.peer = true;
 	host.knows_peer = knows_peer;

@@ -14,7 +14,8 @@ static struct bytes bytes_of(const char *text)
 	return (struct bytes){ .data = (const uint8_t *)text, .len = strlen(text) };
 }
 
-static const char *hex_of(const uint8_t *b, size_t len, char out[static 2 * CRYPTO_DIGEST_BYTES + 1])
+static const char *hex_of(const uint8_t *b, size_t len,
+			  char out[static 2 * CRYPTO_DIGEST_BYTES + 1])
 {
 	for (size_t i = 0; i < len; i++)
 		snprintf(out + 2 * i, 3, "%02x", b[i]);
@@ -35,7 +36,8 @@ START_TEST(keys_of_a_wrong_length_are_refused)
 		      { CRYPTO_KEY_BYTES_MAX + 1, ERR_BAD_INPUT } };
 
 	for (size_t i = 0; i < LEN(cases); i++)
-		ck_assert_msg(crypto_key_set(&k, (struct bytes){ secret, cases[i].len }) == cases[i].err,
+		ck_assert_msg(crypto_key_set(&k, (struct bytes){ secret, cases[i].len }) ==
+				      cases[i].err,
 			      "length %zu", cases[i].len);
 }
 END_TEST
@@ -70,14 +72,18 @@ START_TEST(macs_are_those_of_rfc_4231)
 		struct bytes key;
 		const char *text, *hex;
 	} cases[] = {
-		{ { key_1, sizeof(key_1) }, "Hi There",
+		{ { key_1, sizeof(key_1) },
+		  "Hi There",
 		  "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7" },
 		{ bytes_of("Jefe"), "what do ya want for nothing?",
 		  "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" },
-		{ { key_6, sizeof(key_6) }, "Test Using Larger Than Block-Size Key - Hash Key First",
+		{ { key_6, sizeof(key_6) },
+		  "Test Using Larger Than Block-Size Key - Hash Key First",
 		  "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54" },
 		/* Not in the RFC: the empty key, computed with Python's hmac. */
-		{ { NULL, 0 }, "", "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad" },
+		{ { NULL, 0 },
+		  "",
+		  "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad" },
 	};
 
 	for (size_t i = 0; i < LEN(cases); i++) {

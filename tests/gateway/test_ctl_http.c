@@ -30,6 +30,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	ctl_http_free(http);
+	http_script_release(&script);
 }
 
 static enum err open_url(const char *url, struct str key)
@@ -52,7 +53,6 @@ static void stop(void)
 	ctl_http_free(http);
 	http = NULL;
 	http_script_stop(&script);
-	http_script_release(&script);
 }
 
 static enum err ask(void)
@@ -189,8 +189,8 @@ START_TEST(requests_of_one_client_share_a_connection)
 		ck_assert_int_eq(ask(), ERR_NONE);
 		ck_assert_int_eq(body()[0], "abc"[i]);
 	}
-	ck_assert_uint_eq(script.connections, 1);
 	stop();
+	ck_assert_uint_eq(script.connections, 1);
 }
 END_TEST
 
@@ -204,8 +204,8 @@ START_TEST(a_kept_connection_that_was_closed_is_opened_anew)
 	ck_assert_int_eq(ask(), ERR_NONE);
 	ck_assert_int_eq(ask(), ERR_NONE);
 	ck_assert_str_eq(body(), "b");
-	ck_assert_uint_eq(script.connections, 2);
 	stop();
+	ck_assert_uint_eq(script.connections, 2);
 }
 END_TEST
 
@@ -214,8 +214,8 @@ START_TEST(a_fresh_connection_that_is_closed_is_an_error)
 	static const struct http_step steps[] = { { NULL, true }, { NULL, true } };
 	start(steps, LEN(steps));
 	ck_assert_int_eq(ask(), ERR_UNAVAILABLE);
-	ck_assert_uint_eq(script.connections, 1);
 	stop();
+	ck_assert_uint_eq(script.connections, 1);
 }
 END_TEST
 
@@ -232,8 +232,8 @@ START_TEST(a_request_carries_key_and_body)
 		       "PUT /collections/x HTTP/1.1\r\nhost: localhost:%u\r\nuser-agent: isthmusctl\r\napi-key: secret\r\n"
 		       "content-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
 		       script.port);
-	ck_assert_str_eq(script.requests[0], expected);
 	stop();
+	ck_assert_str_eq(script.requests[0], expected);
 }
 END_TEST
 
@@ -250,9 +250,9 @@ START_TEST(too_many_requests_are_sent_again_after_the_time_that_was_named)
 	ck_assert_int_eq(reply->status, 200);
 	ck_assert_uint_eq(waits, 3);
 	ck_assert_uint_eq(waited_ms, (3 + 1 + CTL_HTTP_RETRY_S_MAX) * 1000);
+	stop();
 	for (size_t i = 0; i < LEN(steps); i++)
 		ck_assert_ptr_nonnull(strstr(script.requests[i], "\r\n\r\n{\"a\":1}"));
-	stop();
 }
 END_TEST
 

@@ -80,7 +80,7 @@ static const char *text_of(struct buf *b)
 struct row {
 	const char *name;
 	const char *request;
-	int status;      /* of the last reply; 0: none yet */
+	int status; /* of the last reply; 0: none yet */
 	size_t served;
 };
 
@@ -90,10 +90,13 @@ struct row {
 
 static const struct row rows[] = {
 	/* What is refused. */
-	{ "length and coding", POST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400, 0 },
-	{ "coding and length", POST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" NEXT, 400, 0 },
+	{ "length and coding",
+	  POST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400, 0 },
+	{ "coding and length",
+	  POST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" NEXT, 400, 0 },
 	{ "two lengths", POST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc" NEXT, 400, 0 },
-	{ "the same length twice", POST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, 0 },
+	{ "the same length twice", POST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400,
+	  0 },
 	{ "list of lengths", POST "Content-Length: 3, 3\r\n\r\nabc", 400, 0 },
 	{ "signed length", POST "Content-Length: +3\r\n\r\nabc", 400, 0 },
 	{ "negative length", POST "Content-Length: -3\r\n\r\nabc", 400, 0 },
@@ -101,11 +104,15 @@ static const struct row rows[] = {
 	{ "empty length", POST "Content-Length:\r\n\r\nabc", 400, 0 },
 	{ "endless length", POST "Content-Length: 99999999999999999999\r\n\r\nabc", 400, 0 },
 	{ "length beyond the cap", POST "Content-Length: 33554433\r\n\r\nabc", 413, 0 },
-	{ "two codings", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 0 },
+	{ "two codings",
+	  POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+	  0 },
 	{ "other coding", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, 0 },
 	{ "identity coding", POST "Transfer-Encoding: identity\r\n\r\n", 400, 0 },
-	{ "coding with a vertical tab", POST "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", 400, 0 },
-	{ "coding in HTTP/1.0", "POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 0 },
+	{ "coding with a vertical tab", POST "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", 400,
+	  0 },
+	{ "coding in HTTP/1.0",
+	  "POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 0 },
 	{ "line feed alone", "GET /echo HTTP/1.1\nHost: a\n\n", 400, 0 },
 	{ "line feed alone in a field", "GET /echo HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400, 0 },
 	{ "carriage return in a field", "GET /echo HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", 400, 0 },
@@ -135,36 +142,49 @@ static const struct row rows[] = {
 	{ "two empty lines in front", "\r\n\r\nGET /echo HTTP/1.1\r\n" HOST "\r\n", 400, 0 },
 	{ "TLS", "\x16\x03\x01\x02\x01\x01\xfc\x03\x03\n", 400, 0 },
 	{ "chunk without size", POST "Transfer-Encoding: chunked\r\n\r\n\r\n", 400, 0 },
-	{ "chunk size with 0x", POST "Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n", 400, 0 },
-	{ "chunk size with a sign", POST "Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n", 400, 0 },
-	{ "chunk size with a blank", POST "Transfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n", 400, 0 },
-	{ "chunk size with a line feed", POST "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400, 0 },
-	{ "chunk that is longer", POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400, 0 },
-	{ "chunk that ends in a line feed", POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n", 400, 0 },
+	{ "chunk size with 0x", POST "Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n",
+	  400, 0 },
+	{ "chunk size with a sign", POST "Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n",
+	  400, 0 },
+	{ "chunk size with a blank",
+	  POST "Transfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n", 400, 0 },
+	{ "chunk size with a line feed",
+	  POST "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400, 0 },
+	{ "chunk that is longer", POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+	  400, 0 },
+	{ "chunk that ends in a line feed",
+	  POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n", 400, 0 },
 	{ "chunk beyond the cap", POST "Transfer-Encoding: chunked\r\n\r\n2000001\r\n", 413, 0 },
 	{ "endless chunk", POST "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", 413, 0 },
-	{ "trailer without colon", POST "Transfer-Encoding: chunked\r\n\r\n0\r\nX\r\n\r\n", 400, 0 },
+	{ "trailer without colon", POST "Transfer-Encoding: chunked\r\n\r\n0\r\nX\r\n\r\n", 400,
+	  0 },
 	{ "unknown expectation", POST "Expect: tea\r\nContent-Length: 1\r\n\r\nx", 417, 0 },
 	{ "unknown encoding", POST "Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx", 415, 0 },
-	{ "gzip that is none", POST "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 400, 0 },
+	{ "gzip that is none", POST "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 400,
+	  0 },
 	/* What is taken. */
 	{ "no body", "GET /echo?a=b HTTP/1.1\r\n" HOST "\r\n", 200, 1 },
 	{ "length", POST "content-length: 3\r\n\r\nabc", 200, 1 },
 	{ "length of nothing", POST "Content-Length: 0\r\n\r\n", 200, 1 },
 	{ "length with blanks", POST "Content-Length: \t 3 \t\r\n\r\nabc", 200, 1 },
-	{ "chunks", POST "Transfer-Encoding: Chunked\r\n\r\n1\r\na\r\n2;x=\"y\"\r\nbc\r\n0\r\nX: y\r\n\r\n", 200, 1 },
-	{ "chunk size with zeros", POST "Transfer-Encoding: chunked\r\n\r\n0003\r\nabc\r\n0\r\n\r\n", 200, 1 },
+	{ "chunks",
+	  POST "Transfer-Encoding: Chunked\r\n\r\n1\r\na\r\n2;x=\"y\"\r\nbc\r\n0\r\nX: y\r\n\r\n",
+	  200, 1 },
+	{ "chunk size with zeros",
+	  POST "Transfer-Encoding: chunked\r\n\r\n0003\r\nabc\r\n0\r\n\r\n", 200, 1 },
 	{ "no chunks", POST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, 1 },
 	{ "continue", POST "Expect: 100-Continue\r\nContent-Length: 3\r\n\r\nabc", 200, 1 },
 	{ "old", "GET /echo HTTP/1.0\r\n\r\nGET /next HTTP/1.0\r\n\r\n", 200, 1 },
 	{ "close", "GET /echo HTTP/1.1\r\n" HOST "Connection: x , Close\r\n\r\n" NEXT, 200, 1 },
 	{ "pipelined", POST "Content-Length: 3\r\n\r\nabc" NEXT NEXT, 200, 3 },
-	{ "pipelined chunks", POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" NEXT, 200, 2 },
+	{ "pipelined chunks", POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" NEXT,
+	  200, 2 },
 	{ "empty line in front", "\r\nGET /echo HTTP/1.1\r\n" HOST "\r\n\r\n" NEXT, 200, 2 },
 	{ "head", "HEAD /echo HTTP/1.1\r\n" HOST "\r\n" NEXT, 200, 2 },
 	{ "unknown method", "BREW /echo HTTP/1.1\r\n" HOST "\r\n", 200, 1 },
 	{ "no content", "GET /status?204 HTTP/1.1\r\n" HOST "\r\n" NEXT, 200, 2 },
-	{ "underscores are left out", "GET /echo HTTP/1.1\r\n" HOST "content_length: 9\r\n\r\n" NEXT, 200, 2 },
+	{ "underscores are left out",
+	  "GET /echo HTTP/1.1\r\n" HOST "content_length: 9\r\n\r\n" NEXT, 200, 2 },
 	{ "high bytes in a value", "GET /echo HTTP/1.1\r\n" HOST "X: \xff\r\n\r\n", 200, 1 },
 	{ "unfinished line", "GET /echo HTTP/1.1", 0, 0 },
 	{ "unfinished head", "GET /echo HTTP/1.1\r\n" HOST, 0, 0 },
@@ -189,9 +209,10 @@ START_TEST(what_could_be_smuggled_is_refused)
 		CLEANUP(buf_release) struct buf out = BUF_INIT(1 << 20);
 		size_t before = bed.served;
 		say(rows[i].request, &out);
-		ck_assert_msg(last_status(&out) == rows[i].status, "%s: %s", rows[i].name, text_of(&out));
-		ck_assert_msg(bed.served - before == rows[i].served, "%s: %zu were served", rows[i].name,
-			      bed.served - before);
+		ck_assert_msg(last_status(&out) == rows[i].status, "%s: %s", rows[i].name,
+			      text_of(&out));
+		ck_assert_msg(bed.served - before == rows[i].served, "%s: %zu were served",
+			      rows[i].name, bed.served - before);
 		if (rows[i].status >= 400) {
 			ck_assert_msg(protocol_finished(protocol), "%s: goes on", rows[i].name);
 			ck_assert_ptr_nonnull(strstr(text_of(&out), "connection: close\r\n"));
@@ -222,7 +243,8 @@ START_TEST(it_does_not_matter_how_the_bytes_are_cut)
 			buf_reset(&bed.transcript);
 			if (cut < whole.len) {
 				feed((struct bytes){ whole.data, cut }, SIZE_MAX, &again);
-				feed((struct bytes){ whole.data + cut, whole.len - cut }, SIZE_MAX, &again);
+				feed((struct bytes){ whole.data + cut, whole.len - cut }, SIZE_MAX,
+				     &again);
 			} else {
 				feed(whole, cut == whole.len ? 1 : 7, &again);
 			}
@@ -241,7 +263,8 @@ END_TEST
 START_TEST(reply_is_what_rfc_9112_says)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT(1 << 20);
-	say("POST /echo/?a=b HTTP/1.1\r\nHost: x:1\r\nX-Y: Z\r\nContent-Length: 3\r\n\r\nabc", &out);
+	say("POST /echo/?a=b HTTP/1.1\r\nHost: x:1\r\nX-Y: Z\r\nContent-Length: 3\r\n\r\nabc",
+	    &out);
 	ck_assert_str_eq(text_of(&out), "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc");
 	ck_assert_str_eq(text_of(&bed.transcript),
 			 "POST /echo ? a=b @ x:1\n  host=x:1\n  x-y=Z\n  content-length=3\nabc");
@@ -253,7 +276,8 @@ START_TEST(reply_is_what_rfc_9112_says)
 	ck_assert_str_eq(text_of(&out), "HTTP/1.1 204 No Content\r\n\r\n");
 	buf_reset(&out);
 	say("GET /status?999 HTTP/1.1\r\n" HOST "\r\n", &out);
-	ck_assert_str_eq(text_of(&out), "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
+	ck_assert_str_eq(text_of(&out),
+			 "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
 	buf_reset(&out);
 	say(POST "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n", &out);
 	ck_assert_str_eq(text_of(&out), "HTTP/1.1 100 Continue\r\n\r\n");
@@ -262,8 +286,9 @@ START_TEST(reply_is_what_rfc_9112_says)
 	ck_assert_str_eq(text_of(&out), "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx");
 	buf_reset(&out);
 	say("GET /status?404 HTTP/1.0\r\n\r\n", &out);
-	ck_assert_str_eq(text_of(&out),
-			 "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+	ck_assert_str_eq(
+		text_of(&out),
+		"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
 	ck_assert(protocol_finished(protocol));
 }
 END_TEST
@@ -324,7 +349,8 @@ START_TEST(gzip_body_is_inflated)
 	buf_printf(&in, POST "Content-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", packed.len);
 	buf_append(&in, packed.data, packed.len);
 	feed(buf_bytes(&in), SIZE_MAX, &out);
-	ck_assert_str_eq(text_of(&out), "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\nhello hello hello");
+	ck_assert_str_eq(text_of(&out),
+			 "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\nhello hello hello");
 }
 END_TEST
 
@@ -452,7 +478,8 @@ START_TEST(slow_heads_and_bodies_end_in_408)
 	int seconds = 0;
 	while (last_status(&out) == 0 && seconds < 100) {
 		char piece[100] = { 0 };
-		feed((struct bytes){ .data = (const uint8_t *)piece, .len = sizeof(piece) }, 100, &out);
+		feed((struct bytes){ .data = (const uint8_t *)piece, .len = sizeof(piece) }, 100,
+		     &out);
 		(void)status_after(1000, &out);
 		seconds++;
 	}
@@ -485,7 +512,8 @@ START_TEST(drain_lets_the_request_at_hand_end)
 	ck_assert(!protocol_finished(protocol));
 	bed_reply_held(&bed);
 	drain_output(&out);
-	ck_assert_str_eq(text_of(&out), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+	ck_assert_str_eq(text_of(&out),
+			 "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
 	ck_assert(protocol_finished(protocol));
 	ck_assert_uint_eq(bed.served, 1);
 
@@ -513,10 +541,11 @@ START_TEST(refusal_without_a_request_is_a_whole_reply)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT(1 << 20);
 	h1_write_refusal(REFUSAL_CONNECTIONS, &out);
-	ck_assert_str_eq(text_of(&out),
-			 "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
-			 "content-length: 67\r\nconnection: close\r\n\r\n"
-			 "{\"status\":{\"error\":\"too many connections; retry later\"},\"time\":0.0}");
+	ck_assert_str_eq(
+		text_of(&out),
+		"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+		"content-length: 67\r\nconnection: close\r\n\r\n"
+		"{\"status\":{\"error\":\"too many connections; retry later\"},\"time\":0.0}");
 }
 END_TEST
 

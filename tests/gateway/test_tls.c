@@ -9,8 +9,9 @@
 
 #include "tests/gateway/tls_bed.h"
 
-static const char *const files[] = { "ca.pem",	  "a.pem",   "a.key",	"b.pem",     "b.key",	 "old.pem",
-				     "old.key",	  "new.pem", "new.key", "empty.pem", "other.pem", "other-ca.pem" };
+static const char *const files[] = { "ca.pem",  "a.pem",     "a.key",     "b.pem",
+				     "b.key",   "old.pem",   "old.key",   "new.pem",
+				     "new.key", "empty.pem", "other.pem", "other-ca.pem" };
 static struct tls_bed tls;
 static struct clock_manual hand;
 
@@ -31,8 +32,8 @@ static void teardown(void)
 	tls_bed_remove(&tls, files, LEN(files));
 }
 
-static enum err load(const char *certificate, const char *key, const char *ca, struct tls_context **ret,
-		     struct fault *f)
+static enum err load(const char *certificate, const char *key, const char *ca,
+		     struct tls_context **ret, struct fault *f)
 {
 	const struct tls_options o = {
 		.certificate = tls_bed_path(&tls, certificate),
@@ -74,7 +75,8 @@ START_TEST(files_that_do_not_fit_are_refused_in_words)
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct tls_context *c = NULL;
 		struct fault f = { .text = "" };
-		ck_assert_msg(load(rows[i].certificate, rows[i].key, rows[i].ca, &c, &f) == ERR_CONFIG,
+		ck_assert_msg(load(rows[i].certificate, rows[i].key, rows[i].ca, &c, &f) ==
+				      ERR_CONFIG,
 			      "row %zu", i);
 		ck_assert_msg(strstr(f.text, rows[i].words) != NULL, "row %zu: %s", i, f.text);
 	}
@@ -87,14 +89,15 @@ struct pair {
 	SSL_CTX *client_ctx;
 	SSL *client;
 	struct tls *server;
-	enum tls_io io;       /* the server's last */
+	enum tls_io io; /* the server's last */
 	int client_error;
 };
 
 static void pair_open(struct pair *p, struct tls_context *c, const char *alpn, int version)
 {
 	*p = (struct pair){ .client_error = SSL_ERROR_NONE };
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, p->fds), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, p->fds),
+			 0);
 	p->client_ctx = SSL_CTX_new(TLS_client_method());
 	ck_assert_int_eq(SSL_CTX_load_verify_file(p->client_ctx, tls_bed_path(&tls, "ca.pem")), 1);
 	SSL_CTX_set_verify(p->client_ctx, SSL_VERIFY_PEER, NULL);
@@ -114,7 +117,8 @@ static void pair_shake(struct pair *p)
 	for (int i = 0; i < 20 && !(client_done && server_done); i++) {
 		int n = SSL_do_handshake(p->client);
 		p->client_error = SSL_get_error(p->client, n);
-		client_done = p->client_error != SSL_ERROR_WANT_READ && p->client_error != SSL_ERROR_WANT_WRITE;
+		client_done = p->client_error != SSL_ERROR_WANT_READ &&
+			      p->client_error != SSL_ERROR_WANT_WRITE;
 		if (!server_done) {
 			p->io = tls_handshake(p->server);
 			server_done = p->io != TLS_WANTS_READ && p->io != TLS_WANTS_WRITE;
@@ -234,7 +238,8 @@ START_TEST(bytes_and_ends_pass_both_ways)
 		check_echo(&p);
 		ck_assert_int_eq(tls_shutdown(p.server), TLS_DONE);
 		ck_assert_int_le(SSL_read(p.client, text, sizeof(text)), 0);
-		ck_assert_int_eq(SSL_get_shutdown(p.client) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+		ck_assert_int_eq(SSL_get_shutdown(p.client) & SSL_RECEIVED_SHUTDOWN,
+				 SSL_RECEIVED_SHUTDOWN);
 		(void)SSL_shutdown(p.client);
 		ck_assert_int_eq(tls_read(p.server, text, sizeof(text), &n), TLS_CLOSED);
 		pair_close(&p);
@@ -259,7 +264,8 @@ START_TEST(full_socket_takes_a_part_and_then_the_rest)
 	while (received < sizeof(bytes)) {
 		size_t n = 0;
 		if (sent < sizeof(bytes)) {
-			enum tls_io io = tls_write(p.server, bytes + sent, sizeof(bytes) - sent, &n);
+			enum tls_io io =
+				tls_write(p.server, bytes + sent, sizeof(bytes) - sent, &n);
 			ck_assert(io == TLS_DONE || io == TLS_WANTS_WRITE);
 			was_full |= io == TLS_WANTS_WRITE;
 			sent += n;
@@ -279,7 +285,8 @@ END_TEST
 static struct str name_in(SSL *client, char *text, size_t size)
 {
 	X509 *x = SSL_get1_peer_certificate(client);
-	int n = X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, text, (int)size);
+	int n = X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, text,
+					  (int)size);
 	X509_free(x);
 	return (struct str){ .data = text, .len = (size_t)n };
 }
@@ -322,9 +329,11 @@ static void show(struct pair *p, const char *name)
 	char file[64];
 
 	(void)snprintf(file, sizeof(file), "%s.pem", name);
-	ck_assert_int_eq(SSL_use_certificate_file(p->client, tls_bed_path(&tls, file), SSL_FILETYPE_PEM), 1);
+	ck_assert_int_eq(
+		SSL_use_certificate_file(p->client, tls_bed_path(&tls, file), SSL_FILETYPE_PEM), 1);
 	(void)snprintf(file, sizeof(file), "%s.key", name);
-	ck_assert_int_eq(SSL_use_PrivateKey_file(p->client, tls_bed_path(&tls, file), SSL_FILETYPE_PEM), 1);
+	ck_assert_int_eq(
+		SSL_use_PrivateKey_file(p->client, tls_bed_path(&tls, file), SSL_FILETYPE_PEM), 1);
 }
 
 START_TEST(peers_are_known_by_their_certificates)
@@ -373,7 +382,8 @@ START_TEST(peers_are_known_by_their_certificates)
 END_TEST
 
 /* Shakes hands with that session, or none; *ret_session is the next one. */
-static bool resumes(struct tls_context *c, int version, SSL_SESSION *session, SSL_SESSION **ret_session)
+static bool resumes(struct tls_context *c, int version, SSL_SESSION *session,
+		    SSL_SESSION **ret_session)
 {
 	struct pair p;
 	pair_open(&p, c, NULL, version);

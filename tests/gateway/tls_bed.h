@@ -64,8 +64,8 @@ static inline void tls_bed_save_key(const struct tls_bed *b, const char *name, E
 	ck_assert_int_eq(fclose(f), 0);
 }
 
-static inline X509 *tls_bed_certificate(struct tls_bed *b, EVP_PKEY *key, const char *name, long from_s,
-					long to_s)
+static inline X509 *tls_bed_certificate(struct tls_bed *b, EVP_PKEY *key, const char *name,
+					long from_s, long to_s)
 {
 	X509 *x = X509_new();
 	X509_NAME *subject = X509_get_subject_name(x);
@@ -79,10 +79,11 @@ static inline X509 *tls_bed_certificate(struct tls_bed *b, EVP_PKEY *key, const 
 	ck_assert_int_eq(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
 						    (const unsigned char *)name, -1, -1, 0),
 			 1);
-	ck_assert_int_eq(X509_set_issuer_name(x, b->ca ? X509_get_subject_name(b->ca) : subject), 1);
+	ck_assert_int_eq(X509_set_issuer_name(x, b->ca ? X509_get_subject_name(b->ca) : subject),
+			 1);
 	(void)snprintf(san, sizeof(san), b->ca ? "DNS:%s" : "CA:TRUE", name);
-	X509_EXTENSION *e =
-		X509V3_EXT_conf_nid(NULL, NULL, b->ca ? NID_subject_alt_name : NID_basic_constraints, san);
+	X509_EXTENSION *e = X509V3_EXT_conf_nid(
+		NULL, NULL, b->ca ? NID_subject_alt_name : NID_basic_constraints, san);
 	ck_assert_ptr_nonnull(e);
 	ck_assert_int_eq(X509_add_ext(x, e, -1), 1);
 	X509_EXTENSION_free(e);

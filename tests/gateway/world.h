@@ -18,13 +18,13 @@
 #include "index/store.h"
 
 struct world_options {
-	bool by_hand;                /* the committer has no thread: committer_turn() */
-	struct clock *clock;         /* of loop and api; NULL: the machine's */
+	bool by_hand;        /* the committer has no thread: committer_turn() */
+	struct clock *clock; /* of loop and api; NULL: the machine's */
 	commit_may_write_fn may_write;
 	enum ack_level (*level)(void *ctx, struct position p);
 	bool (*ready)(void *ctx, struct buf *why);
 	bool no_epoch;
-	bool no_pool_room;           /* no task may wait */
+	bool no_pool_room; /* no task may wait */
 	uint32_t data_regions;
 };
 
@@ -40,7 +40,7 @@ struct world {
 	struct api api;
 	struct serve *serve;
 	bool by_hand;
-	unsigned awaited;            /* replies, until the loop stops */
+	unsigned awaited; /* replies, until the loop stops */
 };
 
 #define EXCHANGE_HEADERS_MAX 8
@@ -59,7 +59,7 @@ struct exchange {
 	int grpc_status;
 	char grpc_message[1024];
 	struct buf body_out;
-	struct buf headers_out;      /* "name: value\n" */
+	struct buf headers_out; /* "name: value\n" */
 	/* inside */
 	struct request_sink sink;
 	struct request *request;
@@ -103,7 +103,8 @@ static inline void world_open(struct world *w, const struct world_options *o)
 	ck_assert_int_eq(auth_new(&w->auth), ERR_NONE);
 	struct admin_options ao = { .clock = clock, .version = "0.0.0-test", .data_dir = "/" };
 	ck_assert_int_eq(admin_new(&ao, &w->admin), ERR_NONE);
-	ck_assert_int_eq(crypto_key_set(&w->key, (struct bytes){ secret, sizeof(secret) }), ERR_NONE);
+	ck_assert_int_eq(crypto_key_set(&w->key, (struct bytes){ secret, sizeof(secret) }),
+			 ERR_NONE);
 	w->api = (struct api){ .clock = clock,
 			       .catalog = w->catalog,
 			       .committer = w->committer,
@@ -198,7 +199,8 @@ static inline void exchange_begin(struct loop_task *t)
 static inline void exchange_header(struct exchange *x, const char *name, const char *value)
 {
 	ck_assert_uint_lt(x->header_count, EXCHANGE_HEADERS_MAX);
-	x->headers[x->header_count++] = (struct header){ .name = text_of(name), .value = text_of(value) };
+	x->headers[x->header_count++] =
+		(struct header){ .name = text_of(name), .value = text_of(value) };
 }
 
 /* All are on their way before the first is answered. */
@@ -230,12 +232,14 @@ static inline const char *exchange_body(const struct exchange *x)
 }
 
 /* The value of a header of the reply, in out; NULL when it is not there. */
-static inline const char *exchange_reply_header(const struct exchange *x, const char *name, char out[static 1024])
+static inline const char *exchange_reply_header(const struct exchange *x, const char *name,
+						char out[static 1024])
 {
 	char begin[128];
 
 	snprintf(begin, sizeof(begin), "%s: ", name);
-	for (const char *line = (const char *)x->headers_out.data; *line; line = strchr(line, '\n') + 1)
+	for (const char *line = (const char *)x->headers_out.data; *line;
+	     line = strchr(line, '\n') + 1)
 		if (strncmp(line, begin, strlen(begin)) == 0) {
 			const char *value = line + strlen(begin);
 			snprintf(out, 1024, "%.*s", (int)(strchr(value, '\n') - value), value);
@@ -245,13 +249,14 @@ static inline const char *exchange_reply_header(const struct exchange *x, const 
 }
 
 /* One REST request; the caller releases the exchange. path may have a query. */
-static inline void world_rest(struct world *w, enum http_verb verb, const char *path, const char *body,
-			      struct exchange *x)
+static inline void world_rest(struct world *w, enum http_verb verb, const char *path,
+			      const char *body, struct exchange *x)
 {
 	static char only_path[1024];
 	const char *mark = strchr(path, '?');
 
-	snprintf(only_path, sizeof(only_path), "%.*s", (int)(mark ? mark - path : (long)strlen(path)), path);
+	snprintf(only_path, sizeof(only_path), "%.*s",
+		 (int)(mark ? mark - path : (long)strlen(path)), path);
 	x->verb = verb;
 	x->path = only_path;
 	x->query = mark ? mark + 1 : "";
@@ -260,7 +265,8 @@ static inline void world_rest(struct world *w, enum http_verb verb, const char *
 }
 
 /* The same, and it must be answered with 200. */
-static inline void world_ok(struct world *w, enum http_verb verb, const char *path, const char *body)
+static inline void world_ok(struct world *w, enum http_verb verb, const char *path,
+			    const char *body)
 {
 	struct exchange x = { 0 };
 
@@ -270,7 +276,8 @@ static inline void world_ok(struct world *w, enum http_verb verb, const char *pa
 }
 
 /* One gRPC request: the message in a frame. */
-static inline void world_grpc(struct world *w, const char *path, struct bytes message, struct exchange *x)
+static inline void world_grpc(struct world *w, const char *path, struct bytes message,
+			      struct exchange *x)
 {
 	CLEANUP(buf_release) struct buf frame = BUF_INIT(SIZE_MAX);
 
@@ -298,7 +305,8 @@ static inline const struct method *world_method(const char *name)
 }
 
 /* A message of the method, with its collection named; the caller fills in the rest. */
-static inline void world_call(struct world *w, const char *method, const void *in, struct exchange *x)
+static inline void world_call(struct world *w, const char *method, const void *in,
+			      struct exchange *x)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(SIZE_MAX);
 	const struct method *m = world_method(method);

@@ -34,8 +34,13 @@ static const struct bytes two_ops[] = {
 
 static struct message sample(void)
 {
-	return (struct message){ .fleet = 0x1122334455667788, .scope = 3, .epoch = 0x0201, .first = 7,
-				 .chain_hash = 0xA1A2A3A4A5A6A7A8, .ops = two_ops, .count = 2 };
+	return (struct message){ .fleet = 0x1122334455667788,
+				 .scope = 3,
+				 .epoch = 0x0201,
+				 .first = 7,
+				 .chain_hash = 0xA1A2A3A4A5A6A7A8,
+				 .ops = two_ops,
+				 .count = 2 };
 }
 
 static enum err decode(const struct buf *b, struct message *ret)
@@ -46,7 +51,8 @@ static enum err decode(const struct buf *b, struct message *ret)
 	return e;
 }
 
-/* After a test changed the bytes on purpose: the checksum that a writer of such bytes would have put. */
+/* After a test changed the bytes on purpose: the checksum that a writer of such bytes would have
+ * put. */
 static void batch_seal(struct buf *b)
 {
 	uint64_t sum = hash64(b->data + BATCH_HEAD, b->len - BATCH_HEAD, hash64(b->data, 48, 0));
@@ -73,8 +79,11 @@ START_TEST(message_outside_its_bounds_is_not_written)
 		{ "an op without bytes", 0, 1, 1, empty, 1 },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
-		struct message m = { .scope = rows[i].scope, .epoch = rows[i].epoch, .first = rows[i].first,
-				     .ops = rows[i].ops, .count = rows[i].count };
+		struct message m = { .scope = rows[i].scope,
+				     .epoch = rows[i].epoch,
+				     .first = rows[i].first,
+				     .ops = rows[i].ops,
+				     .count = rows[i].count };
 		CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
 		ck_assert_msg(message_encode(&m, &b) == ERR_BAD_INPUT, "%s", rows[i].what);
 		ck_assert_msg(b.len == 0, "%s", rows[i].what);
@@ -133,8 +142,8 @@ START_TEST(every_changed_byte_is_noticed)
 		for (unsigned bit = 0; bit < 8; bit++) {
 			b.data[at] ^= (uint8_t)(1u << bit);
 			enum err e = decode(&b, &back);
-			ck_assert_msg(e == (at == 4 ? ERR_VERSION : ERR_CORRUPT), "byte %zu bit %u: %s", at, bit,
-				      err_name(e));
+			ck_assert_msg(e == (at == 4 ? ERR_VERSION : ERR_CORRUPT),
+				      "byte %zu bit %u: %s", at, bit, err_name(e));
 			b.data[at] ^= (uint8_t)(1u << bit);
 		}
 	ck_assert_int_eq(decode(&b, &back), ERR_NONE);
@@ -187,12 +196,12 @@ END_TEST
 START_TEST(batch_has_the_documented_bytes)
 {
 	static const uint8_t expected[] = {
-		'I', 'S', 'O', 'B', 1, 0, 3, 0,
+		'I',  'S',  'O',  'B',  1,    0,    3,    0,
 		0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* fleet */
-		0x01, 0x02, 0, 0, 0, 0, 0, 0,                   /* epoch */
-		7, 0, 0, 0, 0, 0, 0, 0,                         /* first */
+		0x01, 0x02, 0,    0,    0,    0,    0,    0,    /* epoch */
+		7,    0,    0,    0,    0,    0,    0,    0,    /* first */
 		0xA8, 0xA7, 0xA6, 0xA5, 0xA4, 0xA3, 0xA2, 0xA1, /* running hash */
-		2, 0, 0, 0, 7, 0, 0, 0,                         /* count, bytes of the body */
+		2,    0,    0,    0,    7,    0,    0,    0,    /* count, bytes of the body */
 	};
 	static const uint8_t body[] = { 3, 'a', 'b', 'c', 2, 'd', 'e' };
 	CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
@@ -254,8 +263,12 @@ START_TEST(most_ops_fit)
 	struct bytes ops[MESSAGE_OPS_MAX];
 	for (unsigned i = 0; i < MESSAGE_OPS_MAX; i++)
 		ops[i] = two_ops[i & 1];
-	struct message m = { .scope = SCOPES_MAX - 1, .epoch = UINT64_MAX, .first = UINT64_MAX - MESSAGE_OPS_MAX,
-			     .ops = ops, .count = MESSAGE_OPS_MAX }, back;
+	struct message m = { .scope = SCOPES_MAX - 1,
+			     .epoch = UINT64_MAX,
+			     .first = UINT64_MAX - MESSAGE_OPS_MAX,
+			     .ops = ops,
+			     .count = MESSAGE_OPS_MAX },
+		       back;
 	CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
 	ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
 	ck_assert_int_eq(decode(&b, &back), ERR_NONE);
@@ -272,7 +285,10 @@ START_TEST(id_names_the_batch_and_its_content)
 	ck_assert_str_eq(id, "3.513.7-8.a1a2a3a4a5a6a7a8");
 	ck_assert_uint_eq(n, strlen(id));
 
-	m = (struct message){ .scope = UINT16_MAX, .epoch = UINT64_MAX, .first = UINT64_MAX, .chain_hash = UINT64_MAX,
+	m = (struct message){ .scope = UINT16_MAX,
+			      .epoch = UINT64_MAX,
+			      .first = UINT64_MAX,
+			      .chain_hash = UINT64_MAX,
 			      .count = 1 };
 	ck_assert_uint_lt(message_id(&m, id), MESSAGE_ID_MAX);
 }
@@ -280,9 +296,13 @@ END_TEST
 
 static struct heartbeat beat_sample(void)
 {
-	return (struct heartbeat){ .fleet = 0x0102030405060708, .scope = 2, .region = 9,
+	return (struct heartbeat){ .fleet = 0x0102030405060708,
+				   .scope = 2,
+				   .region = 9,
 				   .position = { .epoch = 0x0301, .seq = 5 },
-				   .confirmed = { .epoch = 0x0201, .seq = 4 }, .wall_ms = 1700000000000, .hlc = 77 };
+				   .confirmed = { .epoch = 0x0201, .seq = 4 },
+				   .wall_ms = 1700000000000,
+				   .hlc = 77 };
 }
 
 START_TEST(heartbeat_without_sender_is_not_written)
@@ -307,7 +327,8 @@ START_TEST(every_change_of_a_heartbeat_is_noticed)
 	ck_assert_uint_eq(b.len, HEARTBEAT_BYTES);
 	for (size_t at = 0; at < HEARTBEAT_BYTES; at++) {
 		b.data[at] ^= 0x40;
-		ck_assert_int_eq(heartbeat_decode(buf_bytes(&b), &back, &f), at == 4 ? ERR_VERSION : ERR_CORRUPT);
+		ck_assert_int_eq(heartbeat_decode(buf_bytes(&b), &back, &f),
+				 at == 4 ? ERR_VERSION : ERR_CORRUPT);
 		b.data[at] ^= 0x40;
 	}
 	for (b.len = 0; b.len < HEARTBEAT_BYTES; b.len++)
@@ -320,12 +341,10 @@ END_TEST
 START_TEST(heartbeat_has_the_documented_bytes)
 {
 	static const uint8_t expected[64] = {
-		'I', 'S', 'H', 'B', 1, 9, 2, 0,
-		8, 7, 6, 5, 4, 3, 2, 1,
-		1, 3, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,
-		1, 2, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0,
-		0x00, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0, 0,
-		77, 0, 0, 0, 0, 0, 0, 0,
+		'I',  'S',  'H',  'B',  1,    9,    2, 0, 8,  7, 6, 5, 4, 3, 2, 1,
+		1,    3,    0,    0,    0,    0,    0, 0, 5,  0, 0, 0, 0, 0, 0, 0,
+		1,    2,    0,    0,    0,    0,    0, 0, 4,  0, 0, 0, 0, 0, 0, 0,
+		0x00, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0,
 	};
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
 	struct heartbeat h = beat_sample(), back;

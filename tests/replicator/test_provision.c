@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Provisioning against a server that answers from a table: what contradicts the plan is refused in words, what can be
- * changed is changed, nothing is done twice. Against real servers: test_stream_nats.c.
+ * Provisioning against a server that answers from a table: what contradicts the plan is refused in
+ * words, what can be changed is changed, nothing is done twice. Against real servers:
+ * test_stream_nats.c.
  */
 #include "replicator/provision.h"
 
@@ -12,25 +13,30 @@
 
 #include "replicator/stream_api.h"
 
-#define NO_STREAM "{\"error\":{\"code\":404,\"err_code\":10059,\"description\":\"stream not found\"}}"
-#define NO_CONSUMER "{\"error\":{\"code\":404,\"err_code\":10014,\"description\":\"consumer not found\"}}"
-#define NO_ROOM "{\"error\":{\"code\":500,\"err_code\":10047,\"description\":\"insufficient storage resources\"}}"
-#define GOOD_CONFIG(bytes)                                                                                        \
+#define NO_STREAM                                                                                  \
+	"{\"error\":{\"code\":404,\"err_code\":10059,\"description\":\"stream not found\"}}"
+#define NO_CONSUMER                                                                                \
+	"{\"error\":{\"code\":404,\"err_code\":10014,\"description\":\"consumer not found\"}}"
+#define NO_ROOM                                                                                    \
+	"{\"error\":{\"code\":500,\"err_code\":10047,\"description\":\"insufficient storage resources\"}}"
+#define GOOD_CONFIG(bytes)                                                                                                \
 	"{\"config\":{\"name\":\"OPS_a\",\"subjects\":[\"ops.a.\\u003e\"],\"retention\":\"limits\",\"max_consumers\":-1," \
-	"\"max_msgs\":-1,\"max_bytes\":" bytes ",\"max_age\":3600000000000,\"max_msgs_per_subject\":-1,"          \
-	"\"max_msg_size\":-1,\"discard\":\"old\",\"storage\":\"file\",\"num_replicas\":1,"                        \
+	"\"max_msgs\":-1,\"max_bytes\":" bytes                                                                            \
+	",\"max_age\":3600000000000,\"max_msgs_per_subject\":-1,"                                                         \
+	"\"max_msg_size\":-1,\"discard\":\"old\",\"storage\":\"file\",\"num_replicas\":1,"                                \
 	"\"duplicate_window\":120000000000,\"deny_delete\":true,\"deny_purge\":true}}"
 #define GOOD_STREAM GOOD_CONFIG("1073741824")
-#define GOOD_DURABLE                                                                                           \
+#define GOOD_DURABLE                                                                                                      \
 	"{\"config\":{\"durable_name\":\"b\",\"deliver_policy\":\"all\",\"ack_policy\":\"all\",\"ack_wait\":10000000000," \
-	"\"max_deliver\":-1,\"replay_policy\":\"instant\",\"max_ack_pending\":20000},"                         \
+	"\"max_deliver\":-1,\"replay_policy\":\"instant\",\"max_ack_pending\":20000},"                                    \
 	"\"ack_floor\":{\"stream_seq\":9},\"num_ack_pending\":0}"
 #define ACCOUNT "{\"domain\":\"da\",\"limits\":{\"max_storage\":-1}}"
 #define NO_STREAMS "{\"total\":0,\"offset\":0,\"limit\":256,\"streams\":[]}"
 
 /* The server: its answers now, and those once something was made or changed. */
 static struct server {
-	const char *account, *list, *list_next, *stream, *stream_then, *durable, *durable_then, *create;
+	const char *account, *list, *list_next, *stream, *stream_then, *durable, *durable_then,
+		*create;
 } server;
 static char calls[1024], bodies[4096];
 static unsigned listed;
@@ -46,8 +52,8 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-static enum err fake_request(struct stream *s, const char *domain, const char *what, struct bytes body, struct buf *out,
-			     struct fault *reterr_fault)
+static enum err fake_request(struct stream *s, const char *domain, const char *what,
+			     struct bytes body, struct buf *out, struct fault *reterr_fault)
 {
 	const char *answer = "{}";
 	(void)s;
@@ -80,10 +86,11 @@ static enum err fake_request(struct stream *s, const char *domain, const char *w
 static const struct stream_ops ops = { .request = fake_request };
 static struct stream stream = { .ops = &ops };
 static const struct provision_region regions[] = { { "a", "da" }, { "b", "db" } };
-static const struct provision_plan good = { .regions = regions, .region_count = 2, .max_bytes = 1u << 30,
-					    .max_age_ms = 3600000 };
-static const struct server settled = { ACCOUNT, NO_STREAMS, NULL, GOOD_STREAM, GOOD_STREAM, GOOD_DURABLE, GOOD_DURABLE,
-				       NULL };
+static const struct provision_plan good = {
+	.regions = regions, .region_count = 2, .max_bytes = 1u << 30, .max_age_ms = 3600000
+};
+static const struct server settled = { ACCOUNT,     NO_STREAMS,   NULL,         GOOD_STREAM,
+				       GOOD_STREAM, GOOD_DURABLE, GOOD_DURABLE, NULL };
 static struct provision_report report;
 static struct fault fault;
 
@@ -111,9 +118,15 @@ START_TEST(impossible_plans_are_refused_before_anything_is_asked)
 		struct provision_plan plan;
 		const char *words;
 	} rows[] = {
-		{ good, "0 regions" },	  { good, "named twice" }, { good, "the same JetStream domain" },
-		{ good, "every region" }, { good, "region name" }, { good, "too small" },
-		{ good, "an age of 5" },  { good, "ack wait" },	   { good, "replicas" },
+		{ good, "0 regions" },
+		{ good, "named twice" },
+		{ good, "the same JetStream domain" },
+		{ good, "every region" },
+		{ good, "region name" },
+		{ good, "too small" },
+		{ good, "an age of 5" },
+		{ good, "ack wait" },
+		{ good, "replicas" },
 	};
 	rows[0].plan.region_count = 0;
 	rows[1].plan.regions = twice;
@@ -126,15 +139,16 @@ START_TEST(impossible_plans_are_refused_before_anything_is_asked)
 	rows[8].plan.replicas = 6;
 	for (size_t i = 0; i < LEN(rows); i++) {
 		ck_assert_msg(provision(&rows[i].plan) == ERR_CONFIG, "%s", rows[i].words);
-		ck_assert_msg(strstr(fault.text, rows[i].words) != NULL, "%s: %s", rows[i].words, fault.text);
+		ck_assert_msg(strstr(fault.text, rows[i].words) != NULL, "%s: %s", rows[i].words,
+			      fault.text);
 	}
 	ck_assert_str_eq(calls, "");
 }
 END_TEST
 
-#define LISTED(name, subject, bytes)                                                                      \
-	"{\"total\":1,\"streams\":[{\"config\":{\"name\":\"" name "\",\"subjects\":[\"" subject "\"],\"max_bytes\":" bytes \
-	"},\"state\":{}}]}"
+#define LISTED(name, subject, bytes)                                                               \
+	"{\"total\":1,\"streams\":[{\"config\":{\"name\":\"" name "\",\"subjects\":[\"" subject    \
+	"\"],\"max_bytes\":" bytes "},\"state\":{}}]}"
 
 START_TEST(what_contradicts_the_plan_is_refused)
 {
@@ -144,23 +158,32 @@ START_TEST(what_contradicts_the_plan_is_refused)
 		const char *words;
 	} rows[] = {
 		{ NULL, NO_STREAMS, GOOD_STREAM, ERR_TIMEOUT, "no answer" },
-		{ "{\"domain\":\"db\"}", NO_STREAMS, GOOD_STREAM, ERR_CONFIG, "domain \"db\" instead of \"da\"" },
+		{ "{\"domain\":\"db\"}", NO_STREAMS, GOOD_STREAM, ERR_CONFIG,
+		  "domain \"db\" instead of \"da\"" },
 		{ "{}", NO_STREAMS, GOOD_STREAM, ERR_CONFIG, "domain \"\" instead" },
 		{ ACCOUNT, LISTED("ALL", "ops.>", "5"), GOOD_STREAM, ERR_CONFIG, "stream ALL" },
 		{ ACCOUNT, LISTED("ALL", ">", "5"), GOOD_STREAM, ERR_CONFIG, "stream ALL" },
 		{ ACCOUNT, LISTED("ALL", "ops.*.f.0", "5"), GOOD_STREAM, ERR_CONFIG, "stream ALL" },
 		{ ACCOUNT, LISTED("ONE", "ops.a.f.0", "5"), GOOD_STREAM, ERR_CONFIG, "stream ONE" },
-		{ "{\"domain\":\"da\",\"limits\":{\"max_storage\":1073741823}}", NO_STREAMS, GOOD_STREAM, ERR_NO_SPACE,
-		  "the account's 1073741823" },
-		{ "{\"domain\":\"da\",\"limits\":{\"max_storage\":1073741824}}", LISTED("X", "x", "1"), GOOD_STREAM,
-		  ERR_NO_SPACE, "1 promised to others" },
-		{ ACCOUNT, NO_STREAMS, "{\"config\":{\"name\":\"OPS_a\",\"subjects\":[\"ops.x\"],\"retention\":\"limits\","
-		  "\"storage\":\"file\"}}", ERR_CONFIG, "other subjects" },
-		{ ACCOUNT, NO_STREAMS, "{\"config\":{\"name\":\"OPS_a\",\"subjects\":[\"ops.a.>\"],"
-		  "\"retention\":\"workqueue\",\"storage\":\"file\"}}", ERR_CONFIG, "keep by limits" },
-		{ ACCOUNT, NO_STREAMS, "{\"config\":{\"name\":\"OPS_a\",\"subjects\":[\"ops.a.>\"],\"retention\":\"limits\","
-		  "\"storage\":\"memory\"}}", ERR_CONFIG, "in files" },
-		{ ACCOUNT, NO_STREAMS, "{\"config\":{\"name\":\"OPS_a\",\"mirror\":{\"name\":\"y\"}}}", ERR_CONFIG, "mirror" },
+		{ "{\"domain\":\"da\",\"limits\":{\"max_storage\":1073741823}}", NO_STREAMS,
+		  GOOD_STREAM, ERR_NO_SPACE, "the account's 1073741823" },
+		{ "{\"domain\":\"da\",\"limits\":{\"max_storage\":1073741824}}",
+		  LISTED("X", "x", "1"), GOOD_STREAM, ERR_NO_SPACE, "1 promised to others" },
+		{ ACCOUNT, NO_STREAMS,
+		  "{\"config\":{\"name\":\"OPS_a\",\"subjects\":[\"ops.x\"],\"retention\":\"limits\","
+		  "\"storage\":\"file\"}}",
+		  ERR_CONFIG, "other subjects" },
+		{ ACCOUNT, NO_STREAMS,
+		  "{\"config\":{\"name\":\"OPS_a\",\"subjects\":[\"ops.a.>\"],"
+		  "\"retention\":\"workqueue\",\"storage\":\"file\"}}",
+		  ERR_CONFIG, "keep by limits" },
+		{ ACCOUNT, NO_STREAMS,
+		  "{\"config\":{\"name\":\"OPS_a\",\"subjects\":[\"ops.a.>\"],\"retention\":\"limits\","
+		  "\"storage\":\"memory\"}}",
+		  ERR_CONFIG, "in files" },
+		{ ACCOUNT, NO_STREAMS,
+		  "{\"config\":{\"name\":\"OPS_a\",\"mirror\":{\"name\":\"y\"}}}", ERR_CONFIG,
+		  "mirror" },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
 		set_up();
@@ -169,7 +192,8 @@ START_TEST(what_contradicts_the_plan_is_refused)
 		server.stream = rows[i].stream;
 		enum err e = provision(&good);
 		ck_assert_msg(e == rows[i].err, "row %zu: %s %s", i, err_name(e), fault.text);
-		ck_assert_msg(strstr(fault.text, rows[i].words) != NULL, "row %zu: %s", i, fault.text);
+		ck_assert_msg(strstr(fault.text, rows[i].words) != NULL, "row %zu: %s", i,
+			      fault.text);
 		ck_assert_str_eq(calls, "");
 	}
 }
@@ -178,8 +202,9 @@ END_TEST
 START_TEST(other_streams_do_not_disturb)
 {
 	static const char *const lists[] = {
-		LISTED("OPS_b", "ops.b.>", "1000"), LISTED("OPS_a", "ops.a.>", "1000"), LISTED("X", "ops.a", "-1"),
-		LISTED("X", "ops.ab.>", "-1"), "{\"total\":0,\"streams\":null}",
+		LISTED("OPS_b", "ops.b.>", "1000"), LISTED("OPS_a", "ops.a.>", "1000"),
+		LISTED("X", "ops.a", "-1"),         LISTED("X", "ops.ab.>", "-1"),
+		"{\"total\":0,\"streams\":null}",
 	};
 	for (size_t i = 0; i < LEN(lists); i++) {
 		set_up();
@@ -192,8 +217,10 @@ END_TEST
 START_TEST(all_pages_of_streams_are_read)
 {
 	server.account = "{\"domain\":\"da\",\"limits\":{\"max_storage\":1073741829}}";
-	server.list = "{\"total\":2,\"streams\":[{\"config\":{\"name\":\"X\",\"subjects\":[\"x\"],\"max_bytes\":3}}]}";
-	server.list_next = "{\"total\":2,\"streams\":[{\"config\":{\"name\":\"Y\",\"subjects\":[\"y\"],\"max_bytes\":3}}]}";
+	server.list =
+		"{\"total\":2,\"streams\":[{\"config\":{\"name\":\"X\",\"subjects\":[\"x\"],\"max_bytes\":3}}]}";
+	server.list_next =
+		"{\"total\":2,\"streams\":[{\"config\":{\"name\":\"Y\",\"subjects\":[\"y\"],\"max_bytes\":3}}]}";
 	ck_assert_int_eq(provision(&good), ERR_NO_SPACE);
 	ck_assert_uint_eq(listed, 2);
 	ck_assert_ptr_nonnull(strstr(fault.text, "6 promised"));
@@ -216,10 +243,12 @@ START_TEST(what_is_missing_is_made)
 	ck_assert_msg(provision(&good) == ERR_NONE, "%s", fault.text);
 	ck_assert_str_eq(calls, "STREAM.CREATE.OPS_a CONSUMER.DURABLE.CREATE.OPS_a.b");
 	ck_assert_uint_eq(report.made, 2);
-	ck_assert_ptr_nonnull(strstr(bodies, "{\"name\":\"OPS_a\",\"subjects\":[\"ops.a.>\"],\"retention\":\"limits\","
-					     "\"storage\":\"file\",\"discard\":\"old\",\"max_bytes\":1073741824,"
-					     "\"max_age\":3600000000000,"));
-	ck_assert_ptr_nonnull(strstr(bodies, "\"deny_delete\":true,\"deny_purge\":true,\"allow_direct\":false}"));
+	ck_assert_ptr_nonnull(strstr(
+		bodies, "{\"name\":\"OPS_a\",\"subjects\":[\"ops.a.>\"],\"retention\":\"limits\","
+			"\"storage\":\"file\",\"discard\":\"old\",\"max_bytes\":1073741824,"
+			"\"max_age\":3600000000000,"));
+	ck_assert_ptr_nonnull(
+		strstr(bodies, "\"deny_delete\":true,\"deny_purge\":true,\"allow_direct\":false}"));
 	ck_assert_ptr_null(strstr(bodies, "placement"));
 }
 END_TEST
@@ -243,7 +272,8 @@ START_TEST(what_the_server_ignored_is_noticed)
 
 	set_up();
 	server.durable = NO_CONSUMER;
-	server.durable_then = "{\"config\":{\"ack_policy\":\"explicit\",\"replay_policy\":\"instant\"}}";
+	server.durable_then =
+		"{\"config\":{\"ack_policy\":\"explicit\",\"replay_policy\":\"instant\"}}";
 	ck_assert_int_eq(provision(&good), ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(fault.text, "ack_policy"));
 }
@@ -267,7 +297,8 @@ START_TEST(what_differs_is_changed)
 
 	/* A durable is made anew where its acknowledgements end. */
 	set_up();
-	server.durable = "{\"config\":{\"ack_policy\":\"explicit\",\"replay_policy\":\"instant\"},\"ack_floor\":{\"stream_seq\":9}}";
+	server.durable =
+		"{\"config\":{\"ack_policy\":\"explicit\",\"replay_policy\":\"instant\"},\"ack_floor\":{\"stream_seq\":9}}";
 	ck_assert_int_eq(provision(&good), ERR_NONE);
 	ck_assert_str_eq(calls, "CONSUMER.DELETE.OPS_a.b CONSUMER.DURABLE.CREATE.OPS_a.b");
 	ck_assert_ptr_nonnull(strstr(bodies, "\"opt_start_seq\":10,"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a stream, with a server made of a few variables and a clock that stands until it is moved.
+ * Reading a stream, with a server made of a few variables and a clock that stands until it is
+ * moved.
  */
 #include "replicator/reader.h"
 
@@ -143,10 +144,20 @@ static void gap_came(void *ctx, const struct stream_gap *g)
 }
 
 static const struct reader_options options = {
-	.region = "a", .self = "b", .can_reset = true, .ack_wait_ms = 2000, .from = STREAM_FROM_ACKED,
+	.region = "a",
+	.self = "b",
+	.can_reset = true,
+	.ack_wait_ms = 2000,
+	.from = STREAM_FROM_ACKED,
 	.clock = &the_clock.clock,
-	.io = { .epoch = fake_epoch, .find = fake_find, .remove = fake_remove, .create = fake_create,
-		.listen = fake_listen, .unlisten = fake_unlisten, .ask = fake_ask, .ack = fake_ack },
+	.io = { .epoch = fake_epoch,
+		.find = fake_find,
+		.remove = fake_remove,
+		.create = fake_create,
+		.listen = fake_listen,
+		.unlisten = fake_unlisten,
+		.ask = fake_ask,
+		.ack = fake_ack },
 	.handler = { .on_message = message_came, .on_gap = gap_came },
 };
 
@@ -172,7 +183,8 @@ static void push(uint64_t seq, uint64_t consumer_seq)
 {
 	struct arrival *a = arrival_new(sizeof(seq));
 	memcpy(a->data, &seq, sizeof(seq));
-	snprintf(a->reply, sizeof(a->reply), "$JS.ACK.OPS_a.b.1.%" PRIu64 ".%" PRIu64 ".1.7", seq, consumer_seq);
+	snprintf(a->reply, sizeof(a->reply), "$JS.ACK.OPS_a.b.1.%" PRIu64 ".%" PRIu64 ".1.7", seq,
+		 consumer_seq);
 	reader_push(r, a);
 }
 

@@ -16,22 +16,35 @@
 START_TEST(lines_without_a_version_are_refused)
 {
 	static const char *const rows[] = {
-		"", "INFO", "INFO ", "INFO {}", "PING", "INFO {\"version\":7}", "INFO {\"version\":\"\"}",
-		"INFO {\"version\":\"2.9.10\"", "INFO {\"version\":\"2.9.10\"} x", "+OK {\"version\":\"2.9.10\"}",
+		"",
+		"INFO",
+		"INFO ",
+		"INFO {}",
+		"PING",
+		"INFO {\"version\":7}",
+		"INFO {\"version\":\"\"}",
+		"INFO {\"version\":\"2.9.10\"",
+		"INFO {\"version\":\"2.9.10\"} x",
+		"+OK {\"version\":\"2.9.10\"}",
 		"INFO {\"version\":\"0123456789012345678901234567890123456789\"}",
 	};
 	char out[SERVER_VERSION_MAX];
 	for (size_t i = 0; i < LEN(rows); i++)
-		ck_assert_msg(server_version_parse((struct str){ .data = rows[i], .len = strlen(rows[i]) }, out) ==
-			      ERR_BAD_REQUEST, "%s", rows[i]);
+		ck_assert_msg(server_version_parse(
+				      (struct str){ .data = rows[i], .len = strlen(rows[i]) },
+				      out) == ERR_BAD_REQUEST,
+			      "%s", rows[i]);
 }
 END_TEST
 
 START_TEST(version_is_found_among_other_fields)
 {
 	char out[SERVER_VERSION_MAX];
-	ck_assert_int_eq(server_version_parse(STR("INFO {\"server_id\":\"N\",\"cluster\":{\"version\":\"x\"},"
-						  "\"version\":\"2.9.10\",\"max_payload\":1048576} "), out), ERR_NONE);
+	ck_assert_int_eq(server_version_parse(
+				 STR("INFO {\"server_id\":\"N\",\"cluster\":{\"version\":\"x\"},"
+				     "\"version\":\"2.9.10\",\"max_payload\":1048576} "),
+				 out),
+			 ERR_NONE);
 	ck_assert_str_eq(out, "2.9.10");
 }
 END_TEST
@@ -98,7 +111,8 @@ START_TEST(version_is_read_from_a_server)
 		struct speaker speaker;
 		enum err err;
 	} rows[] = {
-		{ { .pieces = { "INFO {\"ver", "sion\":\"2.10.27\"}\r", "\nPING\r\n" } }, ERR_NONE },
+		{ { .pieces = { "INFO {\"ver", "sion\":\"2.10.27\"}\r", "\nPING\r\n" } },
+		  ERR_NONE },
 		{ { .pieces = { "INFO {\"version\":\"2.1" } }, ERR_UNAVAILABLE },
 		{ { .pieces = { "HTTP/1.1 400 Bad Request\r\n" } }, ERR_BAD_REQUEST },
 	};

@@ -10,8 +10,9 @@
 
 START_TEST(names_that_would_break_a_subject_are_refused)
 {
-	static const char *const refused[] = { "", "a.b", "a*", ">", "A", "a b", "\xc3\xa9",
-					       "abcdefghijklmnopqrstuvwxyz1234567" };
+	static const char *const refused[] = {
+		"", "a.b", "a*", ">", "A", "a b", "\xc3\xa9", "abcdefghijklmnopqrstuvwxyz1234567"
+	};
 	for (size_t i = 0; i < LEN(refused); i++)
 		ck_assert_msg(!stream_name_valid(refused[i]), "%s", refused[i]);
 	static const char *const taken[] = { "a", "eu-west_1", "abcdefghijklmnopqrstuvwxyz123456" };
@@ -36,23 +37,37 @@ START_TEST(configurations_with_clashes_are_refused_in_words)
 		{ "f", "a", "d.a", { { "b", "db" }, { "c", "dc" } }, "domain \"d.a\"" },
 		{ "f", "a", "da", { { "b", "db" }, { "b", "dc" } }, "region b is named twice" },
 		{ "f", "a", "da", { { "b", "db" }, { "a", "dc" } }, "region a is named twice" },
-		{ "f", "a", "da", { { "b", "db" }, { "c", "db" } }, "regions c and b have the same" },
-		{ "f", "a", "da", { { "b", "da" }, { "c", "dc" } }, "regions a and b have the same" },
+		{ "f",
+		  "a",
+		  "da",
+		  { { "b", "db" }, { "c", "db" } },
+		  "regions c and b have the same" },
+		{ "f",
+		  "a",
+		  "da",
+		  { { "b", "da" }, { "c", "dc" } },
+		  "regions a and b have the same" },
 		{ "f", "a", "da", { { "b", "db" }, { "c", "" } }, "every region" },
 		{ "f", "a", "", { { "b", "db" }, { "c", "dc" } }, "every region" },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
-		struct stream_config c = { .fleet = rows[i].fleet, .region = rows[i].region,
-					   .domain = rows[i].domain, .peers = rows[i].peers, .peer_count = 2 };
+		struct stream_config c = { .fleet = rows[i].fleet,
+					   .region = rows[i].region,
+					   .domain = rows[i].domain,
+					   .peers = rows[i].peers,
+					   .peer_count = 2 };
 		struct fault f = { 0 };
 		struct stream_settings set;
 		enum err e = stream_settings_copy(&set, &c, &f);
-		ck_assert_msg(e == (rows[i].words ? ERR_CONFIG : ERR_NONE), "row %zu: %s", i, f.text);
+		ck_assert_msg(e == (rows[i].words ? ERR_CONFIG : ERR_NONE), "row %zu: %s", i,
+			      f.text);
 		if (rows[i].words)
-			ck_assert_msg(strstr(f.text, rows[i].words) != NULL, "row %zu: %s", i, f.text);
+			ck_assert_msg(strstr(f.text, rows[i].words) != NULL, "row %zu: %s", i,
+				      f.text);
 	}
-	struct stream_config many = { .fleet = "f", .region = "a", .domain = "",
-				      .peer_count = STREAM_PEERS_MAX + 1 };
+	struct stream_config many = {
+		.fleet = "f", .region = "a", .domain = "", .peer_count = STREAM_PEERS_MAX + 1
+	};
 	struct stream_settings set;
 	ck_assert_int_eq(stream_settings_copy(&set, &many, NULL), ERR_CONFIG);
 }
@@ -62,8 +77,13 @@ START_TEST(settings_are_copies)
 {
 	char fleet[] = "shop", url[] = "nats://h:1,nats://h:2", user[] = "edge";
 	struct stream_peer peer = { .region = "b", .domain = "db" };
-	struct stream_config c = { .fleet = fleet, .region = "a", .domain = "da", .peers = &peer, .peer_count = 1,
-				   .urls = url, .user = user };
+	struct stream_config c = { .fleet = fleet,
+				   .region = "a",
+				   .domain = "da",
+				   .peers = &peer,
+				   .peer_count = 1,
+				   .urls = url,
+				   .user = user };
 	struct stream_settings set;
 	ck_assert_int_eq(stream_settings_copy(&set, &c, NULL), ERR_NONE);
 	fleet[0] = url[0] = user[0] = 'x';
@@ -86,7 +106,9 @@ START_TEST(wrong_urls_and_secrets_are_refused)
 	static const char *const urls[] = { ",", "nats://a,,nats://b", "1,2,3,4,5,6,7,8,9" };
 	struct stream_settings set;
 	for (size_t i = 0; i < LEN(urls); i++) {
-		struct stream_config c = { .fleet = "f", .region = "a", .domain = "", .urls = urls[i] };
+		struct stream_config c = {
+			.fleet = "f", .region = "a", .domain = "", .urls = urls[i]
+		};
 		struct fault f = { 0 };
 		ck_assert_msg(stream_settings_copy(&set, &c, &f) == ERR_CONFIG, "%s", urls[i]);
 		ck_assert_ptr_nonnull(strstr(f.text, urls[i]));
@@ -102,15 +124,27 @@ END_TEST
 START_TEST(foreign_subjects_are_told_apart)
 {
 	static const char *const refused[] = {
-		"ops.a.f",     "ops.a.f.",    "ops.a.f.1.2", "ops.a.f.16", "ops.a.f.x",   "ops.a.g.1",
-		"beat.a.f.1",  "ops..f.1",    "ops.a.f.-1",  "ops",	   "",
-		"ops.a.ff.1",  "opsx.a.f.1",  "ops.a.f.100000",
+		"ops.a.f",
+		"ops.a.f.",
+		"ops.a.f.1.2",
+		"ops.a.f.16",
+		"ops.a.f.x",
+		"ops.a.g.1",
+		"beat.a.f.1",
+		"ops..f.1",
+		"ops.a.f.-1",
+		"ops",
+		"",
+		"ops.a.ff.1",
+		"opsx.a.f.1",
+		"ops.a.f.100000",
 		"ops.abcdefghijklmnopqrstuvwxyz1234567.f.1",
 	};
 	char region[STREAM_NAME_MAX + 1];
 	uint16_t scope;
 	for (size_t i = 0; i < LEN(refused); i++) {
-		ck_assert_msg(!stream_subject_parse(refused[i], "ops", "f", region, &scope), "%s", refused[i]);
+		ck_assert_msg(!stream_subject_parse(refused[i], "ops", "f", region, &scope), "%s",
+			      refused[i]);
 	}
 }
 END_TEST

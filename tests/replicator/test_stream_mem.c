@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Streams in memory: what they promise without faults, what each fault does, and that a seed gives one history.
+ * Streams in memory: what they promise without faults, what each fault does, and that a seed gives
+ * one history.
  */
 #include "replicator/stream_mem.h"
 
@@ -16,14 +17,14 @@
 
 struct end {
 	struct stream *stream;
-	uint64_t next;         /* op to publish next, once the window is open */
+	uint64_t next; /* op to publish next, once the window is open */
 	uint64_t accepted, closed, beats;
 	enum err why;
 	/* reading */
 	struct stream_consumer *consumer;
 	uint64_t generation, last_seq, last_op, delivered, refuse, gaps;
 	struct stream_gap gap;
-	uint64_t history;      /* of all that came */
+	uint64_t history; /* of all that came */
 	bool out_of_order, hold_acks;
 };
 
@@ -65,8 +66,15 @@ static void end_open(struct end *e, const char *region)
 		if (strcmp(all[i].region, region) != 0)
 			peers[n++] = all[i];
 	struct stream_config config = {
-		.fleet = "f", .region = region, .domain = "", .peers = peers, .peer_count = n,
-		.events = { .ctx = e, .on_accepted = accepted, .on_closed = closed, .on_beat = beat_came },
+		.fleet = "f",
+		.region = region,
+		.domain = "",
+		.peers = peers,
+		.peer_count = n,
+		.events = { .ctx = e,
+			    .on_accepted = accepted,
+			    .on_closed = closed,
+			    .on_beat = beat_came },
 	};
 	*e = (struct end){ 0 };
 	ck_assert_int_eq(stream_mem_new(broker, &config, &e->stream, NULL), ERR_NONE);
@@ -115,8 +123,11 @@ static enum err put(struct end *e, uint64_t op)
 {
 	char id[STREAM_ID_MAX];
 	snprintf(id, sizeof(id), "op-%" PRIu64, op);
-	struct stream_message m = { .scope = 2, .last = { .epoch = 1, .seq = op }, .id = id,
-				    .payload = { .data = (const uint8_t *)&op, .len = sizeof(op) } };
+	struct stream_message m = { .scope = 2,
+				    .last = { .epoch = 1, .seq = op },
+				    .id = id,
+				    .payload = { .data = (const uint8_t *)&op,
+						 .len = sizeof(op) } };
 	return stream_publish(e->stream, &m);
 }
 
@@ -177,7 +188,9 @@ static void tear_down(void)
 START_TEST(wrong_messages_and_peers_are_refused)
 {
 	uint8_t *big = calloc(1, STREAM_PAYLOAD_BYTES_MAX + 1);
-	struct stream_message m = { .id = "x", .payload = { .data = big, .len = STREAM_PAYLOAD_BYTES_MAX + 1 } };
+	struct stream_message m = {
+		.id = "x", .payload = { .data = big, .len = STREAM_PAYLOAD_BYTES_MAX + 1 }
+	};
 	struct stream_handler h = { .on_message = message_came };
 	struct stream_consumer *none;
 	ck_assert_int_eq(put(&a, 1), ERR_UNAVAILABLE);
@@ -192,7 +205,8 @@ START_TEST(wrong_messages_and_peers_are_refused)
 	ck_assert_int_eq(stream_consume(a.stream, "a", 0, &h, &none, NULL), ERR_CONFIG);
 	ck_assert_int_eq(stream_consume(a.stream, "z", 0, &h, &none, NULL), ERR_CONFIG);
 	ck_assert_int_eq(stream_open(c.stream, NULL), ERR_NOT_FOUND);
-	ck_assert_int_eq(stream_request(a.stream, "", "INFO", m.payload, NULL, NULL), ERR_NOT_IMPLEMENTED);
+	ck_assert_int_eq(stream_request(a.stream, "", "INFO", m.payload, NULL, NULL),
+			 ERR_NOT_IMPLEMENTED);
 	ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ .len = 0 }), ERR_BAD_INPUT);
 }
 END_TEST
@@ -252,7 +266,8 @@ START_TEST(refused_message_comes_again_and_unacknowledged_ones_are_bounded)
 	struct stream_consumer_state s;
 	stream_consumer_state(b.consumer, &s);
 	ck_assert(s.held);
-	stream_ack(b.consumer, (struct stream_token){ .generation = b.generation, .seq = b.last_seq });
+	stream_ack(b.consumer,
+		   (struct stream_token){ .generation = b.generation, .seq = b.last_seq });
 	stream_broker_run(broker, STEPS);
 	ck_assert_uint_eq(b.delivered, STREAM_UNACKED_MAX + 10);
 }
@@ -264,7 +279,8 @@ START_TEST(cut_link_stops_one_reader_only)
 	read_from(&c, "a", STREAM_FROM_ACKED);
 	stream_broker_link(broker, "a", "b", false);
 	put_all(&a, 50);
-	ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }), ERR_NONE);
+	ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }),
+			 ERR_NONE);
 	stream_broker_run(broker, STEPS);
 	ck_assert_uint_eq(b.delivered + b.beats, 0);
 	ck_assert_uint_eq(c.delivered, 50);
@@ -290,7 +306,8 @@ START_TEST(server_that_is_down_closes_the_window)
 	ck_assert_uint_eq(a.closed, 1);
 	ck_assert_int_eq(put(&a, 1), ERR_UNAVAILABLE);
 	ck_assert_int_eq(stream_open(a.stream, NULL), ERR_UNAVAILABLE);
-	ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }), ERR_UNAVAILABLE);
+	ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }),
+			 ERR_UNAVAILABLE);
 	stream_broker_server(broker, "a", true);
 	put_all(&a, 3);
 	ck_assert_uint_eq(a.accepted, 3);
@@ -415,7 +432,9 @@ END_TEST
 START_TEST(heartbeats_are_bounded_and_the_newest_stay)
 {
 	for (unsigned i = 0; i < STREAM_MEM_BEATS_MAX + 10; i++)
-		ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }), ERR_NONE);
+		ck_assert_int_eq(
+			stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }),
+			ERR_NONE);
 	stream_broker_run(broker, STEPS);
 	ck_assert_uint_eq(b.beats, STREAM_MEM_BEATS_MAX);
 }
@@ -433,7 +452,10 @@ START_TEST(faults_are_survived)
 		{ "duplicate", { .duplicate = 100 }, true, true },
 		{ "lost", { .lost = 100 }, true, false },
 		{ "unknown", { .unknown = 100 }, true, false },
-		{ "all", { .redeliver = 50, .duplicate = 50, .lost = 50, .unknown = 50 }, true, true },
+		{ "all",
+		  { .redeliver = 50, .duplicate = 50, .lost = 50, .unknown = 50 },
+		  true,
+		  true },
 	};
 	for (size_t i = 0; i < LEN(rows); i++)
 		for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -443,10 +465,12 @@ START_TEST(faults_are_survived)
 			read_from(&b, "a", STREAM_FROM_ACKED);
 			put_all(&a, 300);
 			stream_broker_run(broker, STEPS);
-			ck_assert_msg(b.last_op == 300, "%s, seed %" PRIu64 ": %" PRIu64, rows[i].what, seed, b.last_op);
+			ck_assert_msg(b.last_op == 300, "%s, seed %" PRIu64 ": %" PRIu64,
+				      rows[i].what, seed, b.last_op);
 			ck_assert_msg(b.delivered >= 300, "%s", rows[i].what);
 			ck_assert_msg((a.closed > 0) == rows[i].closes, "%s", rows[i].what);
-			ck_assert_msg((b.delivered > 300 || b.generation > 1) == rows[i].repeats, "%s", rows[i].what);
+			ck_assert_msg((b.delivered > 300 || b.generation > 1) == rows[i].repeats,
+				      "%s", rows[i].what);
 			ck_assert_uint_eq(b.gaps, 0);
 		}
 }
@@ -454,15 +478,20 @@ END_TEST
 
 static uint64_t history_of(uint64_t seed)
 {
-	const struct stream_faults all = { .redeliver = 30, .duplicate = 30, .lost = 30, .unknown = 30,
-					   .lose_beat = 300, .trim = 5 };
+	const struct stream_faults all = { .redeliver = 30,
+					   .duplicate = 30,
+					   .lost = 30,
+					   .unknown = 30,
+					   .lose_beat = 300,
+					   .trim = 5 };
 	tear_down();
 	seeded(seed);
 	stream_broker_faults(broker, &all);
 	read_from(&b, "a", STREAM_FROM_ACKED);
 	read_from(&c, "a", STREAM_FROM_ACKED);
 	put_all(&a, 200);
-	ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }), ERR_NONE);
+	ck_assert_int_eq(stream_beat(a.stream, 7, (struct bytes){ (const uint8_t *)"abc", 3 }),
+			 ERR_NONE);
 	stream_broker_run(broker, STEPS);
 	return b.history ^ c.history;
 }

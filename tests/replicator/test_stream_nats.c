@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The transport over real nats-servers: a core hub and a leaf with a JetStream domain for each of two regions, on free
- * loopback ports, in a folder of their own. ISTHMUS_NATS_SERVER names the binary; without it the program is skipped.
+ * The transport over real nats-servers: a core hub and a leaf with a JetStream domain for each of
+ * two regions, on free loopback ports, in a folder of their own. ISTHMUS_NATS_SERVER names the
+ * binary; without it the program is skipped.
  *
- * Each op is one message here, its payload its number. What is checked is the same everywhere: the reader sees the
- * numbers one by one, none missing, none twice, unless it was told of a gap.
+ * Each op is one message here, its payload its number. What is checked is the same everywhere: the
+ * reader sees the numbers one by one, none missing, none twice, unless it was told of a gap.
  */
 #include "replicator/stream.h"
 
@@ -27,7 +28,7 @@
 #include "replicator/provision.h"
 #include "replicator/stream_api.h"
 
-#define DEADLINE_MS 30000u  /* nothing takes as long unless it never happens */
+#define DEADLINE_MS 30000u /* nothing takes as long unless it never happens */
 #define FLEET "shop"
 #define SKIPPED 77
 
@@ -45,8 +46,8 @@ static char folder[64];
 static struct server hub, leaf_a, leaf_b;
 static unsigned hub_leaf_port;
 
-/* Below the ports that the system gives to outgoing connections: a client that tries in vain to reach a server that
- * was killed must not end up with the server's own port. */
+/* Below the ports that the system gives to outgoing connections: a client that tries in vain to
+ * reach a server that was killed must not end up with the server's own port. */
 #define PORT_MIN 10000u
 #define PORT_MAX 32000u
 
@@ -57,7 +58,8 @@ static unsigned free_port(void)
 		ck_assert_int_eq(getrandom(&port, sizeof(port), 0), sizeof(port));
 		port = PORT_MIN + port % (PORT_MAX - PORT_MIN);
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		struct sockaddr_in a = { .sin_family = AF_INET,
+					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 					 .sin_port = htons((uint16_t)port) };
 		bool ok = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
 		close(fd);
@@ -69,7 +71,8 @@ static unsigned free_port(void)
 static bool listens(unsigned port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 				 .sin_port = htons((uint16_t)port) };
 	bool ok = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
 	close(fd);
@@ -88,9 +91,9 @@ static uint64_t now_ms(void)
 }
 
 /* Looks again and again until something is so; fails when it never is. */
-#define UNTIL(condition)                                                                     \
-	for (uint64_t until_end = now_ms() + DEADLINE_MS; !(condition); pause_ms(5))         \
-		ck_assert_msg(now_ms() < until_end, "never: %s", #condition)
+#define UNTIL(condition)                                                                           \
+	for (uint64_t until_end = now_ms() + DEADLINE_MS; !(condition); pause_ms(5))               \
+	ck_assert_msg(now_ms() < until_end, "never: %s", #condition)
 
 static void server_start(struct server *s)
 {
@@ -128,20 +131,23 @@ static void config_write(struct server *s, const char *name, const char *text)
 	fclose(f);
 }
 
-#define ACCOUNTS(jetstream, password)                                                                    \
-	"accounts { SYS: { users: [{user: sys, password: sys}] }, IST: { " jetstream " users: [{user: edge, " \
+#define ACCOUNTS(jetstream, password)                                                              \
+	"accounts { SYS: { users: [{user: sys, password: sys}] }, IST: { " jetstream               \
+	" users: [{user: edge, "                                                                   \
 	"password: " password "}] } }\nsystem_account: SYS\nping_interval: \"2s\"\nping_max: 2\n"
 
 static void leaf_config(struct server *s, const char *name, uint64_t max_file)
 {
 	char text[2048];
 	s->port = free_port();
-	snprintf(text, sizeof(text),
-		 "server_name: leaf-%s\nlisten: 127.0.0.1:%u\n"
-		 "jetstream { store_dir: \"%s/%s\", max_mem: 16M, max_file: %" PRIu64 ", domain: d%s }\n"
-		 "leafnodes { reconnect: 1, remotes: [ { urls: [ \"nats://edge:secret@127.0.0.1:%u\" ], account: IST } ] }\n"
-		 ACCOUNTS("jetstream: enabled,", "secret"),
-		 name, s->port, folder, name, max_file, name, hub_leaf_port);
+	snprintf(
+		text, sizeof(text),
+		"server_name: leaf-%s\nlisten: 127.0.0.1:%u\n"
+		"jetstream { store_dir: \"%s/%s\", max_mem: 16M, max_file: %" PRIu64
+		", domain: d%s }\n"
+		"leafnodes { reconnect: 1, remotes: [ { urls: [ \"nats://edge:secret@127.0.0.1:%u\" ], account: IST } ] }\n" ACCOUNTS(
+			"jetstream: enabled,", "secret"),
+		name, s->port, folder, name, max_file, name, hub_leaf_port);
 	config_write(s, name, text);
 }
 
@@ -150,9 +156,11 @@ static void hub_config(void)
 	char text[1024];
 	hub.port = free_port();
 	hub_leaf_port = free_port();
-	snprintf(text, sizeof(text),
-		 "server_name: hub\nlisten: 127.0.0.1:%u\nleafnodes { listen: 127.0.0.1:%u, no_advertise: true }\n"
-		 ACCOUNTS("", "secret"), hub.port, hub_leaf_port);
+	snprintf(
+		text, sizeof(text),
+		"server_name: hub\nlisten: 127.0.0.1:%u\nleafnodes { listen: 127.0.0.1:%u, no_advertise: true }\n" ACCOUNTS(
+			"", "secret"),
+		hub.port, hub_leaf_port);
 	config_write(&hub, "hub", text);
 }
 
@@ -210,9 +218,9 @@ struct writer {
 	struct stream *stream;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	uint64_t next;         /* number of the op to publish next, its thread's own; 0: to be found out */
-	uint64_t accepted;     /* number of the last op accepted */
-	uint64_t closed;       /* how often the window closed */
+	uint64_t next; /* number of the op to publish next, its thread's own; 0: to be found out */
+	uint64_t accepted; /* number of the last op accepted */
+	uint64_t closed;   /* how often the window closed */
 	uint64_t beats;
 	uint64_t last_beat;
 	struct fault why;
@@ -269,9 +277,19 @@ static void writer_open(struct writer *w, const char *region, const char *domain
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
 	struct stream_config c = {
-		.fleet = FLEET, .region = region, .domain = domain, .peers = &p, .peer_count = 1,
-		.events = { .ctx = w, .on_accepted = writer_accepted, .on_closed = writer_closed, .on_beat = writer_beat },
-		.urls = url, .user = "edge", .password_file = password_file, .ack_wait_ms = 2000,
+		.fleet = FLEET,
+		.region = region,
+		.domain = domain,
+		.peers = &p,
+		.peer_count = 1,
+		.events = { .ctx = w,
+			    .on_accepted = writer_accepted,
+			    .on_closed = writer_closed,
+			    .on_beat = writer_beat },
+		.urls = url,
+		.user = "edge",
+		.password_file = password_file,
+		.ack_wait_ms = 2000,
 	};
 	struct fault f = { 0 };
 	ck_assert_msg(stream_nats_new(&c, &w->stream, &f) == ERR_NONE, "%s", f.text);
@@ -284,16 +302,16 @@ static void writer_close(struct writer *w)
 	pthread_mutex_destroy(&w->lock);
 }
 
-/* What a publisher does: opens the window, looks what is stored, goes on after it; again after every failure, until
- * op `upto` is accepted. */
+/* What a publisher does: opens the window, looks what is stored, goes on after it; again after
+ * every failure, until op `upto` is accepted. */
 static void write_until(struct writer *w, uint64_t upto, size_t payload_bytes)
 {
 	uint8_t *payload = calloc(1, payload_bytes);
 	uint64_t end = now_ms() + DEADLINE_MS;
 
 	while (read_locked(w, &w->accepted) < upto) {
-		ck_assert_msg(now_ms() < end, "op %" PRIu64 " of %" PRIu64 " is never accepted: %s", w->accepted, upto,
-			      w->why.text);
+		ck_assert_msg(now_ms() < end, "op %" PRIu64 " of %" PRIu64 " is never accepted: %s",
+			      w->accepted, upto, w->why.text);
 		struct stream_state state;
 		stream_state(w->stream, &state);
 		if (!state.window_open) {
@@ -323,14 +341,17 @@ static void write_until(struct writer *w, uint64_t upto, size_t payload_bytes)
 		char id[STREAM_ID_MAX];
 		snprintf(id, sizeof(id), "op-%" PRIu64, w->next);
 		memcpy(payload, &w->next, 8);
-		struct stream_message m = { .scope = 3, .last = { .epoch = 1, .seq = w->next }, .id = id,
+		struct stream_message m = { .scope = 3,
+					    .last = { .epoch = 1, .seq = w->next },
+					    .id = id,
 					    .payload = { .data = payload, .len = payload_bytes } };
 		enum err e = stream_publish(w->stream, &m);
 		if (!e)
 			w->next++;
 		else
 			pause_ms(1);
-		ck_assert_msg(!e || e == ERR_RATE_LIMITED || e == ERR_UNAVAILABLE, "%s", err_name(e));
+		ck_assert_msg(!e || e == ERR_RATE_LIMITED || e == ERR_UNAVAILABLE, "%s",
+			      err_name(e));
 	}
 	free(payload);
 }
@@ -340,11 +361,11 @@ static void write_until(struct writer *w, uint64_t upto, size_t payload_bytes)
 struct collector {
 	struct stream_consumer *consumer;
 	pthread_mutex_t lock;
-	uint64_t last;             /* op */
+	uint64_t last; /* op */
 	uint64_t last_seq;
 	uint64_t generation;
-	uint64_t delivered;        /* messages */
-	uint64_t refuse;           /* says "not now" so many times */
+	uint64_t delivered; /* messages */
+	uint64_t refuse;    /* says "not now" so many times */
 	uint64_t gaps;
 	struct stream_gap gap;
 	bool out_of_order;
@@ -400,7 +421,8 @@ static void collector_open(struct collector *c, struct stream *s, const char *re
 {
 	struct stream_handler h = { .ctx = c, .on_message = collect, .on_gap = collect_gap };
 	struct fault f = { 0 };
-	/* The first delivery may come before stream_consume has returned: it finds the lock taken. */
+	/* The first delivery may come before stream_consume has returned: it finds the lock
+	 * taken. */
 	pthread_mutex_lock(&c->lock);
 	enum err e = stream_consume(s, region, from, &h, &c->consumer, &f);
 	pthread_mutex_unlock(&c->lock);
@@ -424,8 +446,11 @@ static void collector_close(struct collector *c)
 
 static struct writer a, b;
 static const struct provision_region two_regions[] = { { "a", "da" }, { "b", "db" } };
-static const struct provision_plan plan = { .regions = two_regions, .region_count = 2, .max_bytes = 256u << 20,
-					    .max_age_ms = 86400000, .ack_wait_ms = 2000 };
+static const struct provision_plan plan = { .regions = two_regions,
+					    .region_count = 2,
+					    .max_bytes = 256u << 20,
+					    .max_age_ms = 86400000,
+					    .ack_wait_ms = 2000 };
 
 static void pair_open(void)
 {
@@ -438,7 +463,8 @@ static void provision(struct stream *s, uint32_t region, struct provision_report
 	struct fault f = { 0 };
 	enum err e;
 	/* A server that was just started knows its own domain some moments later. */
-	UNTIL((e = provision_stream(s, &plan, region, report, &f)) != ERR_UNAVAILABLE && e != ERR_TIMEOUT);
+	UNTIL((e = provision_stream(s, &plan, region, report, &f)) != ERR_UNAVAILABLE &&
+	      e != ERR_TIMEOUT);
 	ck_assert_msg(e == ERR_NONE, "%s", f.text);
 }
 
@@ -471,19 +497,22 @@ START_TEST(start_without_nats_is_no_failure)
 {
 	struct collector c;
 	struct stream_state state;
-	struct stream_message m = { .id = "x", .payload = { .data = (const uint8_t *)"x", .len = 1 } };
+	struct stream_message m = { .id = "x",
+				    .payload = { .data = (const uint8_t *)"x", .len = 1 } };
 	server_kill(&leaf_a);
 	writer_open(&a, "a", "da", "b", "db", leaf_a.port);
 	collector_init(&c);
 	collector_open(&c, a.stream, "b", STREAM_FROM_ACKED);
-	UNTIL((stream_state(a.stream, &state), state.trouble.text[0] != '\0' && state.connects == 0));
+	UNTIL((stream_state(a.stream, &state),
+	       state.trouble.text[0] != '\0' && state.connects == 0));
 	ck_assert(!state.connected);
 	ck_assert_int_eq(stream_open(a.stream, NULL), ERR_UNAVAILABLE);
 	ck_assert_int_eq(stream_publish(a.stream, &m), ERR_UNAVAILABLE);
 	ck_assert_int_eq(stream_beat(a.stream, 0, m.payload), ERR_UNAVAILABLE);
 
 	server_start(&leaf_a);
-	UNTIL((stream_state(a.stream, &state), state.connected && state.version[0] && state.rtt_us > 0));
+	UNTIL((stream_state(a.stream, &state),
+	       state.connected && state.version[0] && state.rtt_us > 0));
 	ck_assert_uint_eq(state.connects, 1);
 	ck_assert_int_gt(state.version[0], '0' - 1);
 	ck_assert_ptr_nonnull(strchr(state.version, '.'));
@@ -514,14 +543,37 @@ START_TEST(refused_password_is_tried_again)
 }
 END_TEST
 
+START_TEST(end_comes_while_nats_is_down)
+{
+	struct collector c;
+	struct stream_state state;
+	pair_open();
+	provision_both();
+	collector_init(&c);
+	collector_open(&c, b.stream, "a", STREAM_FROM_ACKED);
+	write_until(&a, 50, 100);
+	UNTIL(collected(&c, &c.last) == 50);
+	server_kill(&leaf_a);
+	server_kill(&leaf_b);
+	UNTIL((stream_state(b.stream, &state), !state.connected));
+	UNTIL((stream_state(a.stream, &state), !state.connected && !state.window_open));
+	ck_assert_uint_eq(read_locked(&a, &a.closed), 1);
+	collector_close(&c);
+	pair_close();
+}
+END_TEST
+
 START_TEST(payload_beyond_the_bound_is_refused)
 {
 	pair_open();
 	provision_both();
 	ck_assert_int_eq(stream_open(a.stream, NULL), ERR_NONE);
 	uint8_t *big = calloc(1, STREAM_PAYLOAD_BYTES_MAX + 1);
-	struct stream_message m = { .scope = 3, .last = { .epoch = 1, .seq = 1 }, .id = "x",
-				    .payload = { .data = big, .len = STREAM_PAYLOAD_BYTES_MAX + 1 } };
+	struct stream_message m = { .scope = 3,
+				    .last = { .epoch = 1, .seq = 1 },
+				    .id = "x",
+				    .payload = { .data = big,
+						 .len = STREAM_PAYLOAD_BYTES_MAX + 1 } };
 	ck_assert_int_eq(stream_publish(a.stream, &m), ERR_TOO_LARGE);
 	m.payload.len = 0;
 	ck_assert_int_eq(stream_publish(a.stream, &m), ERR_BAD_INPUT);
@@ -555,7 +607,8 @@ START_TEST(provisioning_twice_changes_nothing)
 	const struct provision_region wrong[] = { { "a", "db" }, { "b", "da" } };
 	other = plan;
 	other.regions = wrong;
-	/* The domain is answered by b's server, and b's stream has another subject; nothing is made there for a. */
+	/* The domain is answered by b's server, and b's stream has another subject; nothing is made
+	 * there for a. */
 	ck_assert_int_eq(provision_stream(a.stream, &other, 0, &report, &f), ERR_NONE);
 	pair_close();
 }
@@ -579,8 +632,9 @@ START_TEST(messages_cross_two_domains_in_order)
 	write_until(&a, 3060, 700000);
 	UNTIL(collected(&c, &c.last) == 3060);
 
-	UNTIL((beat++, stream_beat(a.stream, 5, (struct bytes){ (const uint8_t *)&beat, 8 }) == ERR_NONE &&
-	       read_locked(&b, &b.beats) > 2));
+	UNTIL((beat++,
+	       stream_beat(a.stream, 5, (struct bytes){ (const uint8_t *)&beat, 8 }) == ERR_NONE &&
+		       read_locked(&b, &b.beats) > 2));
 	ck_assert_uint_gt(read_locked(&b, &b.last_beat), 0);
 	ck_assert_uint_eq(read_locked(&a, &a.beats), 0);
 
@@ -693,7 +747,9 @@ START_TEST(same_id_is_stored_once_and_closes_the_window)
 	provision_both();
 	write_until(&a, 5, 100);
 	uint64_t op = 99;
-	struct stream_message m = { .scope = 3, .last = { .epoch = 1, .seq = 99 }, .id = "op-5",
+	struct stream_message m = { .scope = 3,
+				    .last = { .epoch = 1, .seq = 99 },
+				    .id = "op-5",
 				    .payload = { .data = (const uint8_t *)&op, .len = 8 } };
 	ck_assert_int_eq(stream_publish(a.stream, &m), ERR_NONE);
 	UNTIL(read_locked(&a, &a.closed) == 1);
@@ -806,7 +862,9 @@ START_TEST(deleted_durable_is_made_anew_where_it_stood)
 	write_until(&a, 100, 100);
 	UNTIL(collected(&c, &c.last) == 100);
 	UNTIL(durable_floor() == 100);
-	ck_assert_int_eq(stream_api_remove(a.stream, "da", "a", "b", NULL), ERR_NONE);
+	struct fault f = { 0 };
+	enum err e = stream_api_remove(a.stream, "da", "a", "b", &f);
+	ck_assert_msg(e == ERR_NONE, "%s", f.text);
 	write_until(&a, 200, 100);
 	UNTIL(collected(&c, &c.last) == 200);
 	ck_assert_uint_eq(c.delivered, 200);
@@ -817,7 +875,8 @@ START_TEST(deleted_durable_is_made_anew_where_it_stood)
 }
 END_TEST
 
-/* One server without domains stands for a stretched cluster: the other code path of every subject. */
+/* One server without domains stands for a stretched cluster: the other code path of every
+ * subject. */
 START_TEST(streams_without_domains_work_too)
 {
 	struct collector c;
@@ -830,8 +889,11 @@ START_TEST(streams_without_domains_work_too)
 	enum err e;
 	p.regions = regions;
 	single.port = free_port();
-	snprintf(text, sizeof(text), "listen: 127.0.0.1:%u\njetstream { store_dir: \"%s/single\", max_file: 1G }\n"
-		 ACCOUNTS("jetstream: enabled,", "secret"), single.port, folder);
+	snprintf(
+		text, sizeof(text),
+		"listen: 127.0.0.1:%u\njetstream { store_dir: \"%s/single\", max_file: 1G }\n" ACCOUNTS(
+			"jetstream: enabled,", "secret"),
+		single.port, folder);
 	config_write(&single, "single", text);
 	server_start(&single);
 	writer_open(&a, "a", "", "b", "", single.port);
@@ -869,6 +931,7 @@ int main(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, start_without_nats_is_no_failure);
 	tcase_add_test(t, refused_password_is_tried_again);
+	tcase_add_test(t, end_comes_while_nats_is_down);
 	tcase_add_test(t, payload_beyond_the_bound_is_refused);
 	tcase_add_test(t, provisioning_twice_changes_nothing);
 	tcase_add_test(t, messages_cross_two_domains_in_order);

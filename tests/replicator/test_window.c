@@ -12,7 +12,9 @@ static int keys[STREAM_WINDOW_MESSAGES_MAX + 1];
 
 static enum err add(size_t i, size_t bytes, uint64_t *ret_before)
 {
-	struct stream_message m = { .scope = 1, .last = { .epoch = 1, .seq = i + 1 }, .payload = { .len = bytes } };
+	struct stream_message m = { .scope = 1,
+				    .last = { .epoch = 1, .seq = i + 1 },
+				    .payload = { .len = bytes } };
 	return window_add(&w, &keys[i], &m, ret_before);
 }
 

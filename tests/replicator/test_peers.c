@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replicator/peers.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define FLEET 77u
+#define WALL_MS 1700000000000u
+#define NS_PER_MS UINT64_C(1000000)
+/* Epochs of regions 1, 2 and 3. */
+#define E1 (1u << 8 | 1u)
+#define E2 (2u << 8 | 2u)
+#define E3 (3u << 8 | 3u)
+
+static struct clock_manual test_clock;
+static struct peers *peers;
+
+/* This is region 1; 2 and 3 are data regions, 4 is a gateway. */
+static void set_up(void)
+{
+	static const struct peer_config others[] = {
+		{ .name = "two", .id = 2, .data = true },
+		{ .name = "three", .id = 3, .data = true },
+		{ .name = "edge", .id = 4 },
+	};
+	struct peers_options o = {
+		.clock = &test_clock.clock,
+		.fleet = FLEET,
+		.self = { .name = "one", .id = 1, .data = true },
+		.others = others,
+		.other_count = LEN(others),
+	};
+
+	clock_manual_init(&test_clock, WALL_MS);
+	ck_assert_int_eq(peers_new(&o, &peers), ERR_NONE);
+}
+
+static void tear_down(void)
+{
+	peers_free(peers);
+}
+
+static void pass(uint64_t ms)
+{
+	test_clock.wall_ms += ms;
+	test_clock.mono_ns += ms * NS_PER_MS;
+}
+
+static bool beat_sent_at(uint8_t region, uint64_t epoch, uint64_t seq, uint64_t wall_ms)
+{
+	struct heartbeat h = { .fleet = FLEET,
+			       .region = region,
+			       .position = { epoch, seq },
+			       .wall_ms = wall_ms };
+	return peers_beat(peers, &h);
+}
+
+static bool beat(uint8_t region, uint64_t epoch, uint64_t seq)
+{
+	return beat_sent_at(region, epoch, seq, test_clock.wall_ms);
+}
+
+static struct peer_standing standing(uint8_t region)
+{
+	struct peer_standing s = { 0 };
+
+	for (uint32_t i = 0; i < peers_count(peers); i++) {
+		peers_standing(peers, i, &s);
+		if (s.config->id == region)
+			return s;
+	}
+	ck_abort_msg("no region %u", region);
+	return s;
+}
+
+/* --- who is heard --- */
+
+START_TEST(beats_that_are_not_of_this_fleet_or_not_new_change_nothing)
+{
+	struct heartbeat other = { .fleet = FLEET + 1, .region = 2, .wall_ms = WALL_MS };
+	struct heartbeat scope = { .fleet = FLEET, .scope = 3, .region = 2, .wall_ms = WALL_MS };
+
+	ck_assert(!peers_beat(peers, &other));
+	ck_assert(!peers_beat(peers, &scope));
+	ck_assert(!beat(9, E2, 1));
+	ck_assert(!beat(1, E1, 1));
+	ck_assert(!standing(2).heard);
+	ck_assert_uint_eq(standing(2).silent_ms, UINT64_MAX);
+	ck_assert(beat_sent_at(2, E2, 5, WALL_MS + 100));
+	ck_assert(!beat_sent_at(2, E2, 4, WALL_MS + 50));
+	ck_assert_uint_eq(standing(2).position.seq, 5);
+	/* One whose store was put back says so later. */
+	ck_assert(beat_sent_at(2, E2, 4, WALL_MS + 200));
+	ck_assert_uint_eq(standing(2).position.seq, 4);
+}
+END_TEST
+
+START_TEST(silence_is_counted_when_it_is_asked_for)
+{
+	ck_assert(beat(2, E2, 1));
+	pass(700);
+	ck_assert_uint_eq(standing(2).silent_ms, 700);
+	pass(300);
+	ck_assert_uint_eq(standing(2).silent_ms, 1000);
+	ck_assert(beat(2, E2, 1));
+	ck_assert_uint_eq(standing(2).silent_ms, 0);
+}
+END_TEST
+
+START_TEST(majority_is_of_data_regions)
+{
+	ck_assert_uint_eq(peers_voters(peers), 3);
+	ck_assert_uint_eq(peers_majority(peers), 2);
+	ck_assert_ptr_eq(peers_by_id(peers, 1), peers_self(peers));
+	ck_assert_str_eq(peers_by_id(peers, 4)->name, "edge");
+	ck_assert_ptr_null(peers_by_id(peers, 5));
+}
+END_TEST
+
+START_TEST(newest_epoch_is_that_of_data_regions)
+{
+	ck_assert_uint_eq(peers_newest_epoch(peers), 0);
+	ck_assert(beat(4, E3, 1));
+	ck_assert_uint_eq(peers_newest_epoch(peers), 0);
+	ck_assert(beat(3, E3, 1) && beat(2, E2, 1));
+	ck_assert_uint_eq(peers_newest_epoch(peers), E3);
+}
+END_TEST
+
+/* --- clocks --- */
+
+START_TEST(clock_offset_follows_the_smallest_delay)
+{
+	static const struct {
+		int64_t offset_ms;
+		unsigned delays_ms[4];
+		int64_t expected;
+	} cases[] = {
+		{ 0, { 10, 40, 5, 300 }, -5 },
+		{ 250, { 60, 20, 90, 20 }, 230 },
+		{ -250, { 60, 20, 90, 20 }, -270 },
+	};
+
+	for (size_t i = 0; i < LEN(cases); i++) {
+		set_up();
+		for (size_t k = 0; k < LEN(cases[i].delays_ms); k++) {
+			uint64_t sent_ms = test_clock.wall_ms;
+			pass(cases[i].delays_ms[k]);
+			ck_assert(beat_sent_at(2, E2, k, sent_ms + cases[i].offset_ms));
+		}
+		ck_assert_msg(standing(2).clock_offset_ms == cases[i].expected, "case %zu: %lld", i,
+			      (long long)standing(2).clock_offset_ms);
+		tear_down();
+	}
+	set_up();
+}
+END_TEST
+
+/* However many beats come meanwhile. */
+START_TEST(clock_offset_forgets_what_was_long_ago)
+{
+	ck_assert(beat_sent_at(2, E2, 1, test_clock.wall_ms + 400));
+	for (unsigned i = 0; i < 5000; i++) {
+		pass(4);
+		ck_assert(beat_sent_at(2, E2, 1, test_clock.wall_ms - 10));
+	}
+	ck_assert_int_eq(standing(2).clock_offset_ms, 400);
+	for (unsigned i = 0; i < 50; i++) {
+		pass(1000);
+		ck_assert(beat_sent_at(2, E2, 1, test_clock.wall_ms - 10));
+	}
+	ck_assert_int_eq(standing(2).clock_offset_ms, -10);
+}
+END_TEST
+
+/* --- lag --- */
+
+START_TEST(unheard_or_unreached_region_has_no_known_lag)
+{
+	struct position here = { E2, 5 };
+
+	ck_assert(peers_lag_seconds(peers, 2, here) >= PEERS_LAG_UNKNOWN_SECONDS);
+	ck_assert(peers_lag_seconds(peers, 9, here) >= PEERS_LAG_UNKNOWN_SECONDS);
+	ck_assert(beat(2, E2, 6));
+	ck_assert(peers_lag_seconds(peers, 2, here) >= PEERS_LAG_UNKNOWN_SECONDS);
+	here.seq = 6;
+	ck_assert(peers_lag_seconds(peers, 2, here) < 0.001);
+}
+END_TEST
+
+START_TEST(lag_grows_while_nothing_comes)
+{
+	struct position here = { E2, 5 };
+
+	ck_assert(beat(2, E2, 5));
+	pass(3000);
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 3.0, 1e-6);
+	/* Newer ones that are not reached here do not help. */
+	ck_assert(beat(2, E2, 6));
+	pass(1000);
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 4.0, 1e-6);
+	here.seq = 6;
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 1.0, 1e-6);
+	/* A wall clock that is set does not change what passed. */
+	test_clock.wall_ms -= 500000;
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 1.0, 1e-6);
+}
+END_TEST
+
+/* Region 3 follows too, and may itself be behind. */
+START_TEST(only_the_writer_speaks_for_its_epoch)
+{
+	struct position here = { E2, 5 };
+
+	ck_assert(beat(3, E2, 5));
+	ck_assert(peers_lag_seconds(peers, 3, here) >= PEERS_LAG_UNKNOWN_SECONDS);
+	ck_assert(beat(2, E2, 5));
+	ck_assert(peers_lag_seconds(peers, 2, here) < 0.001);
+}
+END_TEST
+
+/* Beats with growing delays, over a clock that runs ahead, in step or behind, and far more than are kept. The truth is how
+ * long ago the writer stood at what is applied here. */
+START_TEST(lag_is_never_understated)
+{
+	static const int64_t offsets_ms[] = { 0, -300, 300 };
+	const int64_t offset = offsets_ms[_i];
+	struct position here = { E2, 0 };
+	uint64_t sent_ms[4000];
+	uint64_t random = 1;
+
+	for (uint64_t seq = 0; seq < LEN(sent_ms); seq++) {
+		/* The delay may grow faster than time passes, but beats stay in order. */
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		uint64_t delay = 5 + seq / 8 + (random >> 60);
+		sent_ms[seq] = test_clock.wall_ms;
+		struct heartbeat h = { .fleet = FLEET,
+				       .region = 2,
+				       .position = { E2, seq },
+				       .wall_ms = test_clock.wall_ms + offset };
+		test_clock.wall_ms += delay;
+		test_clock.mono_ns += delay * NS_PER_MS;
+		ck_assert(peers_beat(peers, &h));
+		/* Applied in bursts. */
+		if (seq % 97 == 96)
+			here.seq = seq - 20;
+		double lag = peers_lag_seconds(peers, 2, here);
+		double truth = (double)(test_clock.wall_ms - sent_ms[here.seq]) / 1e3;
+		double unseen = (double)MAX(offset, 0) / 1e3;
+		ck_assert_msg(lag >= truth - unseen - 1e-9, "seq %llu: %f < %f",
+			      (unsigned long long)seq, lag, truth);
+	}
+	/* Nor overstated, once all is applied. */
+	here.seq = LEN(sent_ms) - 1;
+	double lag = peers_lag_seconds(peers, 2, here);
+	double truth = (double)(test_clock.wall_ms - sent_ms[here.seq]) / 1e3;
+	ck_assert(lag <= truth + 0.3 + 1e-9);
+}
+END_TEST
+
+START_TEST(clock_that_runs_ahead_does_not_hide_a_delay)
+{
+	struct position here = { E2, 2 };
+	uint64_t sent_ms = test_clock.wall_ms;
+
+	pass(10);
+	ck_assert(beat_sent_at(2, E2, 1, sent_ms + 4000));
+	sent_ms = test_clock.wall_ms;
+	pass(5000);
+	ck_assert(beat_sent_at(2, E2, 2, sent_ms + 4000));
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 4.99, 1e-6);
+}
+END_TEST
+
+/* --- what is confirmed --- */
+
+START_TEST(confirmed_is_the_position_of_the_mth_in_the_own_epoch)
+{
+	struct position here = { E1, 10 };
+
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).epoch, 0);
+	/* A gateway holds nothing. */
+	ck_assert(beat(4, E1, 10));
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).epoch, 0);
+	ck_assert(beat(2, E1, 7));
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).seq, 7);
+	ck_assert(beat(3, E1, 9));
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).seq, 9);
+	/* Nothing is confirmed that this region does not have, but two others do. */
+	here.seq = 3;
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).seq, 7);
+}
+END_TEST
+
+/* Figure 8 of Raft: x at (E1, 10) is on a majority, but only the epoch-start of E3 makes it safe. */
+START_TEST(ops_of_an_older_epoch_count_only_through_the_own_epoch_start)
+{
+	struct position x = { E1, 10 };
+	struct position here = { E3, 1 };
+
+	ck_assert(beat(2, E1, 10));
+	ck_assert(beat(3, E2, 1));
+	struct position p = peers_confirmed(peers, here, E3);
+	ck_assert_uint_eq(p.epoch, 0);
+	ck_assert(beat(2, E3, 1));
+	p = peers_confirmed(peers, here, E3);
+	ck_assert(p.epoch == E3 && p.seq == 1);
+	ck_assert_int_lt(position_compare(x, p), 0);
+}
+END_TEST
+
+START_TEST(applied_counts_those_whose_history_surely_has_it)
+{
+	struct position here = { E1, 10 };
+	struct position pos = { E1, 8 };
+
+	ck_assert_uint_eq(peers_applied(peers, here, pos), 1);
+	ck_assert(beat(2, E1, 7) && beat(4, E1, 9));
+	ck_assert_uint_eq(peers_applied(peers, here, pos), 1);
+	ck_assert(beat(2, E1, 8));
+	ck_assert_uint_eq(peers_applied(peers, here, pos), 2);
+	/* In a newer epoch, which this region does not know yet: its end of E1 may be another. */
+	ck_assert(beat(3, E3, 5));
+	ck_assert_uint_eq(peers_applied(peers, here, pos), 2);
+	/* Known now, with pos in it. */
+	here = (struct position){ E3, 1 };
+	ck_assert_uint_eq(peers_applied(peers, here, pos), 3);
+	/* An epoch between is not ours. */
+	ck_assert(beat(2, E2, 1));
+	ck_assert_uint_eq(peers_applied(peers, here, pos), 2);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("peers");
+	TCase *t = tcase_create("peers");
+
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, beats_that_are_not_of_this_fleet_or_not_new_change_nothing);
+	tcase_add_test(t, silence_is_counted_when_it_is_asked_for);
+	tcase_add_test(t, majority_is_of_data_regions);
+	tcase_add_test(t, newest_epoch_is_that_of_data_regions);
+	tcase_add_test(t, clock_offset_follows_the_smallest_delay);
+	tcase_add_test(t, clock_offset_forgets_what_was_long_ago);
+	tcase_add_test(t, unheard_or_unreached_region_has_no_known_lag);
+	tcase_add_test(t, lag_grows_while_nothing_comes);
+	tcase_add_test(t, only_the_writer_speaks_for_its_epoch);
+	tcase_add_loop_test(t, lag_is_never_understated, 0, 3);
+	tcase_add_test(t, clock_that_runs_ahead_does_not_hide_a_delay);
+	tcase_add_test(t, confirmed_is_the_position_of_the_mth_in_the_own_epoch);
+	tcase_add_test(t, ops_of_an_older_epoch_count_only_through_the_own_epoch_start);
+	tcase_add_test(t, applied_counts_those_whose_history_surely_has_it);
+	suite_add_tcase(s, t);
+	SRunner *sr = srunner_create(s);
+
+	srunner_run_all(sr, CK_ENV);
+	int failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed > 0;
+}
