@@ -13,7 +13,6 @@
 #include <time.h>
 
 #include "base/metric.h"
-#include "gateway/pki.h"
 #include "gateway/resolver.h"
 
 #define CALL_GRACE_MS 1000 /* what a caller waits beyond the exchange's own deadline */
@@ -50,6 +49,7 @@ struct region {
 
 struct peer_pool {
 	struct peer_link link;
+	struct clock *clock;
 	struct loop **loops;
 	uint32_t loop_count;
 	struct region *regions;
@@ -258,7 +258,7 @@ static enum err PRINTF_LIKE(6, 7)
 	int len = vsnprintf(c->path, sizeof(c->path), fmt, args);
 	va_end(args);
 	c->x.path = (struct str){ .data = c->path, .len = (size_t)len };
-	c->x.deadline_ns = clock_mono_ns(clock_system()) + ms * 1000000;
+	c->x.deadline_ns = clock_mono_ns(p->clock) + ms * 1000000;
 	c->x.reply_bytes_max = out->max - out->len;
 	if (!post(c)) {
 		call_free(c);
@@ -333,7 +333,7 @@ static enum err make_resolver(struct peer_pool *p, const struct peer_pool_option
 
 static enum err make_client(struct peer_pool *p, const struct peer_pool_options *o, uint32_t loop, struct region *r)
 {
-	char name[PKI_REGION_MAX + sizeof(PKI_NAME_SUFFIX)];
+	char name[STREAM_NAME_MAX + sizeof(TLS_REGION_SUFFIX)];
 	struct h2_client_options co = {
 		.loop = p->loops[loop],
 		.region = r->name,
@@ -344,7 +344,7 @@ static enum err make_client(struct peer_pool *p, const struct peer_pool_options 
 		.logs = loop == 0,
 	};
 
-	(void)snprintf(name, sizeof(name), "%.*s" PKI_NAME_SUFFIX, PKI_REGION_MAX, r->name);
+	(void)snprintf(name, sizeof(name), "%.*s" TLS_REGION_SUFFIX, STREAM_NAME_MAX, r->name);
 	return h2_client_new(&co, client_at(p, loop, r));
 }
 
@@ -366,6 +366,7 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 		return ERR_NO_MEMORY;
 	p->link = (struct peer_link){ .log = get_log, .standing = get_standing };
 	p->reach_timer.on_fire = measure;
+	p->clock = o->clock;
 	init_lock(p);
 	enum err err = copy_options(p, o);
 	if (!err)

@@ -23,6 +23,7 @@ struct peer_pool_region {
 };
 
 struct peer_pool_options {
+	struct clock *clock;         /* the loops' */
 	struct loop *const *loops;   /* nobody runs them yet */
 	uint32_t loop_count;
 	struct tls_holder *tls;      /* of a client; borrowed */

@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/tls.h"
+
 #define PATH_BYTES_MAX 4096
 #define SERIAL_BITS 127
 /* Clocks of other machines may be behind. */
@@ -308,7 +310,7 @@ enum err pki_issue(const char *dir, const char *region, unsigned days, struct cl
 	CLEANUP(key_free) EVP_PKEY *key = NULL;
 	CLEANUP(certificate_free) X509 *ca = NULL;
 	CLEANUP(certificate_free) X509 *x = NULL;
-	char name[PKI_REGION_MAX + sizeof(PKI_NAME_SUFFIX)];
+	char name[PKI_REGION_MAX + sizeof(TLS_REGION_SUFFIX)];
 	char alternative[sizeof(name) + 4];
 	pki_path key_path, path;
 
@@ -318,7 +320,7 @@ enum err pki_issue(const char *dir, const char *region, unsigned days, struct cl
 				 region, PKI_REGION_MAX);
 	if (days == 0 || days > PKI_DAYS_MAX)
 		return fault_set(reterr_fault, ERR_BAD_INPUT, "days: 1 to %d are possible", PKI_DAYS_MAX);
-	(void)snprintf(name, sizeof(name), "%s" PKI_NAME_SUFFIX, region);
+	(void)snprintf(name, sizeof(name), "%s" TLS_REGION_SUFFIX, region);
 	(void)snprintf(alternative, sizeof(alternative), "DNS:%s", name);
 	enum err err = make_path(key_path, dir, region, ".key", reterr_fault);
 	if (!err)

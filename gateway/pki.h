@@ -13,8 +13,6 @@
 #define PKI_CA_DAYS 3650
 #define PKI_DAYS_DEFAULT 825
 #define PKI_DAYS_MAX 3650
-/* What follows the region's name in its certificate. */
-#define PKI_NAME_SUFFIX ".isthmus"
 #define PKI_REGION_MAX 32
 
 /* DIR/ca.key and DIR/ca.pem; makes DIR. ERR_ALREADY_EXISTS: never writes over a key. */

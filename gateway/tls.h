@@ -12,6 +12,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 
+/* A certificate names its region as <region>.isthmus. */
+#define TLS_REGION_SUFFIX ".isthmus"
+
 struct tls_options {
 	const char *certificate;   /* PEM file: the certificate, then its chain */
 	const char *key;           /* PEM file */
