@@ -652,7 +652,8 @@ static void unlink_retired(struct line *l)
 
 static void tell_log(struct h2_client *c)
 {
-	if (!c->options.logs || c->told_trouble || c->freeing)
+	/* At the start of a fleet the first attempt often comes too early. */
+	if (!c->options.logs || c->told_trouble || c->freeing || (c->opens == 0 && c->attempts < 2))
 		return;
 	c->told_trouble = true;
 	log_warn("region cannot be reached, trying again region=%s reason=\"%s\"", c->region, c->trouble.text);

@@ -19,11 +19,13 @@
 #define MARKER "\xab\xcd\xefMaxMind.com"
 #define METADATA_BYTES_MAX ((size_t)64 << 10)
 #define POINTER_BYTES_MAX 5
+#define SIZE_MAX_OF_FORMAT ((1u << 24) - 1)
 
 /* A child of a node: nothing, the number of a node (the root is nobody's child), or a value. */
 #define EMPTY 0u
 #define VALUE_FLAG 0x80000000u
-STATIC_ASSERT(MMDB_WRITE_NODES_MAX < VALUE_FLAG && MMDB_WRITE_DATA_BYTES_MAX < VALUE_FLAG);
+_Static_assert(MMDB_WRITE_NODES_MAX < VALUE_FLAG && MMDB_WRITE_DATA_BYTES_MAX < VALUE_FLAG,
+	       "the flag is above both");
 
 /* As the format numbers them. */
 enum type {
@@ -169,7 +171,7 @@ static enum err put_whole_value(struct buf *out, const struct mmdb_value *v, uns
 {
 	enum err err = ERR_NONE;
 
-	if (depth > MMDB_WRITE_DEPTH_MAX)
+	if (depth > MMDB_WRITE_DEPTH_MAX || v->text.len > SIZE_MAX_OF_FORMAT || v->count > SIZE_MAX_OF_FORMAT)
 		return ERR_BAD_INPUT;
 	put_plain(out, v);
 	for (uint32_t i = 0; i < v->count && !err; i++) {

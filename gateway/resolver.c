@@ -68,7 +68,7 @@ static void look_up(struct resolver *r, struct place *p, int flags)
 	int error = getaddrinfo(p->host, p->port, &hints, &list);
 
 	(void)pthread_mutex_lock(&r->lock);
-	p->error = error;
+	p->error = flags & AI_NUMERICHOST ? 0 : error;
 	/* What was found once is kept when the name server fails. */
 	if (!error)
 		p->found_count = 0;

@@ -6,7 +6,7 @@
  *
  * What a transaction changes is kept in `pending` until publish; only the thread that made the changes
  * sees them. A dropped collection leaves the maps at publish and is freed, files and all, when the catalog
- * alone refers to it.
+ * alone refers to it and the op log holds none of its ops.
  */
 #include "index/catalog.h"
 
@@ -58,6 +58,14 @@ struct collection *catalog_find(const struct catalog *c, struct incarnation i)
 	return map_get(&c->by_incarnation, catalog_key_str(key));
 }
 
+static struct collection *find_dropped(const struct catalog *c, struct incarnation i)
+{
+	uint8_t key[CATALOG_KEY_BYTES];
+
+	catalog_key(i, key);
+	return map_get(&c->dropped, catalog_key_str(key));
+}
+
 /* --- opening --- */
 
 enum err catalog_gone_add(struct catalog *c, const struct gone *g)
@@ -84,15 +92,26 @@ enum err catalog_gone_add(struct catalog *c, const struct gone *g)
 	return ERR_NONE;
 }
 
-static enum err gone_of_record(struct catalog *c, struct incarnation i,
+/* With its slots, in case the log has ops of it (catalog_start knows). If they cannot be read, the log will say so. */
+static enum err gone_of_record(struct catalog *c, struct store_txn *t, struct incarnation i,
 			       const struct catalog_record *r)
 {
 	struct gone g = { .incarnation = i,
 			  .uids = r->uids,
 			  .uid_count = r->config.shard_number,
 			  .stored = true };
+	uint8_t key[CATALOG_KEY_BYTES];
+	enum err e = catalog_make_collection(c, i, r, &g.collection, NULL);
 
-	return catalog_gone_add(c, &g);
+	catalog_key(i, key);
+	if (!e) {
+		e = collection_load_slots(g.collection, t);
+		if (!e)
+			e = map_put(&c->dropped, catalog_key_str(key), g.collection, NULL);
+		if (e)
+			collection_free(TAKE(g.collection), false);
+	}
+	return e == ERR_NO_MEMORY ? e : catalog_gone_add(c, &g);
 }
 
 enum err catalog_maps_add(struct catalog *c, struct str name, struct collection *collection)
@@ -146,7 +165,7 @@ static enum err open_record(struct catalog *c, struct store_txn *t, struct bytes
 	if (e)
 		return fault_set(reterr_fault, e, "a record of the catalog: %s", err_sentence(e));
 	if (r.dropped)
-		return gone_of_record(c, i, &r);
+		return gone_of_record(c, t, i, &r);
 	if (map_get(&c->by_name, r.name))
 		return fault_set(reterr_fault, ERR_CORRUPT,
 				 "the catalog has two collections named \"%.*s\"", STR_FMT(r.name));
@@ -239,7 +258,7 @@ static void sweep_folders(const struct catalog *c)
 			continue;
 		i.region = (uint8_t)region;
 		folder_name(i, name);
-		if (strcmp(name, entry->d_name) == 0 && !catalog_find(c, i))
+		if (strcmp(name, entry->d_name) == 0 && !catalog_find(c, i) && !find_dropped(c, i))
 			remove_folder(dirfd(dir), name);
 	}
 	closedir(dir);
@@ -299,6 +318,7 @@ enum err catalog_open(const struct catalog_options *o, struct catalog **ret_cata
 	c->options.dir = NULL;
 	map_init(&c->by_name);
 	map_init(&c->by_incarnation);
+	map_init(&c->dropped);
 	arena_init(&c->pending_arena, SIZE_MAX);
 	atomic_init(&c->ready, false);
 	atomic_init(&c->writer, 0);
@@ -430,6 +450,10 @@ enum err catalog_start(struct catalog *c, struct fault *reterr_fault)
 		if (e)
 			return e;
 	}
+	for (uint32_t i = 0; i < c->gone_count; i++)
+		if (!c->gone[i].kept)
+			catalog_release_dropped(c, c->gone[i].incarnation);
+	catalog_gone_sweep(c);
 	for (unsigned i = 0; c->options.builder_threads && i < CATALOG_THREADS_MAX; i++) {
 		if (pthread_create(&c->threads[i], NULL, runs[i], c))
 			return fault_set(reterr_fault, ERR_NO_MEMORY,
@@ -476,7 +500,7 @@ static void stop_builders(struct catalog *c)
 void catalog_gone_release(struct gone *g)
 {
 	/* Its files go with it: rows that are left are nobody's. */
-	collection_free(g->collection, true);
+	collection_free(g->collection, !g->kept);
 	free(g->uids);
 }
 
@@ -499,6 +523,7 @@ void catalog_close(struct catalog *c)
 	arena_release(&c->pending_arena);
 	map_release(&c->by_name);
 	map_release(&c->by_incarnation);
+	map_release(&c->dropped);
 	gate_release(&c->gate);
 	pthread_cond_destroy(&c->wake);
 	pthread_rwlock_destroy(&c->lock);
@@ -534,6 +559,19 @@ struct collection *catalog_get_incarnation(struct catalog *c, struct incarnation
 	pthread_rwlock_rdlock(&c->lock);
 	struct collection *found = catalog_find(c, i);
 
+	if (found)
+		collection_ref(found);
+	pthread_rwlock_unlock(&c->lock);
+	return found;
+}
+
+struct collection *catalog_get_logged(struct catalog *c, struct incarnation i)
+{
+	pthread_rwlock_rdlock(&c->lock);
+	struct collection *found = catalog_find(c, i);
+
+	if (!found)
+		found = find_dropped(c, i);
 	if (found)
 		collection_ref(found);
 	pthread_rwlock_unlock(&c->lock);

@@ -28,6 +28,8 @@ void catalog_close(struct catalog *c);
 /* A reference by name or alias, by incarnation; NULL when there is none. */
 struct collection *catalog_get(struct catalog *c, struct str name);
 struct collection *catalog_get_incarnation(struct catalog *c, struct incarnation i);
+/* For who reads the op log: live, or dropped and kept (catalog_keep_dropped): then only its slots are left. */
+struct collection *catalog_get_logged(struct catalog *c, struct incarnation i);
 void collection_unref(struct collection *c);
 /* The name it bears now (a copy in the arena). */
 struct str collection_name(struct collection *c, struct arena *a);
@@ -42,6 +44,11 @@ MUST_USE enum err catalog_update(struct catalog *c, struct store_txn *t, struct 
 				 const struct collection_config *config, struct fault *reterr_fault);
 /* Rows, slots and segments go once nobody refers to them. */
 MUST_USE enum err catalog_drop(struct catalog *c, struct store_txn *t, struct incarnation i, struct fault *reterr_fault);
+/* The op log holds ops of a collection that this transaction drops or, before catalog_start, that was dropped before: rows
+ * and slots stay until it is released. Nothing happens when there is none. */
+void catalog_keep_dropped(struct catalog *c, struct incarnation i);
+/* The log holds none of its ops any more, durably. */
+void catalog_release_dropped(struct catalog *c, struct incarnation i);
 MUST_USE enum err catalog_field_index_put(struct catalog *c, struct store_txn *t, struct incarnation i,
 					  const struct field_index_config *config, struct fault *reterr_fault);
 MUST_USE enum err catalog_field_index_drop(struct catalog *c, struct store_txn *t, struct incarnation i, struct str key);

@@ -232,6 +232,40 @@ enum err catalog_drop(struct catalog *c, struct store_txn *t, struct incarnation
 	return e ? change_failed(e, reterr_fault) : ERR_NONE;
 }
 
+static struct gone *gone_find(struct catalog *c, struct incarnation i)
+{
+	for (uint32_t n = 0; n < c->gone_count; n++)
+		if (c->gone[n].incarnation.hlc == i.hlc &&
+		    c->gone[n].incarnation.region == i.region)
+			return &c->gone[n];
+	return NULL;
+}
+
+void catalog_keep_dropped(struct catalog *c, struct incarnation i)
+{
+	struct pending_collection *p = catalog_pending(c, i);
+	struct gone *g = p ? NULL : gone_find(c, i);
+
+	if (p)
+		p->kept = p->dropped;
+	else if (g)
+		g->kept = true;
+}
+
+void catalog_release_dropped(struct catalog *c, struct incarnation i)
+{
+	struct gone *g = gone_find(c, i);
+	uint8_t key[CATALOG_KEY_BYTES];
+
+	if (!g)
+		return;
+	catalog_key(i, key);
+	pthread_rwlock_wrlock(&c->lock);
+	(void)map_remove(&c->dropped, catalog_key_str(key)); /* it is in gone */
+	pthread_rwlock_unlock(&c->lock);
+	g->kept = false; /* swept at the next publish */
+}
+
 static uint32_t field_at(const struct field_list *l, struct str key)
 {
 	uint32_t i = 0;
@@ -380,6 +414,7 @@ static void publish_dropped(struct catalog *c, const struct pending_collection *
 {
 	struct gone g = {
 		.collection = p->collection,
+		.kept = stored && p->kept,
 		.incarnation = p->collection->incarnation,
 		.uids = p->uids,
 		.uid_count = p->collection->shard_count,
@@ -416,6 +451,9 @@ static void publish_names(struct catalog *c)
 			catalog_key(p->collection->incarnation, key);
 			(void)map_remove(&c->by_name, p->name); /* it is in gone */
 			(void)map_remove(&c->by_incarnation, catalog_key_str(key));
+			if (p->kept &&
+			    map_put(&c->dropped, catalog_key_str(key), p->collection, NULL))
+				PANIC("what was committed cannot be shown: out of memory");
 		} else if (p->created && !p->dropped) {
 			if (catalog_maps_add(c, p->name, p->collection))
 				PANIC("what was committed cannot be shown: out of memory");
@@ -424,19 +462,27 @@ static void publish_names(struct catalog *c)
 	pthread_rwlock_unlock(&c->lock);
 }
 
-/* Frees what nobody refers to any more, and forgets what has left no trace in the store. */
-static void sweep_gone(struct catalog *c)
+static void sweep_one(struct gone *g)
+{
+	if (!g->collection || (g->kept && g->hollow) ||
+	    atomic_load_explicit(&g->collection->refs, memory_order_acquire) != 1)
+		return;
+	if (!g->kept) {
+		collection_free(TAKE(g->collection), true);
+		return;
+	}
+	collection_hollow(g->collection);
+	g->hollow = true;
+}
+
+void catalog_gone_sweep(struct catalog *c)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < c->gone_count; i++) {
 		struct gone *g = &c->gone[i];
 
-		if (g->collection &&
-		    atomic_load_explicit(&g->collection->refs, memory_order_acquire) == 1) {
-			collection_free(g->collection, true);
-			g->collection = NULL;
-		}
+		sweep_one(g);
 		if (!g->collection && (g->purged || !g->stored))
 			catalog_gone_release(g);
 		else
@@ -471,7 +517,7 @@ void catalog_publish(struct catalog *c)
 	publish_names(c);
 	c->next_uid = c->pending_uid;
 	pending_close(c);
-	sweep_gone(c);
+	catalog_gone_sweep(c);
 	catalog_kick(c);
 }
 
@@ -498,5 +544,5 @@ void catalog_abandon(struct catalog *c)
 		c->gone[i].purged = false;
 	c->pending_uid = c->next_uid;
 	pending_close(c);
-	sweep_gone(c);
+	catalog_gone_sweep(c);
 }

@@ -17,15 +17,18 @@
 struct pending_collection {
 	struct collection *collection;
 	struct str name;
-	bool created, dropped, config_changed, fields_changed;
+	bool created, dropped, kept, config_changed, fields_changed;
 	struct collection_config config; /* as the transaction has it */
 	struct field_list fields;
 	uint32_t *uids;
 };
 
-/* A dropped collection: first its object goes, then its rows, then its record. */
+/* A dropped collection: first its object goes, then its rows, then its record. While it is kept for the op log, it is
+ * found in `dropped`, and loses all but its slots once the catalog alone refers to it. */
 struct gone {
 	struct collection *collection; /* NULL: nobody refers to it */
+	bool kept;
+	bool hollow; /* only slots are left */
 	struct incarnation incarnation;
 	uint32_t *uids;
 	uint32_t uid_count;
@@ -42,6 +45,7 @@ struct catalog {
 	pthread_rwlock_t lock;     /* guards the maps */
 	struct map by_name;        /* -> struct collection */
 	struct map by_incarnation; /* key of catalog_key() -> struct collection */
+	struct map dropped;        /* likewise; kept for the op log */
 
 	atomic_ulong writer;        /* thread that has pending changes; 0: none */
 	struct arena pending_arena; /* what follows is the committer's */
@@ -81,5 +85,7 @@ MUST_USE enum err catalog_maps_add(struct catalog *c, struct str name,
 /* Copies the uids. */
 MUST_USE enum err catalog_gone_add(struct catalog *c, const struct gone *g);
 void catalog_gone_release(struct gone *g);
+/* Frees what nobody refers to any more, and forgets what has left no trace in the store. */
+void catalog_gone_sweep(struct catalog *c);
 /* There may be something to build. */
 void catalog_kick(struct catalog *c);

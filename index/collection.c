@@ -521,3 +521,30 @@ struct merkle *collection_merkle(struct collection *c, uint32_t shard)
 	ASSERT(shard < c->shard_count);
 	return c->shards[shard]->merkle;
 }
+
+/* --- audits --- */
+
+enum err collection_leaf_recount(struct collection *c, uint32_t shard, uint32_t leaf,
+				 bool *ret_changed)
+{
+	return shard < c->shard_count ? shard_leaf_recount(c->shards[shard], leaf, ret_changed)
+				      : ERR_BAD_INPUT;
+}
+
+enum err collection_scan(struct collection *c, struct store_txn *t, uint32_t shard,
+			 collection_scan_fn fn, void *ctx)
+{
+	return shard < c->shard_count ? shard_scan(c->shards[shard], t, fn, ctx) : ERR_BAD_INPUT;
+}
+
+enum err collection_read_rows(struct collection *c, uint32_t shard, const struct point_id *ids,
+			      uint32_t count, struct collection_rows *out)
+{
+	return shard < c->shard_count ? shard_read_rows(c->shards[shard], ids, count, out)
+				      : ERR_BAD_INPUT;
+}
+
+enum err collection_check(struct collection *c, uint32_t shard, struct collection_check *check)
+{
+	return shard < c->shard_count ? shard_check(c->shards[shard], check) : ERR_BAD_INPUT;
+}

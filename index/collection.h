@@ -180,5 +180,38 @@ MUST_USE enum err collection_sync(struct collection *c, struct fault *reterr_fau
 void collection_publish(struct collection *c);
 void collection_abandon(struct collection *c);
 
-/* For audits; the committer, or any thread on a copy. */
+/* --- audits --- */
+
+/* The committer, or any thread on a copy. */
 struct merkle *collection_merkle(struct collection *c, uint32_t shard);
+/* The committer, with nothing pending: counts a leaf from its rows. *ret_changed: the tree had it otherwise. */
+MUST_USE enum err collection_leaf_recount(struct collection *c, uint32_t shard, uint32_t leaf, bool *ret_changed);
+
+/* Every record of a shard (row.h) as the transaction has it, readable or not, in no order that means anything. An error of
+ * fn ends it. Any thread. */
+typedef enum err (*collection_scan_fn)(void *ctx, struct bytes record);
+MUST_USE enum err collection_scan(struct collection *c, struct store_txn *t, uint32_t shard, collection_scan_fn fn,
+				  void *ctx);
+
+/* Stored rows with all their values, visible or not, in one committed state. Any thread. */
+struct collection_rows {
+	struct arena *arena;                                      /* takes everything */
+	bool *found;                                              /* one an id */
+	struct row *rows;
+	enum err (*with_txn)(void *ctx, struct store_txn *t);     /* called once, to read more of that state; may be NULL */
+	void *ctx;
+};
+/* All ids are of that shard. ERR_CORRUPT: one of the rows cannot be read. */
+MUST_USE enum err collection_read_rows(struct collection *c, uint32_t shard, const struct point_id *ids, uint32_t count,
+				       struct collection_rows *out);
+
+/* Reads what is stored of the next rows of a shard and compares it with its hashes. Any thread. */
+#define COLLECTION_CHECK_ROWS 256u
+struct collection_check {
+	uint32_t next;               /* 0 to begin with */
+	bool done;
+	uint64_t rows, bytes;        /* of this step */
+	struct point_id bad[COLLECTION_CHECK_ROWS];
+	uint32_t bad_count;
+};
+MUST_USE enum err collection_check(struct collection *c, uint32_t shard, struct collection_check *check);

@@ -61,6 +61,10 @@ struct collection *collection_ref(struct collection *c);
 /* At start: the payload indexes that there are, then the rows. */
 MUST_USE enum err collection_load(struct collection *c, struct store_txn *t,
 				  const struct field_list *fields, struct fault *reterr_fault);
+/* At start, in place of the above: nothing but the slots, for a dropped collection. */
+MUST_USE enum err collection_load_slots(struct collection *c, struct store_txn *t);
+/* Frees all but the slots, of a dropped collection that nobody searches any more; its segments are deleted. */
+void collection_hollow(struct collection *c);
 /* At start after all marks, or at once when it was made by an op. */
 MUST_USE enum err collection_start(struct collection *c, struct fault *reterr_fault);
 

@@ -281,6 +281,21 @@ enum err collection_load(struct collection *c, struct store_txn *t, const struct
 	return e;
 }
 
+enum err collection_load_slots(struct collection *c, struct store_txn *t)
+{
+	enum err e = ERR_NONE;
+
+	for (uint32_t i = 0; !e && i < c->shard_count; i++)
+		e = shard_load_slots(c->shards[i], t);
+	return e;
+}
+
+void collection_hollow(struct collection *c)
+{
+	for (uint32_t i = 0; i < c->shard_count; i++)
+		shard_hollow(c->shards[i]);
+}
+
 enum err collection_start(struct collection *c, struct fault *reterr_fault)
 {
 	/* One that an op made before the others were started needs no second start. */

@@ -305,6 +305,22 @@ static void remove_files(const struct dense *d)
 	(void)unlink(path); /* it is there only after a build */
 }
 
+void dense_hollow(struct dense *d)
+{
+	if (!d)
+		return;
+	if (d->dir)
+		remove_files(d);
+	for (uint32_t i = 0; i < d->segment_count; i++)
+		segment_close(d->segments[i].segment);
+	d->segment_count = 0;
+	tail_release(&d->tail);
+	free(TAKE(d->states));
+	free(TAKE(d->row_slots));
+	free(TAKE(d->released));
+	d->state_count = d->row_count = d->live = d->released_count = d->released_cap = 0;
+}
+
 void dense_close(struct dense *d, bool remove)
 {
 	if (!d)

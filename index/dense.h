@@ -73,6 +73,8 @@ struct dense {
 MUST_USE enum err dense_open(const struct dense_options *o, struct dense **ret_dense,
 			     struct fault *reterr_fault);
 void dense_close(struct dense *d, bool remove);
+/* Frees all but the slots, and deletes the segments. NULL is fine. */
+void dense_hollow(struct dense *d);
 /* At start, in memory only: what the slot held before. Slots come in ascending order. */
 MUST_USE enum err dense_restore(struct dense *d, uint32_t slot, const void *record);
 /* At start: a row or a record of the log refers to the slot. */

@@ -115,6 +115,17 @@ struct merkle_leaf merkle_leaf_at(const struct merkle *m, uint32_t leaf)
 	return m->leaves[leaf];
 }
 
+bool merkle_leaf_set(struct merkle *m, uint32_t leaf, struct merkle_leaf value)
+{
+	struct merkle_leaf *at = &m->leaves[leaf];
+
+	if (at->lo == value.lo && at->hi == value.hi && at->count == value.count)
+		return false;
+	*at = value;
+	m->dirty[leaf / BLOCK_LEAVES] = true;
+	return true;
+}
+
 /* --- hashes --- */
 
 static void store_u64(uint8_t *to, uint64_t v)

@@ -35,6 +35,8 @@ uint32_t merkle_leaf_of(const struct merkle *m, struct point_id id);
 void merkle_change(struct merkle *m, struct point_id id, const struct hash128 *before, const struct hash128 *after);
 
 struct merkle_leaf merkle_leaf_at(const struct merkle *m, uint32_t leaf);
+/* For what was counted anew; false: it was so already. */
+bool merkle_leaf_set(struct merkle *m, uint32_t leaf, struct merkle_leaf value);
 /* Hash of a block of 256 leaves, and of the whole tree. */
 struct hash128 merkle_block(const struct merkle *m, uint32_t block);
 uint32_t merkle_block_count(const struct merkle *m);

@@ -168,6 +168,25 @@ enum err shard_new(const struct shard_options *o, struct shard **ret_shard,
 	return ERR_NONE;
 }
 
+void shard_hollow(struct shard *s)
+{
+	shard_abandon(s);
+	for (uint32_t i = 0; s->vectors && i < s->config->vector_count; i++) {
+		dense_hollow(s->vectors[i].dense);
+		sparse_free(TAKE(s->vectors[i].sparse));
+	}
+	for (uint32_t i = 0; i < s->field_count; i++)
+		field_index_free(s->fields[i].index);
+	s->field_count = s->field_cap = 0;
+	id_map_free(TAKE(s->ids));
+	merkle_free(TAKE(s->merkle));
+	free(TAKE(s->fields));
+	free(TAKE(s->rows));
+	free(TAKE(s->free_rows));
+	s->row_count = s->row_cap = s->free_count = s->free_cap = 0;
+	s->visible = 0;
+}
+
 void shard_free(struct shard *s, bool remove)
 {
 	if (!s)
@@ -397,6 +416,22 @@ enum err shard_load(struct shard *s, struct store_txn *t, struct fault *reterr_f
 		return fault_set(reterr_fault, e, "reading the rows of shard %u: %s", s->number,
 				 err_sentence(e));
 	return ERR_NONE;
+}
+
+enum err shard_load_slots(struct shard *s, struct store_txn *t)
+{
+	const struct store_ops *ops = s->store->ops;
+	struct store_cursor *c;
+
+	if (s->dir)
+		return ERR_NONE; /* they are in files */
+	enum err e = ops->cursor_open(t, STORE_ROWS, &c);
+
+	if (e)
+		return e;
+	e = restore_slots(s, c);
+	ops->cursor_close(c);
+	return e;
 }
 
 enum err shard_start(struct shard *s, struct fault *reterr_fault)

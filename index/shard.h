@@ -155,6 +155,10 @@ MUST_USE enum err shard_new(const struct shard_options *o, struct shard **ret_sh
 void shard_free(struct shard *s, bool remove);
 /* At start: reads the rows. Payload indexes that were put before are filled. */
 MUST_USE enum err shard_load(struct shard *s, struct store_txn *t, struct fault *reterr_fault);
+/* At start, in place of shard_load: nothing but the slots. */
+MUST_USE enum err shard_load_slots(struct shard *s, struct store_txn *t);
+/* Frees all but the slots and deletes the segments. Nobody reads it but for values of slots. */
+void shard_hollow(struct shard *s);
 /* After all slots are marked. */
 MUST_USE enum err shard_start(struct shard *s, struct fault *reterr_fault);
 /* Vectors that the tail may hold under this config. */
@@ -224,6 +228,15 @@ bool shard_build_due(struct shard *s);
 /* Builds one segment that is due; ret_built: there was one. After a failure it waits, unless now is set. */
 MUST_USE enum err shard_build(struct shard *s, bool now, const atomic_bool *cancel, bool *ret_built,
 			      struct fault *reterr_fault);
+
+/* --- audits: shard_audit.c; see collection.h --- */
+
+MUST_USE enum err shard_scan(struct shard *s, struct store_txn *t, collection_scan_fn fn, void *ctx);
+MUST_USE enum err shard_read_rows(struct shard *s, const struct point_id *ids, uint32_t count,
+				  struct collection_rows *out);
+MUST_USE enum err shard_check(struct shard *s, struct collection_check *c);
+/* The committer, with nothing pending. */
+MUST_USE enum err shard_leaf_recount(struct shard *s, uint32_t leaf, bool *ret_changed);
 
 /* --- within shard*.c: reading under the lock --- */
 

@@ -47,7 +47,7 @@ enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault)
 	t->store = store;
 	t->place = c->place;
 	t->has_history = t->local = false;
-	t->ops = t->freed_count = 0;
+	t->ops = t->freed_count = t->dropped_count = 0;
 	t->bytes = 0;
 	arena_init(&t->arena, OP_ARENA_BYTES_MAX);
 	return ERR_NONE;
@@ -128,6 +128,8 @@ static void free_slots(struct committer *c)
 		collection_slot_free(collection, s->shard, s->vector_name, s->slot);
 		collection_unref(collection);
 	}
+	for (uint32_t i = 0; i < c->txn.dropped_count; i++)
+		catalog_release_dropped(c->o.catalog, c->txn.dropped[i]);
 }
 
 /* --- rows --- */
@@ -260,7 +262,11 @@ static enum err drop_collection(struct committer *c, const struct op *op,
 	if (err)
 		return fault_set(reterr_fault, err, "dropping the conflicts of a collection: %s",
 				 err_sentence(err));
-	return catalog_drop(c->o.catalog, c->txn.store, op->incarnation, reterr_fault);
+	err = catalog_drop(c->o.catalog, c->txn.store, op->incarnation, reterr_fault);
+	/* The log has this op at least. */
+	if (!err)
+		catalog_keep_dropped(c->o.catalog, op->incarnation);
+	return err;
 }
 
 static enum err start_epoch(struct committer *c, const struct op *op, struct fault *reterr_fault)
@@ -430,6 +436,8 @@ static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 			return fault_set(reterr_fault, err, "trimming the log: %s",
 					 err_sentence(err));
 	}
+	c->txn.dropped = t.dropped;
+	c->txn.dropped_count = t.dropped_count;
 	p->log_ops -= t.ops;
 	p->log_bytes -= t.bytes;
 	return t.ops > 0 ? oldest_stamp(c, reterr_fault) : ERR_NONE;

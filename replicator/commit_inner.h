@@ -44,6 +44,8 @@ struct commit_txn {
 	struct arena arena;       /* the names below */
 	struct oplog_slot *freed; /* heap; slots to free once it is committed */
 	uint32_t freed_count, freed_cap;
+	struct incarnation *dropped; /* in the arena; collections whose drop was trimmed */
+	uint32_t dropped_count;
 };
 
 /* A write that takes part in the open transaction, and where it stood before. */

@@ -259,7 +259,7 @@ enum err oplog_fill(struct catalog *c, struct op *op, struct arena *a)
 {
 	if (!op->points)
 		return ERR_NONE;
-	struct collection *collection = catalog_get_incarnation(c, op->incarnation);
+	struct collection *collection = catalog_get_logged(c, op->incarnation);
 	if (!collection)
 		return slot_bytes(op) > 0 ? ERR_NOT_FOUND : ERR_NONE;
 
@@ -311,6 +311,8 @@ static enum err mark_record(struct catalog *c, struct bytes key, struct bytes re
 	enum err err = record_read(record, p, &a, &entry, reterr_fault);
 	if (err)
 		return err;
+	if (entry.op.kind == OP_DROP_COLLECTION)
+		catalog_keep_dropped(c, entry.op.incarnation);
 	err = mark_slots(c, &entry.op);
 	if (err)
 		return fault_set(reterr_fault, err, "op log: a slot of op (%llu, %llu): %s",
@@ -359,7 +361,26 @@ struct freed {
 	struct oplog_trimming *trimming;
 	struct arena *arena;
 	uint32_t cap;
+	uint32_t dropped_cap;
 };
+
+static enum err add_dropped(struct freed *f, struct incarnation i)
+{
+	struct oplog_trimming *t = f->trimming;
+
+	if (t->dropped_count == f->dropped_cap) {
+		uint32_t cap = MAX(f->dropped_cap * 2, 4);
+		struct incarnation *more = arena_array(f->arena, cap, sizeof(*more));
+		if (!more)
+			return ERR_NO_MEMORY;
+		if (t->dropped_count > 0)
+			memcpy(more, t->dropped, t->dropped_count * sizeof(*more));
+		t->dropped = more;
+		f->dropped_cap = cap;
+	}
+	t->dropped[t->dropped_count++] = i;
+	return ERR_NONE;
+}
 
 static enum err add_freed(struct freed *f, const struct oplog_slot *slot)
 {
@@ -453,6 +474,8 @@ static enum err trim_one(struct freed *f, struct store *s, struct store_txn *t, 
 	if (position_compare(p, trimming->upto) > 0)
 		return ERR_NOT_FOUND;
 	err = free_slots(f, t, c, &entry.op);
+	if (!err && entry.op.kind == OP_DROP_COLLECTION)
+		err = add_dropped(f, entry.op.incarnation);
 	if (err)
 		return fault_set(
 			reterr_fault, err, "op log: freeing the slots of op (%llu, %llu): %s",
@@ -474,6 +497,7 @@ enum err oplog_trim(struct store *s, struct store_txn *t, struct catalog *c, str
 	trimming->ops = 0;
 	trimming->bytes = 0;
 	trimming->slot_count = 0;
+	trimming->dropped_count = 0;
 	while (trimming->ops < trimming->ops_max && trimming->bytes < trimming->bytes_enough) {
 		enum err err = trim_one(&f, s, t, c, reterr_fault);
 		if (err == ERR_NOT_FOUND)

@@ -27,11 +27,12 @@ MUST_USE enum err oplog_next(struct store *s, struct store_txn *t, uint16_t scop
 MUST_USE enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t scope, struct position *ret_oldest,
 			       struct position *ret_newest);
 /* Turns an op from the log into its wire form: fills in the values of its dense vectors, copied from the slots into the
- * arena. ERR_NOT_FOUND when its collection was dropped and is gone. A slot may be used again once its op was trimmed: who reads outside the committer
+ * arena; also of a dropped collection, as long as the log holds the drop. ERR_NOT_FOUND when it is gone. A slot may be used again once its op was trimmed: who reads outside the committer
  * fills and encodes first, then looks, in a new transaction, whether the oldest op held (oplog_bounds) is still not
  * after this one; else the values are not this op's. */
 MUST_USE enum err oplog_fill(struct catalog *c, struct op *op, struct arena *a);
-/* Every slot that the log refers to, to the catalog (at start). *ret_ops and *ret_bytes sum up the log. */
+/* Every slot and every dropped collection that the log refers to, to the catalog (at start). *ret_ops and *ret_bytes sum up
+ * the log. */
 MUST_USE enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops, uint64_t *ret_bytes,
 				   struct fault *reterr_fault);
 
@@ -54,7 +55,9 @@ struct oplog_trimming {
 	uint64_t bytes;
 	struct oplog_slot *slots;    /* in the arena */
 	uint32_t slot_count;
+	struct incarnation *dropped; /* likewise */
+	uint32_t dropped_count;
 };
-/* Removes the oldest ops, and says which of their slots no row holds. */
+/* Removes the oldest ops, and says which of their slots no row holds, and whose drop was among them. */
 MUST_USE enum err oplog_trim(struct store *s, struct store_txn *t, struct catalog *c, struct arena *a,
 			     struct oplog_trimming *trimming, struct fault *reterr_fault);

@@ -13,6 +13,7 @@
 #define REFUSALS_MAX 8u
 #define REBUKED_WAIT_MS 1000u /* the server found fault with the request itself */
 #define PAUSE_MARGIN_MS 300u
+#define MUTE_MAX 2u
 
 void pull_init(struct pull *p, bool can_reset, uint64_t ack_wait_ms, uint64_t from)
 {
@@ -55,11 +56,13 @@ static void find_generation(struct pull *p, const struct pull_found *found, uint
 
 static void find_durable(struct pull *p, const struct pull_found *found, struct pull_plan *plan)
 {
-	bool in_place = found->durable && found->floor == p->acked && found->unacked == 0;
+	/* One that says nothing though it can be asked about may be a ruin of an earlier removal. */
+	bool mute = p->mute >= (p->can_reset ? 1u : MUTE_MAX);
+	bool in_place = found->durable && found->floor == p->acked && found->unacked == 0 && !mute;
 	/* What is delivered and open comes again after ack_wait, and a floor behind ours brings
 	 * what is known. */
-	bool usable =
-		found->durable && found->floor <= p->acked && !p->can_reset && !p->force_reset;
+	bool usable = found->durable && found->floor <= p->acked && !p->can_reset &&
+		      !p->force_reset && !mute;
 
 	if (in_place || usable)
 		return;
@@ -158,6 +161,7 @@ bool pull_expire(struct pull *p, uint64_t now_ns)
 {
 	if (p->open_count > 0 && now_ns >= p->heard_ns + (uint64_t)PULL_SILENCE_MS * NS_PER_MS) {
 		p->silences++;
+		p->mute++;
 		return true;
 	}
 	while (p->open_count > 0 && now_ns >= p->open[0].ends_ns)
@@ -220,6 +224,7 @@ enum pull_verdict pull_data(struct pull *p, const struct pull_meta *m, uint64_t 
 {
 	p->heard_ns = now_ns;
 	p->refusals = 0;
+	p->mute = 0;
 	if (p->open_count > 0 && --p->open[0].left == 0)
 		request_remove(p, 0);
 
@@ -258,6 +263,7 @@ enum pull_verdict pull_answer(struct pull *p, const struct pull_status *s, uint6
 	}
 	p->heard_ns = now_ns;
 	p->refusals = 0;
+	p->mute = 0;
 	switch (s->code) {
 	case 100:
 		return PULL_GO_ON;

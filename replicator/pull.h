@@ -55,6 +55,7 @@ struct pull {
 	uint64_t heard_ns;
 	uint64_t quiet_until_ns; /* ask for nothing before */
 	uint32_t refusals;       /* 503 in a row */
+	uint32_t mute;           /* silences since anything was heard */
 	uint32_t pauses;         /* since the last message in order */
 	/* Counted */
 	uint64_t holes, duplicates, silences;

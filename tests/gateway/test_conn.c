@@ -554,7 +554,26 @@ START_TEST(big_reply_passes_tls)
 }
 END_TEST
 
-/* What TLS has read ahead does not show at the socket. */
+/* What TLS has read ahead does not show at the socket: records that came together, of which the
+ * first ones were enough for the time being. */
+START_TEST(records_that_were_read_ahead_are_not_forgotten)
+{
+	connect_client(&client, context);
+	shake("\x08http/1.1");
+	const char *hold = GET("/hold");
+	const char *echo = GET("/echo");
+	ck_assert_int_gt(SSL_write(ssl, hold, (int)strlen(hold)), 0);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_gt(SSL_write(ssl, echo, (int)strlen(echo)), 0);
+	listen_tls();
+	ck_assert_uint_eq(bed.served, 1);
+	bed_reply_held(&bed);
+	listen_tls();
+	ck_assert_uint_eq(bed.served, 6);
+	ck_assert_uint_eq(client_count(&client, OK_EMPTY), 6);
+}
+END_TEST
+
 START_TEST(requests_that_wait_inside_tls_are_answered)
 {
 	CLEANUP(buf_release) struct buf all = BUF_INIT(1 << 20);
@@ -692,6 +711,7 @@ int main(void)
 	tcase_add_test(t, silent_client_of_tls_is_left_as_well);
 	tcase_add_test(t, alpn_chooses_the_protocol);
 	tcase_add_test(t, big_reply_passes_tls);
+	tcase_add_test(t, records_that_were_read_ahead_are_not_forgotten);
 	tcase_add_test(t, requests_that_wait_inside_tls_are_answered);
 	tcase_add_test(t, peer_is_named_by_its_certificate);
 	tcase_add_test(t, peers_of_other_fleets_and_protocols_are_left);

@@ -1103,6 +1103,32 @@ START_TEST(slow_bodies_end_in_408)
 }
 END_TEST
 
+/* Who waits because we give no window is not slow. */
+START_TEST(body_that_is_held_back_is_not_timed)
+{
+	static const char bytes[10000];
+	struct raw r;
+	bed.limits.connection_body_bytes_max = 20000;
+	raw_open(&r);
+	settings(&r, 0);
+	head_frame(&r, 1, END_HEADERS, POST_ECHO);
+	head_frame(&r, 3, END_HEADERS, POST_ECHO);
+	for (int i = 0; i < 5; i++)
+		frame(&r, NGHTTP2_DATA, 0, 3, bytes, sizeof(bytes));
+	for (int s = 0; s < 60; s++) {
+		frame(&r, NGHTTP2_DATA, 0, 1, bytes, 2000);
+		raw_send(&r);
+		check_after(1000);
+	}
+	ck_assert_uint_eq(r.frames[NGHTTP2_HEADERS], 0);
+	frame(&r, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, NULL, 0);
+	frame(&r, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 3, NULL, 0);
+	raw_send(&r);
+	ck_assert_uint_eq(bed.served, 2);
+	raw_close(&r);
+}
+END_TEST
+
 START_TEST(bodies_beyond_the_budget_are_put_off)
 {
 	struct raw r;
@@ -1135,6 +1161,7 @@ int main(void)
 	tcase_add_test(t, slow_frames_end_the_connection);
 	tcase_add_test(t, dribbled_header_block_ends_the_connection);
 	tcase_add_test(t, slow_bodies_end_in_408);
+	tcase_add_test(t, body_that_is_held_back_is_not_timed);
 	tcase_add_test(t, bodies_beyond_the_budget_are_put_off);
 	suite_add_tcase(s, t);
 

@@ -478,7 +478,6 @@ static void teardown_real(void)
 static void check_curl(const char *url, const char *version, const char *expected_version)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT(8u << 20);
-	CLEANUP(buf_release) struct buf body = BUF_INIT(8u << 20);
 	char target[128];
 	char file[64];
 	char data[80];

@@ -7,7 +7,6 @@
 #include "tests/gateway/peer_bed.h"
 
 #define EU 1
-#define US 2
 #define AWAY 9
 #define CALLERS 4
 #define CALLS_EACH 50
@@ -134,11 +133,11 @@ static void until_open(struct test *t)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
 
-	for (int i = 0; i < 2; i++) {
-		enum err err = ERR_UNAVAILABLE;
-		while (err == ERR_UNAVAILABLE)
-			err = ask_log(t, EU, 0, &out, NULL);
-		ck_assert_int_eq(err, ERR_NONE);
+	/* Calls take the loops in turn. */
+	for (int in_a_row = 0; in_a_row < 2;) {
+		enum err err = ask_log(t, EU, 0, &out, NULL);
+		ck_assert(err == ERR_NONE || err == ERR_UNAVAILABLE);
+		in_a_row = err ? 0 : in_a_row + 1;
 	}
 }
 

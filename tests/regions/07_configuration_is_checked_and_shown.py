@@ -23,7 +23,7 @@ def check_pages():
         said = subprocess.run(["man", "--warnings", "-l", "-Tutf8", path], capture_output=True, text=True,
                               env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80"}, check=True)
         assert not said.stderr, said.stderr
-        assert "NAME" in said.stdout, page
+        assert len(said.stdout) > 500, page
     if shutil.which("mandoc"):
         for page in ("doc/isthmusd.8", "doc/isthmusctl.1", "doc/isthmus.conf.5"):
             said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(ROOT, page)], capture_output=True,

@@ -190,6 +190,36 @@ START_TEST(silence_is_watched_only_while_something_may_be_heard)
 }
 END_TEST
 
+START_TEST(durable_that_says_nothing_is_made_anew)
+{
+	const struct {
+		bool can_reset;
+		unsigned silences;
+		bool heard;
+		bool anew;
+	} rows[] = {
+		{ true, 0, false, false },  { true, 1, false, true },  { true, 1, true, false },
+		{ false, 1, false, false }, { false, 2, false, true }, { false, 2, true, false },
+	};
+	struct pull_found f = { .birth = 7, .first = 1, .last = 1000, .durable = true };
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct pull_plan plan = { 0 };
+		begin(rows[i].can_reset);
+		for (unsigned k = 0; k < rows[i].silences; k++) {
+			ask_all();
+			now += PULL_SILENCE_MS * (uint64_t)MS;
+			ck_assert(pull_expire(&p, now));
+			pull_begin(&p, &plan, now);
+		}
+		if (rows[i].heard)
+			status(100, "Idle Heartbeat", 1);
+		pull_attach(&p, &f, &plan);
+		ck_assert_msg(plan.remove == rows[i].anew, "row %zu", i);
+		ck_assert_msg((plan.create == 1) == rows[i].anew, "row %zu", i);
+	}
+}
+END_TEST
+
 START_TEST(overdue_requests_end_by_themselves)
 {
 	ask_all();
@@ -613,6 +643,7 @@ int main(void)
 	tcase_add_test(t, nobody_there_for_long_means_to_look_again);
 	tcase_add_test(t, deleted_durable_is_attached_anew);
 	tcase_add_test(t, silence_is_watched_only_while_something_may_be_heard);
+	tcase_add_test(t, durable_that_says_nothing_is_made_anew);
 	tcase_add_test(t, overdue_requests_end_by_themselves);
 	tcase_add_test(t, known_messages_are_dropped);
 	tcase_add_test(t, hole_is_never_passed);

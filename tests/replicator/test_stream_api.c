@@ -11,6 +11,7 @@
 #include <string.h>
 
 static const char *answer;
+static unsigned stumbles;
 static char asked[256], domain_asked[64], body_asked[1024];
 
 static enum err fake_request(struct stream *s, const char *domain, const char *what,
@@ -21,6 +22,12 @@ static enum err fake_request(struct stream *s, const char *domain, const char *w
 	snprintf(domain_asked, sizeof(domain_asked), "%s", domain);
 	snprintf(body_asked, sizeof(body_asked), "%.*s", (int)body.len,
 		 body.data ? (const char *)body.data : "");
+	if (stumbles > 0) {
+		stumbles--;
+		return buf_append_cstr(out,
+				       "{\"error\":{\"code\":500,\"err_code\":10051,"
+				       "\"description\":\"unlinkat obs/b: directory not empty\"}}");
+	}
 	if (!answer)
 		return fault_set(reterr_fault, ERR_UNAVAILABLE, "nobody answers");
 	return buf_append_cstr(out, answer);
@@ -136,6 +143,16 @@ START_TEST(removing_what_is_not_there_is_good)
 		"{\"error\":{\"code\":404,\"err_code\":10014,\"description\":\"consumer not found\"}}";
 	ck_assert_int_eq(stream_api_remove(&stream, "da", "a", "b", NULL), ERR_NONE);
 	ck_assert_str_eq(asked, "CONSUMER.DELETE.OPS_a.b");
+	/* 2.9.10, while it writes the state of the durable. */
+	answer = "{\"success\":true}";
+	stumbles = 2;
+	ck_assert_int_eq(stream_api_remove(&stream, "da", "a", "b", NULL), ERR_NONE);
+	stumbles = 100;
+	struct fault f = { 0 };
+	ck_assert_int_eq(stream_api_remove(&stream, "da", "a", "b", &f), ERR_BAD_REQUEST);
+	ck_assert_ptr_nonnull(strstr(f.text, "directory not empty"));
+	ck_assert_uint_ge(stumbles, 90);
+	stumbles = 0;
 	answer = "{\"error\":{\"code\":503,\"err_code\":10008,\"description\":\"no leader\"}}";
 	ck_assert_int_eq(stream_api_remove(&stream, "da", "a", "b", NULL), ERR_UNAVAILABLE);
 }

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading a shard to prove it: every row as it is stored, rows with their values, values against their hashes, and
+ * leaves of the Merkle tree against the rows under them.
+ */
+#include "index/shard.h"
+
+#include "base/panic.h"
+#include "base/wire.h"
+#include "index/order.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *copied(struct arena *a, const void *data, size_t count, size_t size)
+{
+	void *copy = arena_array(a, count, size);
+
+	if (copy && count)
+		memcpy(copy, data, count * size);
+	return copy;
+}
+
+/* --- all rows, as stored --- */
+
+enum err shard_scan(struct shard *s, struct store_txn *t, collection_scan_fn fn, void *ctx)
+{
+	const struct store_ops *ops = s->store->ops;
+	uint8_t first[SHARD_KEY_BYTES];
+	struct store_cursor *c;
+	struct bytes key, record;
+	enum err e = ops->cursor_open(t, STORE_ROWS, &c);
+
+	if (e)
+		return e;
+	shard_key(s->uid, 0, first);
+	e = ops->seek(c, (struct bytes){ .data = first, .len = sizeof(first) }, &key, &record);
+	for (; !e; e = ops->next(c, &key, &record)) {
+		struct wire_reader r = wire_reader_of(key.data, key.len);
+
+		if (wire_u32_be(&r) != s->uid || wire_u32_be(&r) >= SHARD_ROWS_MAX)
+			break;
+		e = fn(ctx, record);
+		if (e)
+			break;
+	}
+	ops->cursor_close(c);
+	return e == ERR_NOT_FOUND ? ERR_NONE : e;
+}
+
+/* --- rows with their values --- */
+
+/* Everything into the arena: slots may be used again once the lock is gone. */
+static enum err fill_vector(const struct shard *s, struct row_vector *v, struct arena *a)
+{
+	int at = shard_find_vector(s->config, v->name);
+
+	if (!v->present || v->slot == SLOT_NONE)
+		return ERR_NONE;
+	if (at < 0 || !s->vectors[at].dense || v->slot >= s->vectors[at].dense->slots->high)
+		return ERR_CORRUPT;
+	v->vector = (struct vector){ .kind = VECTOR_DENSE, .count = s->config->vectors[at].dim };
+	v->vector.values = copied(a, dense_values(s->vectors[at].dense, v->slot), v->vector.count,
+				  sizeof(float));
+	return v->vector.values ? ERR_NONE : ERR_NO_MEMORY;
+}
+
+static enum err read_row(const struct shard_reader *r, uint32_t number, struct arena *a,
+			 struct row *ret_row)
+{
+	struct bytes record;
+	enum err e = shard_read_record(r, number, &record);
+
+	if (e)
+		return e;
+	uint8_t *copy = copied(a, record.data, record.len, 1);
+
+	if (!copy)
+		return ERR_NO_MEMORY;
+	e = row_decode((struct bytes){ .data = copy, .len = record.len }, a, ret_row);
+	for (uint32_t i = 0; !e && i < ret_row->vector_count; i++)
+		e = fill_vector(r->shard, &ret_row->vectors[i], a);
+	return e;
+}
+
+enum err shard_read_rows(struct shard *s, const struct point_id *ids, uint32_t count,
+			 struct collection_rows *out)
+{
+	struct shard_reader r;
+	enum err e = shard_read_begin(s, NULL, true, NULL, &r);
+
+	if (e)
+		return e;
+	if (out->with_txn)
+		e = out->with_txn(out->ctx, r.txn);
+	for (uint32_t i = 0; !e && i < count; i++) {
+		uint32_t number;
+
+		out->found[i] = id_map_get(s->ids, ids[i], &number);
+		if (out->found[i])
+			e = read_row(&r, number, out->arena, &out->rows[i]);
+	}
+	shard_read_end(&r);
+	return e;
+}
+
+/* --- values against their hashes --- */
+
+/* What is read is wrong when it cannot be decoded, is another point's, or has other values than were written. */
+static enum err check_row(const struct shard_reader *r, uint32_t number, struct arena *a,
+			  struct collection_check *c)
+{
+	struct point_id id = row_state_id(&r->shard->rows[number]);
+	struct row row;
+	enum err e = read_row(r, number, a, &row);
+
+	if (e == ERR_NOT_FOUND)
+		return ERR_NONE;
+	if (e && e != ERR_CORRUPT && e != ERR_VERSION)
+		return e;
+	bool wrong = e || !point_id_equal(row.id, id);
+
+	for (uint32_t i = 0; !wrong && i < row.vector_count; i++) {
+		const struct row_vector *v = &row.vectors[i];
+
+		if (!v->present)
+			continue;
+		wrong = vector_hash(&v->vector) != v->hash;
+		c->bytes += v->vector.count * sizeof(float);
+	}
+	c->rows++;
+	if (wrong)
+		c->bad[c->bad_count++] = id;
+	return ERR_NONE;
+}
+
+enum err shard_check(struct shard *s, struct collection_check *c)
+{
+	struct shard_reader r;
+	uint32_t left = COLLECTION_CHECK_ROWS;
+	enum err e = shard_read_begin(s, NULL, true, NULL, &r);
+
+	if (e)
+		return e;
+	c->bad_count = 0;
+	c->bytes = c->rows = 0;
+	for (; !e && left > 0 && c->next < s->row_count; left--, c->next++) {
+		CLEANUP(arena_release) struct arena a;
+
+		arena_init(&a, SIZE_MAX);
+		e = check_row(&r, c->next, &a, c);
+	}
+	c->done = c->next >= s->row_count;
+	shard_read_end(&r);
+	return e;
+}
+
+/* --- leaves against the rows under them --- */
+
+static enum err add_row(const struct shard *s, struct store_txn *t, uint32_t number,
+			struct merkle_leaf *sum)
+{
+	CLEANUP(arena_release) struct arena a;
+	uint8_t key[SHARD_KEY_BYTES];
+	struct bytes record;
+	struct row row;
+
+	arena_init(&a, SIZE_MAX);
+	shard_key(s->uid, number, key);
+	enum err e = s->store->ops->get(
+		t, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) }, &record);
+
+	if (e)
+		return e == ERR_NOT_FOUND ? ERR_NONE : e;
+	e = row_decode(record, &a, &row);
+	if (e)
+		return e;
+	struct hash128 digest = row_digest(&row, s->incarnation);
+
+	sum->lo += digest.lo;
+	sum->hi += digest.hi;
+	sum->count++;
+	return ERR_NONE;
+}
+
+enum err shard_leaf_recount(struct shard *s, uint32_t leaf, bool *ret_changed)
+{
+	struct merkle_leaf sum = { 0 };
+	struct store_txn *t;
+
+	ASSERT(!s->pending.open);
+	if (leaf >> merkle_bits(s->merkle) != 0)
+		return ERR_BAD_INPUT;
+	enum err e = s->store->ops->begin(s->store, false, &t);
+
+	if (e)
+		return e;
+	/* Only this thread changes the rows, and nothing is pending. */
+	for (uint32_t row = 0; !e && row < s->row_count; row++)
+		if (merkle_leaf_of(s->merkle, row_state_id(&s->rows[row])) == leaf)
+			e = add_row(s, t, row, &sum);
+	s->store->ops->abort(t);
+	if (!e)
+		*ret_changed = merkle_leaf_set(s->merkle, leaf, sum);
+	return e;
+}
