@@ -14,15 +14,22 @@
 #include "base/panic.h"
 #include "gateway/config_scan.h"
 
-#define PATH_BYTES_MAX 256       /* of a key */
+#define PATH_BYTES_MAX 256 /* of a key */
 #define GROUP_DEPTH_MAX 8
-#define NAME_BYTES_MAX 64        /* of names that are compared with the right ones */
+#define NAME_BYTES_MAX 64 /* of names that are compared with the right ones */
 #define ARENA_BYTES_MAX (4u << 20)
 
 static const struct config_key rows[] = {
-#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence)                      \
-	{ path,     CONFIG_##kind,                   extra,           initial, least, \
-	  greatest, offsetof(struct config, member), CONFIG_##reload, sentence },
+#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence)                 \
+	{ path,                                                                                    \
+	  CONFIG_##kind,                                                                           \
+	  extra,                                                                                   \
+	  initial,                                                                                 \
+	  least,                                                                                   \
+	  greatest,                                                                                \
+	  offsetof(struct config, member),                                                         \
+	  CONFIG_##reload,                                                                         \
+	  sentence },
 #include "gateway/config.def"
 #undef KEY
 };
@@ -32,16 +39,16 @@ const struct config_table config_keys = { rows, LEN(rows), sizeof(struct config)
 /* One file being read. */
 struct reading {
 	const char *file;
-	const char *dir;           /* of the file; what it includes is told relative to it */
+	const char *dir; /* of the file; what it includes is told relative to it */
 	struct arena *arena;
 	struct buf *errors;
-	enum err err;              /* ERR_NO_MEMORY */
+	enum err err; /* ERR_NO_MEMORY */
 };
 
 /* Where a group stands: the path of its keys in the table, and as it is told to the reader. */
 struct place {
 	const struct config_table *table;
-	char *out;                 /* the struct */
+	char *out; /* the struct */
 	char path[PATH_BYTES_MAX];
 	char shown[PATH_BYTES_MAX];
 	unsigned depth;
@@ -138,7 +145,7 @@ static bool find_near(const struct config_table *t, const char *path, char near[
 
 	for (uint32_t i = 0; i < t->count; i++) {
 		const char *key = t->keys[i].path;
-		for (size_t len = strcspn(key, "."); ; len += 1 + strcspn(key + len + 1, ".")) {
+		for (size_t len = strcspn(key, ".");; len += 1 + strcspn(key + len + 1, ".")) {
 			char candidate[PATH_BYTES_MAX];
 			(void)snprintf(candidate, sizeof(candidate), "%.*s", (int)len, key);
 			size_t d = distance(path, candidate);
@@ -199,7 +206,8 @@ static bool has_type(const struct config_key *k, const config_setting_t *s)
 	case CONFIG_BOOL:
 		return type == CONFIG_TYPE_BOOL;
 	case CONFIG_FLOAT:
-		return type == CONFIG_TYPE_FLOAT || type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+		return type == CONFIG_TYPE_FLOAT || type == CONFIG_TYPE_INT ||
+		       type == CONFIG_TYPE_INT64;
 	case CONFIG_STRINGS:
 		return type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST;
 	case CONFIG_LIST:
@@ -223,8 +231,8 @@ static enum err read_int(const struct config_key *k, const config_setting_t *s, 
 }
 
 /* libconfig does not turn a whole number into a fraction unless it turns everything into everything. */
-static enum err read_float(const struct config_key *k, const config_setting_t *s, double *ret_number,
-			   struct fault *reterr_fault)
+static enum err read_float(const struct config_key *k, const config_setting_t *s,
+			   double *ret_number, struct fault *reterr_fault)
 {
 	bool whole = config_setting_type(s) != CONFIG_TYPE_FLOAT;
 	*ret_number = whole ? (double)config_setting_get_int64(s) : config_setting_get_float(s);
@@ -263,7 +271,8 @@ static void check_required(struct reading *r, const struct place *at, const stru
 
 	for (uint32_t i = 0; i < at->table->count; i++)
 		if (!at->table->keys[i].initial && !origins[i].file)
-			config_add_error(r->errors, o, at->shown, "%s is missing", at->table->keys[i].path);
+			config_add_error(r->errors, o, at->shown, "%s is missing",
+					 at->table->keys[i].path);
 }
 
 static enum err read_list(struct reading *r, const struct place *at, const struct config_key *k,
@@ -280,9 +289,12 @@ static enum err read_list(struct reading *r, const struct place *at, const struc
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < count; i++) {
 		const config_setting_t *row = config_setting_get_elem(s, i);
-		struct place inside = { .table = t, .out = list_rows + i * t->size, .depth = at->depth + 1 };
+		struct place inside = { .table = t,
+					.out = list_rows + i * t->size,
+					.depth = at->depth + 1 };
 		if (!config_setting_is_group(row))
-			return fault_set(reterr_fault, ERR_CONFIG, "[%u]: a group { … } is expected", i);
+			return fault_set(reterr_fault, ERR_CONFIG,
+					 "[%u]: a group { … } is expected", i);
 		int len = snprintf(inside.shown, sizeof(inside.shown), "%s[%u]", at->shown, i);
 		if (len < 0 || (size_t)len >= sizeof(inside.shown))
 			return fault_set(reterr_fault, ERR_CONFIG, "too deep");
@@ -295,7 +307,8 @@ static enum err read_list(struct reading *r, const struct place *at, const struc
 			check_required(r, &inside, &o);
 		}
 	}
-	*(struct config_list *)member_of(k, at->out) = (struct config_list){ .rows = list_rows, .count = count };
+	*(struct config_list *)member_of(k, at->out) =
+		(struct config_list){ .rows = list_rows, .count = count };
 	return ERR_NONE;
 }
 
@@ -374,11 +387,13 @@ static void read_group(struct reading *r, const struct place *at, const config_s
 		struct place inside = *at;
 		inside.depth++;
 		bool fits = extend(inside.path, config_setting_name(s)) &&
-			    extend(inside.shown, config_setting_name(s)) && inside.depth <= GROUP_DEPTH_MAX;
+			    extend(inside.shown, config_setting_name(s)) &&
+			    inside.depth <= GROUP_DEPTH_MAX;
 		if (fits)
 			read_setting(r, &inside, s);
 		else
-			config_add_error(r->errors, &o, at->shown, "unknown key, too long or too deep");
+			config_add_error(r->errors, &o, at->shown,
+					 "unknown key, too long or too deep");
 	}
 }
 
@@ -399,13 +414,16 @@ static void parse(struct reading *r, const struct config_table *t, void *out)
 	config_destroy(&parsed);
 }
 
-enum err config_table_read(const struct config_table *t, const char *file, struct arena *a, void *out,
-			   struct buf *errors)
+enum err config_table_read(const struct config_table *t, const char *file, struct arena *a,
+			   void *out, struct buf *errors)
 {
 	const char *slash = strrchr(file, '/');
 	struct str name = { .data = file, .len = strlen(file) };
-	struct str dir = slash ? (struct str){ .data = file, .len = MAX((size_t)(slash - file), 1) } : STR(".");
-	struct reading r = { .file = arena_str(a, name).data, .dir = arena_str(a, dir).data, .arena = a,
+	struct str dir = slash ? (struct str){ .data = file, .len = MAX((size_t)(slash - file), 1) }
+			       : STR(".");
+	struct reading r = { .file = arena_str(a, name).data,
+			     .dir = arena_str(a, dir).data,
+			     .arena = a,
 			     .errors = errors };
 
 	if (!r.file || !r.dir)
@@ -460,23 +478,31 @@ static enum err fill_in(struct config *c)
 			set_by(c, &c->storage_dir, "$STATE_DIRECTORY");
 	}
 	if (!*c->listen_ctl) {
-		c->listen_ctl = arena_printf(&c->arena, "%s/ctl.sock", runtime ? runtime : c->storage_dir).data;
+		c->listen_ctl =
+			arena_printf(&c->arena, "%s/ctl.sock", runtime ? runtime : c->storage_dir)
+				.data;
 		if (runtime)
 			set_by(c, &c->listen_ctl, "$RUNTIME_DIRECTORY");
 	}
+	/* Who listens tells paths from addresses by the slash. */
+	if (c->listen_ctl && !strchr(c->listen_ctl, '/'))
+		c->listen_ctl = arena_printf(&c->arena, "./%s", c->listen_ctl).data;
 	if (!*c->session_key_file)
-		c->session_key_file = arena_printf(&c->arena, "%s/session.key", c->storage_dir).data;
+		c->session_key_file =
+			arena_printf(&c->arena, "%s/session.key", c->storage_dir).data;
 	return c->listen_ctl && c->session_key_file ? ERR_NONE : ERR_NO_MEMORY;
 }
 
 /* It stands in subjects of streams, in metrics and in headers. */
 static void check_name(const struct config *c, struct buf *errors)
 {
-	if (strspn(c->region_name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(c->region_name) ||
+	if (strspn(c->region_name, "abcdefghijklmnopqrstuvwxyz0123456789-") !=
+		    strlen(c->region_name) ||
 	    c->region_name[0] == '-')
-		config_add_error(errors, origin_of_member(c, &c->region_name), "region.name",
-				 "'%s' has other than small letters, digits and '-', or begins with '-'",
-				 c->region_name);
+		config_add_error(
+			errors, origin_of_member(c, &c->region_name), "region.name",
+			"'%s' has other than small letters, digits and '-', or begins with '-'",
+			c->region_name);
 }
 
 /* To listen needs an address, not a name that may stand for several. */
@@ -485,9 +511,12 @@ static void check_address(const struct config *c, const struct config_address *a
 {
 	struct in6_addr binary;
 
-	if (a->host && inet_pton(AF_INET, a->host, &binary) != 1 && inet_pton(AF_INET6, a->host, &binary) != 1)
-		config_add_error(errors, origin_of_member(c, a), path,
-				 "'%s' is no IPv4 or IPv6 address, which is what the daemon can listen on", a->host);
+	if (a->host && inet_pton(AF_INET, a->host, &binary) != 1 &&
+	    inet_pton(AF_INET6, a->host, &binary) != 1)
+		config_add_error(
+			errors, origin_of_member(c, a), path,
+			"'%s' is no IPv4 or IPv6 address, which is what the daemon can listen on",
+			a->host);
 }
 
 static void check_listen(const struct config *c, struct buf *errors)
@@ -502,16 +531,18 @@ static void check_listen(const struct config *c, struct buf *errors)
 		config_add_error(errors, origin_of_member(c, grpc), "listen.grpc",
 				 "is the same as listen.http; \"off\" closes one of them");
 	if (strlen(c->listen_ctl) > 107)
-		config_add_error(errors, origin_of_member(c, &c->listen_ctl), "listen.ctl",
-				 "'%s' has more than the 107 characters that the name of a UNIX socket may have",
-				 c->listen_ctl);
+		config_add_error(
+			errors, origin_of_member(c, &c->listen_ctl), "listen.ctl",
+			"'%s' has more than the 107 characters that the name of a UNIX socket may have",
+			c->listen_ctl);
 }
 
-static void check_pair(const struct config *c, const char *const *member, const char *path, const char *const *other,
-		       const char *other_path, struct buf *errors)
+static void check_pair(const struct config *c, const char *const *member, const char *path,
+		       const char *const *other, const char *other_path, struct buf *errors)
 {
 	if (**member && !**other)
-		config_add_error(errors, origin_of_member(c, member), path, "is given without %s", other_path);
+		config_add_error(errors, origin_of_member(c, member), path, "is given without %s",
+				 other_path);
 }
 
 static void check_together(const struct config *c, struct buf *errors)
@@ -547,7 +578,8 @@ enum err config_load(const char *file, struct config **ret_config, struct buf *e
 	enum err err = load(c, file, errors);
 	if (err) {
 		if (errors->len == 0)
-			(void)buf_printf(errors, "%s: %s\n", file ? file : "configuration", err_sentence(err));
+			(void)buf_printf(errors, "%s: %s\n", file ? file : "configuration",
+					 err_sentence(err));
 		config_free(c);
 		return err;
 	}
@@ -576,15 +608,16 @@ void config_conn_limits(const struct config *c, struct conn_limits *ret_limits)
 
 void config_sample(struct buf *out)
 {
-	(void)buf_append_cstr(out,
-			      "# SPDX-License-Identifier: Apache-2.0\n"
-			      "#\n"
-			      "# The configuration of isthmusd; isthmus.conf(5) explains how it is read. Every key is shown with its\n"
-			      "# default, commented out: an empty file is a complete one. `isthmusd -c FILE --check` tells what is\n"
-			      "# wrong with a file, `--dump-config` what holds and where it comes from.\n"
-			      "#\n"
-			      "# Keys marked \"reload\" are taken over by SIGHUP (systemctl reload isthmusd), the others by a restart.\n"
-			      "\n");
+	(void)buf_append_cstr(
+		out,
+		"# SPDX-License-Identifier: Apache-2.0\n"
+		"#\n"
+		"# The configuration of isthmusd; isthmus.conf(5) explains how it is read. Every key is shown with its\n"
+		"# default, commented out: an empty file is a complete one. `isthmusd -c FILE --check` tells what is\n"
+		"# wrong with a file, `--dump-config` what holds and where it comes from.\n"
+		"#\n"
+		"# Keys marked \"reload\" are taken over by SIGHUP (systemctl reload isthmusd), the others by a restart.\n"
+		"\n");
 	config_table_sample(&config_keys, out);
 }
 

@@ -12,10 +12,11 @@
 
 struct config {
 	struct config_origin *origins;
-#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence) CONFIG_MEMBER_##kind member;
+#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence)                 \
+	CONFIG_MEMBER_##kind member;
 #include "gateway/config.def"
 #undef KEY
-	struct arena arena;        /* all that the members point to */
+	struct arena arena; /* all that the members point to */
 };
 
 extern const struct config_table config_keys;

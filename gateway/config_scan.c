@@ -22,12 +22,12 @@ struct scan {
 	struct buf *errors;
 	const char *p, *end;
 	unsigned line;
-	bool line_begins;   /* nothing but blanks since the last end of line */
+	bool line_begins; /* nothing but blanks since the last end of line */
 	unsigned depth;
 };
 
-static enum err scan_file(const char *file, const struct config_origin *from, const char *dir, unsigned depth,
-			  struct buf *errors);
+static enum err scan_file(const char *file, const struct config_origin *from, const char *dir,
+			  unsigned depth, struct buf *errors);
 
 static char at(const struct scan *s, size_t ahead)
 {
@@ -65,7 +65,8 @@ static bool is_digit(char c)
 
 static bool is_name(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == '-' || c == '*';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' ||
+	       c == '-' || c == '*';
 }
 
 /* From its first digit, base 0; a 'L' behind it makes libconfig take 64 bits. */
@@ -88,7 +89,8 @@ static void pass_number(struct scan *s)
 		return;
 	/* The base by hand: a leading 0 means nothing to libconfig. */
 	if (len >= sizeof(text) || strtoull(text, NULL, hex ? 16 : 10) > INT32_MAX)
-		config_add_error(s->errors, &o, NULL, "the number %s does not fit 32 bits; write it with an L behind it",
+		config_add_error(s->errors, &o, NULL,
+				 "the number %s does not fit 32 bits; write it with an L behind it",
 				 text);
 }
 
@@ -101,10 +103,11 @@ static enum err pass_include(struct scan *s)
 	while (at(s, 0) == ' ' || at(s, 0) == '\t')
 		pass(s, 1);
 	if (at(s, 0) != '"')
-		return ERR_NONE;   /* libconfig will say what it makes of that */
+		return ERR_NONE; /* libconfig will say what it makes of that */
 	struct str included = pass_text(s);
 	if (included.len == 0 || included.data[0] == '/') {
-		config_add_error(s->errors, &o, NULL, "@include wants the name of a file, relative to %s", s->dir);
+		config_add_error(s->errors, &o, NULL,
+				 "@include wants the name of a file, relative to %s", s->dir);
 		return ERR_NONE;
 	}
 	int len = snprintf(name, sizeof(name), "%s/%.*s", s->dir, STR_FMT(included));
@@ -134,7 +137,8 @@ static enum err scan_text(struct scan *s)
 			while (is_name(at(s, 0)))
 				pass(s, 1);
 		} else if (c == '@' && begins &&
-			   strncmp(s->p, "@include", MIN((size_t)(s->end - s->p), (size_t)8)) == 0) {
+			   strncmp(s->p, "@include", MIN((size_t)(s->end - s->p), (size_t)8)) ==
+				   0) {
 			enum err err = pass_include(s);
 			if (err)
 				return err;
@@ -159,20 +163,22 @@ static enum err read_file(const char *file, struct buf *text, struct fault *rete
 	bool failed = ferror(f) != 0;
 	(void)fclose(f);
 	if (!regular)
-		return fault_set(reterr_fault, ERR_CONFIG, "cannot be read: it is no ordinary file");
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "cannot be read: it is no ordinary file");
 	if (!room)
 		return ERR_NO_MEMORY;
 	if (failed)
 		return fault_set(reterr_fault, ERR_CONFIG, "cannot be read: %s", strerror(errno));
 	if (len > CONFIG_FILE_BYTES_MAX)
-		return fault_set(reterr_fault, ERR_CONFIG, "has more than %u bytes", CONFIG_FILE_BYTES_MAX);
+		return fault_set(reterr_fault, ERR_CONFIG, "has more than %u bytes",
+				 CONFIG_FILE_BYTES_MAX);
 	buf_commit(text, len);
 	return ERR_NONE;
 }
 
 /* Recursion ends with CONFIG_INCLUDE_DEPTH_MAX. from: who includes it, or NULL. */
-static enum err scan_file(const char *file, const struct config_origin *from, const char *dir, unsigned depth,
-			  struct buf *errors)
+static enum err scan_file(const char *file, const struct config_origin *from, const char *dir,
+			  unsigned depth, struct buf *errors)
 {
 	CLEANUP(buf_release) struct buf text = BUF_INIT(CONFIG_FILE_BYTES_MAX + 1);
 	const struct config_origin self = { .file = file };
@@ -190,8 +196,13 @@ static enum err scan_file(const char *file, const struct config_origin *from, co
 		config_add_error(errors, &self, NULL, "%s", fault.text);
 	if (err)
 		return err == ERR_CONFIG ? ERR_NONE : err;
-	struct scan s = { .file = file, .dir = dir, .errors = errors, .p = (const char *)text.data,
-			  .end = (const char *)text.data + text.len, .line = 1, .line_begins = true,
+	struct scan s = { .file = file,
+			  .dir = dir,
+			  .errors = errors,
+			  .p = (const char *)text.data,
+			  .end = (const char *)text.data + text.len,
+			  .line = 1,
+			  .line_begins = true,
 			  .depth = depth };
 	return scan_text(&s);
 }

@@ -46,7 +46,7 @@ enum config_kind {
 enum config_reload { CONFIG_RELOAD, CONFIG_RESTART };
 
 struct config_address {
-	const char *host;   /* without brackets; NULL: off */
+	const char *host; /* without brackets; NULL: off */
 	uint16_t port;
 };
 
@@ -56,7 +56,7 @@ struct config_strings {
 };
 
 struct config_list {
-	void *rows;   /* structs of the list's table */
+	void *rows; /* structs of the list's table */
 	uint32_t count;
 };
 
@@ -69,10 +69,10 @@ struct config_origin {
 struct config_key {
 	const char *path;
 	enum config_kind kind;
-	const void *extra;         /* CHOICE: "a|b|c"; LIST: its struct config_table */
-	const char *initial;       /* NULL, in rows of a list: the file must have it */
+	const void *extra;   /* CHOICE: "a|b|c"; LIST: its struct config_table */
+	const char *initial; /* NULL, in rows of a list: the file must have it */
 	double least, greatest;
-	size_t offset;             /* of the member */
+	size_t offset; /* of the member */
 	enum config_reload reload;
 	const char *sentence;
 };
@@ -80,7 +80,7 @@ struct config_key {
 struct config_table {
 	const struct config_key *keys;
 	uint32_t count;
-	size_t size;               /* of the struct */
+	size_t size; /* of the struct */
 };
 
 /* The member types, for tables that expand to a struct. */
@@ -102,8 +102,8 @@ struct config_table {
 MUST_USE enum err config_table_defaults(const struct config_table *t, struct arena *a, void *out);
 /* Reads the file over the defaults. Every line appended to errors is "FILE:LINE: path: words"; ERR_CONFIG when there
  * is any. */
-MUST_USE enum err config_table_read(const struct config_table *t, const char *file, struct arena *a, void *out,
-				    struct buf *errors);
+MUST_USE enum err config_table_read(const struct config_table *t, const char *file, struct arena *a,
+				    void *out, struct buf *errors);
 /* All keys with their values and where they come from, as a file that could be read. */
 void config_table_dump(const struct config_table *t, const void *in, struct buf *out);
 /* The documented sample: groups with every key commented out. */
@@ -115,17 +115,18 @@ void config_table_manual(const struct config_table *t, struct buf *out);
 
 /* What text is written in quotes stands for; ERR_CONFIG with words that do not name the key. INT, BOOL and FLOAT
  * are read as well, for defaults. Not for LIST. */
-MUST_USE enum err config_value_parse(const struct config_key *k, const char *text, struct arena *a, void *ret_value,
-				     struct fault *reterr_fault);
+MUST_USE enum err config_value_parse(const struct config_key *k, const char *text, struct arena *a,
+				     void *ret_value, struct fault *reterr_fault);
 /* As libconfig reads it. Not for LIST. */
 void config_value_write(const struct config_key *k, const void *value, struct buf *out);
 bool config_value_equal(const struct config_key *k, const void *a, const void *b);
 /* "1 to 255", "at most 32 characters", or nothing. */
 void config_value_bounds(const struct config_key *k, struct buf *out);
 /* Are number, length or count within the row's bounds? */
-MUST_USE enum err config_value_check(const struct config_key *k, double number, struct fault *reterr_fault);
+MUST_USE enum err config_value_check(const struct config_key *k, double number,
+				     struct fault *reterr_fault);
 
 /* Adds one line: "FILE:LINE: path: words". */
 #define CONFIG_ERROR_BYTES_MAX (16u << 10)
-void config_add_error(struct buf *errors, const struct config_origin *o, const char *path, const char *fmt, ...)
-	PRINTF_LIKE(4, 5);
+void config_add_error(struct buf *errors, const struct config_origin *o, const char *path,
+		      const char *fmt, ...) PRINTF_LIKE(4, 5);

@@ -12,16 +12,11 @@
 #define MDOC_COLUMNS 76
 
 static const char *const kind_words[] = {
-	[CONFIG_STRING] = "text",
-	[CONFIG_PATH] = "path",
-	[CONFIG_INT] = "number",
-	[CONFIG_BOOL] = "true or false",
-	[CONFIG_FLOAT] = "number",
-	[CONFIG_SIZE] = "size",
-	[CONFIG_DURATION] = "time",
-	[CONFIG_ADDRESS] = "address",
-	[CONFIG_CHOICE] = "one of",
-	[CONFIG_STRINGS] = "list of texts",
+	[CONFIG_STRING] = "text",         [CONFIG_PATH] = "path",
+	[CONFIG_INT] = "number",          [CONFIG_BOOL] = "true or false",
+	[CONFIG_FLOAT] = "number",        [CONFIG_SIZE] = "size",
+	[CONFIG_DURATION] = "time",       [CONFIG_ADDRESS] = "address",
+	[CONFIG_CHOICE] = "one of",       [CONFIG_STRINGS] = "list of texts",
 	[CONFIG_LIST] = "list of groups",
 };
 
@@ -99,7 +94,8 @@ static void turn_group(const struct config_table *t, uint32_t i, unsigned depth,
 	struct str before = i > 0 ? group_of(t->keys[i - 1].path) : (struct str){ 0 };
 	struct str after = i < t->count ? group_of(t->keys[i].path) : (struct str){ 0 };
 
-	if (before.len == after.len && (after.len == 0 || memcmp(before.data, after.data, after.len) == 0))
+	if (before.len == after.len &&
+	    (after.len == 0 || memcmp(before.data, after.data, after.len) == 0))
 		return;
 	if (before.len > 0) {
 		put_tabs(out, depth);
@@ -205,10 +201,12 @@ static void put_origin(const struct config_origin *o, struct buf *out)
 		(void)buf_printf(out, "  # %s\n", o->file ? o->file : "default");
 }
 
-static void dump_keys(const struct config_table *t, const char *in, unsigned depth, struct buf *out);
+static void dump_keys(const struct config_table *t, const char *in, unsigned depth,
+		      struct buf *out);
 
 /* A table of a list has no lists of its own, so this ends. */
-static void dump_list(const struct config_key *k, const struct config_list *list, unsigned depth, struct buf *out)
+static void dump_list(const struct config_key *k, const struct config_list *list, unsigned depth,
+		      struct buf *out)
 {
 	const struct config_table *t = k->extra;
 
@@ -226,7 +224,8 @@ static void dump_list(const struct config_key *k, const struct config_list *list
 
 static void dump_keys(const struct config_table *t, const char *in, unsigned depth, struct buf *out)
 {
-	const struct config_origin *origins = *(const struct config_origin *const *)(const void *)in;
+	const struct config_origin *origins =
+		*(const struct config_origin *const *)(const void *)in;
 
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct config_key *k = &t->keys[i];

@@ -53,7 +53,8 @@ static bool parse_int(const char *text, int64_t *ret_number)
 }
 
 /* Digits and one of the units; "0" needs none. */
-static bool parse_with_unit(const char *text, const struct unit *units, size_t unit_count, uint64_t *ret_number)
+static bool parse_with_unit(const char *text, const struct unit *units, size_t unit_count,
+			    uint64_t *ret_number)
 {
 	char *end;
 
@@ -74,13 +75,15 @@ static bool parse_with_unit(const char *text, const struct unit *units, size_t u
 	return false;
 }
 
-static void write_with_unit(uint64_t number, const struct unit *units, size_t unit_count, struct buf *out)
+static void write_with_unit(uint64_t number, const struct unit *units, size_t unit_count,
+			    struct buf *out)
 {
 	size_t i = unit_count - 1;
 
 	while (i > 0 && (number == 0 || number % units[i].factor != 0))
 		i--;
-	(void)buf_printf(out, "%llu%s", (unsigned long long)(number / units[i].factor), units[i].name);
+	(void)buf_printf(out, "%llu%s", (unsigned long long)(number / units[i].factor),
+			 units[i].name);
 }
 
 /* "HOST:PORT", "[HOST]:PORT" for IPv6, "off". */
@@ -93,8 +96,8 @@ static bool parse_address(const char *text, struct arena *a, struct config_addre
 	*ret_address = (struct config_address){ 0 };
 	if (strcmp(text, "off") == 0)
 		return true;
-	if (!colon || colon == text || colon[1] < '0' || colon[1] > '9' || !parse_int(colon + 1, &port) ||
-	    port > UINT16_MAX)
+	if (!colon || colon == text || colon[1] < '0' || colon[1] > '9' ||
+	    !parse_int(colon + 1, &port) || port > UINT16_MAX)
 		return false;
 	host.len = (size_t)(colon - text);
 	if (text[0] == '[') {
@@ -179,8 +182,8 @@ enum err config_value_check(const struct config_key *k, double number, struct fa
 	return fault_set(reterr_fault, ERR_CONFIG, "%.*s", STR_FMT(buf_str(&words)));
 }
 
-static enum err parse_text(const struct config_key *k, const char *text, struct arena *a, const char **ret_text,
-			   struct fault *reterr_fault)
+static enum err parse_text(const struct config_key *k, const char *text, struct arena *a,
+			   const char **ret_text, struct fault *reterr_fault)
 {
 	size_t len = strlen(text);
 	enum err err = config_value_check(k, (double)len, reterr_fault);
@@ -197,11 +200,14 @@ static enum err parse_measure(const struct config_key *k, const char *text, uint
 	bool is_size = k->kind == CONFIG_SIZE;
 
 	if (is_size && !parse_with_unit(text, size_units, LEN(size_units), ret_number))
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "'%s' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected", text);
+		return fault_set(
+			reterr_fault, ERR_CONFIG,
+			"'%s' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected",
+			text);
 	if (!is_size && !parse_with_unit(text, duration_units, LEN(duration_units), ret_number))
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "'%s' is no time: a whole number with ms, s, m, h or d is expected", text);
+		return fault_set(
+			reterr_fault, ERR_CONFIG,
+			"'%s' is no time: a whole number with ms, s, m, h or d is expected", text);
 	return config_value_check(k, (double)*ret_number, reterr_fault);
 }
 
@@ -209,8 +215,9 @@ static enum err parse_place(const struct config_key *k, const char *text, struct
 			    struct config_address *ret_address, struct fault *reterr_fault)
 {
 	if (!parse_address(text, a, ret_address))
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "'%s' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected", text);
+		return fault_set(
+			reterr_fault, ERR_CONFIG,
+			"'%s' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected", text);
 	if (strcmp(text, "off") == 0)
 		return ERR_NONE;
 	if (!ret_address->host)
@@ -224,7 +231,8 @@ static enum err parse_choice(const struct config_key *k, const char *text, unsig
 	int place = find_word(k->extra, text);
 
 	if (place < 0)
-		return fault_set(reterr_fault, ERR_CONFIG, "'%s' is not one of %s", text, (const char *)k->extra);
+		return fault_set(reterr_fault, ERR_CONFIG, "'%s' is not one of %s", text,
+				 (const char *)k->extra);
 	*ret_place = (unsigned)place;
 	return ERR_NONE;
 }
@@ -245,8 +253,8 @@ static enum err parse_number(const struct config_key *k, const char *text, void 
 	return config_value_check(k, number, reterr_fault);
 }
 
-enum err config_value_parse(const struct config_key *k, const char *text, struct arena *a, void *ret_value,
-			    struct fault *reterr_fault)
+enum err config_value_parse(const struct config_key *k, const char *text, struct arena *a,
+			    void *ret_value, struct fault *reterr_fault)
 {
 	switch (k->kind) {
 	case CONFIG_STRING:
@@ -342,7 +350,8 @@ void config_value_write(const struct config_key *k, const void *value, struct bu
 		write_address(value, out);
 		return;
 	case CONFIG_CHOICE:
-		(void)buf_printf(out, "\"%.*s\"", STR_FMT(word_at(k->extra, *(const unsigned *)value)));
+		(void)buf_printf(out, "\"%.*s\"",
+				 STR_FMT(word_at(k->extra, *(const unsigned *)value)));
 		return;
 	case CONFIG_STRINGS:
 		write_strings(value, out);
@@ -353,7 +362,8 @@ void config_value_write(const struct config_key *k, const void *value, struct bu
 	PANIC("a list is written row by row");
 }
 
-static bool rows_equal(const struct config_table *t, const struct config_list *a, const struct config_list *b)
+static bool rows_equal(const struct config_table *t, const struct config_list *a,
+		       const struct config_list *b)
 {
 	if (a->count != b->count)
 		return false;
@@ -383,7 +393,8 @@ bool config_value_equal(const struct config_key *k, const void *a, const void *b
 	       memcmp(text_a.data, text_b.data, text_a.len) == 0;
 }
 
-void config_add_error(struct buf *errors, const struct config_origin *o, const char *path, const char *fmt, ...)
+void config_add_error(struct buf *errors, const struct config_origin *o, const char *path,
+		      const char *fmt, ...)
 {
 	char words[FAULT_TEXT_MAX];
 	va_list args;

@@ -29,19 +29,19 @@ struct options {
 	const char *socket;
 	const char *key_file;
 	const char *collection;
-	uint64_t limit;           /* 0: not given */
+	uint64_t limit; /* 0: not given */
 	uint64_t batch;
 	bool json;
 	char *key;
-	char **args;              /* behind the command's words */
+	char **args; /* behind the command's words */
 	int arg_count;
 	struct ctl_http *http;
 };
 
 struct command {
-	const char *words;        /* "import packages" */
+	const char *words; /* "import packages" */
 	const char *arguments;
-	const char *takes;        /* letters of the options beside the common ones */
+	const char *takes; /* letters of the options beside the common ones */
 	const char *sentence;
 	int (*run)(struct options *o);
 };
@@ -60,7 +60,8 @@ static int fail(enum err err, const struct fault *fault)
 
 static int usage_error(const char *what, const char *which)
 {
-	(void)fprintf(stderr, "isthmusctl: %s%s%s; `isthmusctl --help` shows what there is\n", what, *which ? " " : "", which);
+	(void)fprintf(stderr, "isthmusctl: %s%s%s; `isthmusctl --help` shows what there is\n", what,
+		      *which ? " " : "", which);
 	return EXIT_USAGE;
 }
 
@@ -75,19 +76,23 @@ static enum err read_key(struct options *o, struct fault *reterr_fault)
 	if (o->key_file) {
 		FILE *f = fopen(o->key_file, "re");
 		if (!f)
-			return fault_set(reterr_fault, ERR_BAD_INPUT, "%s: cannot be read: %s", o->key_file, strerror(errno));
+			return fault_set(reterr_fault, ERR_BAD_INPUT, "%s: cannot be read: %s",
+					 o->key_file, strerror(errno));
 		bool got = fgets(line, sizeof(line), f) != NULL;
 		(void)fclose(f);
 		if (got)
 			line[strcspn(line, "\r\n")] = '\0';
 		if (!got || !*line)
-			return fault_set(reterr_fault, ERR_BAD_INPUT, "%s: the first line is empty, a key is expected", o->key_file);
+			return fault_set(reterr_fault, ERR_BAD_INPUT,
+					 "%s: the first line is empty, a key is expected",
+					 o->key_file);
 		key = line;
 	}
 	if (!key || !*key)
 		return ERR_NONE;
 	o->key = strdup(key);
-	return o->key ? ERR_NONE : fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
+	return o->key ? ERR_NONE
+		      : fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
 }
 
 /* local: whether a daemon's socket on this machine is looked for. */
@@ -100,13 +105,17 @@ static enum err open_http(struct options *o, bool local, struct fault *reterr_fa
 		socket = SOCKET_OF_SYSTEMD;
 	else if (!o->url && !socket && local && access(SOCKET_OF_DEFAULT, F_OK) == 0)
 		socket = SOCKET_OF_DEFAULT;
-	int len = snprintf(url, sizeof(url), "%s%s", socket ? "unix:" : "", socket ? socket : o->url ? o->url : URL_DEFAULT);
+	int len = snprintf(url, sizeof(url), "%s%s", socket ? "unix:" : "",
+			   socket   ? socket
+			   : o->url ? o->url
+				    : URL_DEFAULT);
 	if (len < 0 || (size_t)len >= sizeof(url))
 		return fault_set(reterr_fault, ERR_BAD_INPUT, "the address is too long");
 	enum err err = read_key(o, reterr_fault);
 	if (err)
 		return err;
-	const struct ctl_http_options h = { .url = url, .key = { o->key, o->key ? strlen(o->key) : 0 } };
+	const struct ctl_http_options h = { .url = url,
+					    .key = { o->key, o->key ? strlen(o->key) : 0 } };
 	return ctl_http_new(&h, &o->http, reterr_fault);
 }
 
@@ -117,7 +126,8 @@ static enum err get(struct options *o, const char *path, const struct ctl_http_r
 	enum err err = open_http(o, true, reterr_fault);
 
 	if (!err)
-		err = ctl_http_call(o->http, "GET", path, (struct str){ 0 }, ret_reply, reterr_fault);
+		err = ctl_http_call(o->http, "GET", path, (struct str){ 0 }, ret_reply,
+				    reterr_fault);
 	if (err || (*ret_reply)->status == 200)
 		return err;
 	ctl_http_error(*ret_reply, words);
@@ -225,7 +235,8 @@ static int run_import(struct options *o)
 		.http = o->http,
 		.collection = o->collection,
 		.limit = o->limit,
-		.batch = o->batch ? (uint32_t)MIN(o->batch, IMPORT_BATCH_MAX) : IMPORT_BATCH_DEFAULT,
+		.batch =
+			o->batch ? (uint32_t)MIN(o->batch, IMPORT_BATCH_MAX) : IMPORT_BATCH_DEFAULT,
 		.out = stdout,
 		.live = isatty(STDOUT_FILENO),
 		.clock = clock_system(),
@@ -262,7 +273,8 @@ static int run_search(struct options *o)
 static const struct command commands[] = {
 	{ "status", "", "j", "how the region is, and what it holds", run_status },
 	{ "version", "", "j", "versions of this program and of the daemon", run_version },
-	{ "config check", "[FILE]", "", "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
+	{ "config check", "[FILE]", "",
+	  "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
 	{ "import packages", "", "clb", "the packages that apt knows, as points", run_import },
 	{ "search", "TEXT...", "clj", "the packages nearest to a text", run_search },
 };
@@ -270,22 +282,18 @@ static const struct command commands[] = {
 /* --- arguments --- */
 
 static const struct option long_options[] = {
-	{ "url", required_argument, NULL, 'u' },
-	{ "socket", required_argument, NULL, 's' },
-	{ "key-file", required_argument, NULL, 'k' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "collection", required_argument, NULL, 'c' },
-	{ "limit", required_argument, NULL, 'l' },
-	{ "batch", required_argument, NULL, 'b' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ 0 },
+	{ "url", required_argument, NULL, 'u' },        { "socket", required_argument, NULL, 's' },
+	{ "key-file", required_argument, NULL, 'k' },   { "json", no_argument, NULL, 'j' },
+	{ "collection", required_argument, NULL, 'c' }, { "limit", required_argument, NULL, 'l' },
+	{ "batch", required_argument, NULL, 'b' },      { "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },          { 0 },
 };
 
 static const char help_options[] =
 	"\nOptions\n"
 	"  --url URL          http://HOST[:PORT]; import and search: " URL_DEFAULT "\n"
-	"  --socket PATH      UNIX socket of the daemon; others than import and search: " SOCKET_OF_SYSTEMD ",\n"
+	"  --socket PATH      UNIX socket of the daemon; others than import and search: " SOCKET_OF_SYSTEMD
+	",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
 	"  --json             JSON (status, version, search)\n"
@@ -300,7 +308,8 @@ static void print_help(void)
 	(void)puts("usage: isthmusctl COMMAND [OPTIONS]\n\nCommands");
 	for (size_t i = 0; i < LEN(commands); i++) {
 		char left[64];
-		(void)snprintf(left, sizeof(left), "%s %s", commands[i].words, commands[i].arguments);
+		(void)snprintf(left, sizeof(left), "%s %s", commands[i].words,
+			       commands[i].arguments);
 		(void)printf("  %-20s %s\n", left, commands[i].sentence);
 	}
 	(void)fputs(help_options, stdout);
@@ -313,7 +322,8 @@ static int match(const struct command *c, char *const *args, int count)
 
 	for (const char *word = c->words; word; used++) {
 		size_t len = strcspn(word, " ");
-		if (used == count || strlen(args[used]) != len || memcmp(args[used], word, len) != 0)
+		if (used == count || strlen(args[used]) != len ||
+		    memcmp(args[used], word, len) != 0)
 			return 0;
 		word = word[len] ? word + len + 1 : NULL;
 	}
@@ -375,7 +385,8 @@ static int run(struct options *o, char **args, int count, const char *given)
 		o->args = args + used;
 		o->arg_count = count - used;
 		if (given[strspn(given, c->takes)] != '\0')
-			return usage_error("an option that it does not take was given to", c->words);
+			return usage_error("an option that it does not take was given to",
+					   c->words);
 		if (c->arguments[0] == '\0' && o->arg_count > 0)
 			return usage_error("what is meant by", o->args[0]);
 		if (c->arguments[0] == '[' && o->arg_count > 1)

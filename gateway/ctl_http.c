@@ -26,15 +26,15 @@
 #define PORT_DEFAULT "6333"
 
 struct ctl_http {
-	char host[HOST_BYTES_MAX];   /* empty: a UNIX socket */
+	char host[HOST_BYTES_MAX]; /* empty: a UNIX socket */
 	char port[8];
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char shown[HOST_BYTES_MAX + 64];
 	char *key;
 	void (*wait)(uint64_t ms);
-	int fd;                      /* -1: not connected */
-	struct buf out;              /* the request */
-	struct buf in;               /* bytes of the reply that are not yet passed on */
+	int fd;         /* -1: not connected */
+	struct buf out; /* the request */
+	struct buf in;  /* bytes of the reply that are not yet passed on */
 	struct ctl_http_reply reply;
 };
 
@@ -57,8 +57,10 @@ static bool parse_host_port(const char *text, struct ctl_http *h)
 	if (port_len > 5 || strspn(colon + (colon < end), "0123456789") < port_len)
 		return false;
 	bool bracketed = text[0] == '[';
-	(void)snprintf(h->host, sizeof(h->host), "%.*s", (int)host_len - 2 * bracketed, text + bracketed);
-	(void)snprintf(h->port, sizeof(h->port), "%.*s", port_len ? (int)port_len : (int)sizeof(PORT_DEFAULT),
+	(void)snprintf(h->host, sizeof(h->host), "%.*s", (int)host_len - 2 * bracketed,
+		       text + bracketed);
+	(void)snprintf(h->port, sizeof(h->port), "%.*s",
+		       port_len ? (int)port_len : (int)sizeof(PORT_DEFAULT),
 		       port_len ? colon + 1 : PORT_DEFAULT);
 	(void)snprintf(h->shown, sizeof(h->shown), "%.*s:%s", (int)host_len, text, h->port);
 	return h->host[0] != '\0';
@@ -70,25 +72,30 @@ static enum err parse_url(const char *url, struct ctl_http *h, struct fault *ret
 	static const char unix_path[] = "unix:";
 
 	if (strncmp(url, "https://", 8) == 0)
-		return fault_set(reterr_fault, ERR_BAD_INPUT,
-				 "%s: TLS is not spoken here; use the daemon's UNIX socket, or http:// over a tunnel", url);
+		return fault_set(
+			reterr_fault, ERR_BAD_INPUT,
+			"%s: TLS is not spoken here; use the daemon's UNIX socket, or http:// over a tunnel",
+			url);
 	if (strncmp(url, unix_path, strlen(unix_path)) == 0) {
 		const char *path = url + strlen(unix_path);
 		if (*path == '\0' || strlen(path) >= sizeof(h->path))
-			return fault_set(reterr_fault, ERR_BAD_INPUT, "%s: the path of a socket has 1 to %zu bytes", url,
+			return fault_set(reterr_fault, ERR_BAD_INPUT,
+					 "%s: the path of a socket has 1 to %zu bytes", url,
 					 sizeof(h->path) - 1);
 		memcpy(h->path, path, strlen(path) + 1);
 		(void)snprintf(h->shown, sizeof(h->shown), "%s", path);
 		return ERR_NONE;
 	}
 	if (strncmp(url, http, strlen(http)) != 0 || !parse_host_port(url + strlen(http), h))
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "%s: is no address such as http://127.0.0.1:6333", url);
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "%s: is no address such as http://127.0.0.1:6333", url);
 	return ERR_NONE;
 }
 
 static void sleep_ms(uint64_t ms)
 {
-	struct timespec left = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+	struct timespec left = { .tv_sec = (time_t)(ms / 1000),
+				 .tv_nsec = (long)(ms % 1000) * 1000000 };
 
 	while (nanosleep(&left, &left) < 0 && errno == EINTR)
 		continue;
@@ -101,12 +108,15 @@ static enum err set_key(struct ctl_http *h, struct str key, struct fault *reterr
 		return ERR_NONE;
 	for (size_t i = 0; i < key.len; i++)
 		if ((unsigned char)key.data[i] < 0x20 || key.data[i] == 0x7F)
-			return fault_set(reterr_fault, ERR_BAD_INPUT, "the API key has control characters");
+			return fault_set(reterr_fault, ERR_BAD_INPUT,
+					 "the API key has control characters");
 	h->key = strndup(key.data, key.len);
-	return h->key ? ERR_NONE : fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
+	return h->key ? ERR_NONE
+		      : fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
 }
 
-enum err ctl_http_new(const struct ctl_http_options *o, struct ctl_http **ret_http, struct fault *reterr_fault)
+enum err ctl_http_new(const struct ctl_http_options *o, struct ctl_http **ret_http,
+		      struct fault *reterr_fault)
 {
 	struct ctl_http *h = calloc(1, sizeof(*h));
 	if (!h)
@@ -156,7 +166,8 @@ static enum err nobody(const struct ctl_http *h, const char *why, struct fault *
 	return fault_set(reterr_fault, ERR_UNAVAILABLE, "%s: %s", h->shown, why);
 }
 
-static bool try_connect(struct ctl_http *h, int family, const struct sockaddr *address, socklen_t len)
+static bool try_connect(struct ctl_http *h, int family, const struct sockaddr *address,
+			socklen_t len)
 {
 	const struct timeval patience = { .tv_sec = CTL_HTTP_WAIT_S };
 	int one = 1;
@@ -185,7 +196,9 @@ static enum err connect_unix(struct ctl_http *h, struct fault *reterr_fault)
 	memcpy(address.sun_path, h->path, sizeof(address.sun_path));
 	if (try_connect(h, AF_UNIX, (const struct sockaddr *)&address, sizeof(address)))
 		return ERR_NONE;
-	return nobody(h, errno == ENOENT || errno == ECONNREFUSED ? "no daemon listens there" : strerror(errno),
+	return nobody(h,
+		      errno == ENOENT || errno == ECONNREFUSED ? "no daemon listens there"
+							       : strerror(errno),
 		      reterr_fault);
 }
 
@@ -203,7 +216,8 @@ static enum err connect_tcp(struct ctl_http *h, struct fault *reterr_fault)
 	freeaddrinfo(found);
 	if (h->fd >= 0)
 		return ERR_NONE;
-	return nobody(h, errnum == ECONNREFUSED ? "no daemon listens there" : strerror(errnum), reterr_fault);
+	return nobody(h, errnum == ECONNREFUSED ? "no daemon listens there" : strerror(errnum),
+		      reterr_fault);
 }
 
 /* False when the connection is gone; errno says why. */
@@ -276,8 +290,10 @@ static bool parse_number(struct str s, unsigned base, uint64_t *ret_number)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.data[i];
-		unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
-				 (c | 32) >= 'a' && (c | 32) <= 'f' ? (unsigned)((c | 32) - 'a') + 10 : 16;
+		unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0')
+				 : (c | 32) >= 'a' && (c | 32) <= 'f'
+					 ? (unsigned)((c | 32) - 'a') + 10
+					 : 16;
 		if (digit >= base)
 			return false;
 		number = number * base + digit;
@@ -376,7 +392,8 @@ static enum err read_exactly(struct ctl_http *h, uint64_t length, struct fault *
 	return ERR_NONE;
 }
 
-static enum err read_line(struct ctl_http *h, struct str *ret_line, size_t *ret_after, struct fault *reterr_fault)
+static enum err read_line(struct ctl_http *h, struct str *ret_line, size_t *ret_after,
+			  struct fault *reterr_fault)
 {
 	while (!peek_line(&h->in, 0, ret_line, ret_after)) {
 		enum more more = h->in.len > CTL_HTTP_HEAD_BYTES_MAX ? MORE_FAILED : read_more(h);
@@ -457,18 +474,20 @@ static enum err read_reply(struct ctl_http *h, bool *ret_stale, struct fault *re
 
 /* --- requests --- */
 
-static enum err write_request(struct ctl_http *h, const char *verb, const char *target, struct str body,
-			      struct fault *reterr_fault)
+static enum err write_request(struct ctl_http *h, const char *verb, const char *target,
+			      struct str body, struct fault *reterr_fault)
 {
 	bool local = h->host[0] == '\0';
 
 	buf_reset(&h->out);
-	(void)buf_printf(&h->out, "%s %s HTTP/1.1\r\nhost: %s\r\nuser-agent: isthmusctl\r\n", verb, target,
-			 local ? "localhost" : h->shown);
+	(void)buf_printf(&h->out, "%s %s HTTP/1.1\r\nhost: %s\r\nuser-agent: isthmusctl\r\n", verb,
+			 target, local ? "localhost" : h->shown);
 	if (h->key)
 		(void)buf_printf(&h->out, "api-key: %s\r\n", h->key);
 	if (body.data)
-		(void)buf_printf(&h->out, "content-type: application/json\r\ncontent-length: %zu\r\n", body.len);
+		(void)buf_printf(&h->out,
+				 "content-type: application/json\r\ncontent-length: %zu\r\n",
+				 body.len);
 	(void)buf_append_cstr(&h->out, "\r\n");
 	if (body.data)
 		(void)buf_append_str(&h->out, body);
@@ -483,7 +502,9 @@ static enum err exchange(struct ctl_http *h, struct fault *reterr_fault)
 	for (;;) {
 		bool kept = h->fd >= 0;
 		bool stale = false;
-		enum err err = kept ? ERR_NONE : h->host[0] ? connect_tcp(h, reterr_fault) : connect_unix(h, reterr_fault);
+		enum err err = kept         ? ERR_NONE
+			       : h->host[0] ? connect_tcp(h, reterr_fault)
+					    : connect_unix(h, reterr_fault);
 		if (err)
 			return err;
 		/* Who refuses a request early may have said why before it closed. */
@@ -525,7 +546,8 @@ static struct str find_error(struct json_reader *r)
 	if (json_peek(r) != JSON_OBJECT || !json_enter_object(r))
 		return error;
 	while (json_next_key(r, &key)) {
-		if (!name_is(key, "status") || json_peek(r) != JSON_OBJECT || !json_enter_object(r)) {
+		if (!name_is(key, "status") || json_peek(r) != JSON_OBJECT ||
+		    !json_enter_object(r)) {
 			json_skip(r);
 			continue;
 		}
@@ -558,8 +580,8 @@ void ctl_http_put_segment(struct buf *target, struct str text)
 {
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.data[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     c == '-' || c == '_' || c == '.' || c == '~';
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			     (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
 		(void)buf_printf(target, plain ? "%c" : "%%%02X", c);
 	}
 }

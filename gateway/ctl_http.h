@@ -20,8 +20,8 @@
 struct ctl_http;
 
 struct ctl_http_options {
-	const char *url;       /* "http://HOST[:PORT]", or "unix:/PATH" */
-	struct str key;        /* sent as api-key; data == NULL: none */
+	const char *url; /* "http://HOST[:PORT]", or "unix:/PATH" */
+	struct str key;  /* sent as api-key; data == NULL: none */
 	/* How the time until the next try is spent; NULL: asleep. */
 	void (*wait)(uint64_t ms);
 };
@@ -40,8 +40,9 @@ void ctl_http_free(struct ctl_http *h);
 
 /* body.data == NULL: none, else JSON. Any status is an answer; the body is lent until the next call. 429 is tried again after
  * the time that it names. ERR_UNAVAILABLE: nobody answers, or not in HTTP. */
-MUST_USE enum err ctl_http_call(struct ctl_http *h, const char *verb, const char *target, struct str body,
-				const struct ctl_http_reply **ret_reply, struct fault *reterr_fault);
+MUST_USE enum err ctl_http_call(struct ctl_http *h, const char *verb, const char *target,
+				struct str body, const struct ctl_http_reply **ret_reply,
+				struct fault *reterr_fault);
 /* What the reply says went wrong, cut to fit: Qdrant's status.error, or the body. */
 void ctl_http_error(const struct ctl_http_reply *r, char out[FAULT_TEXT_MAX]);
 /* Appends text as one segment of a path. */

@@ -31,14 +31,18 @@ struct row {
 
 struct status {
 	struct str version, region, role, why, failure;
-	uint64_t region_id, epoch, seq, queue_bytes, log_ops, log_bytes, memory_bytes, disk_free_bytes;
+	uint64_t region_id, epoch, seq, queue_bytes, log_ops, log_bytes, memory_bytes,
+		disk_free_bytes;
 	double uptime_seconds;
 	bool ready, failed;
 	struct row *rows;
 	uint32_t row_count, row_cap;
 };
 
-#define ROW(key, kind) { #key, kind, offsetof(struct row, key) }
+#define ROW(key, kind)                                                                             \
+	{                                                                                          \
+#key, kind, offsetof(struct row, key)                                              \
+	}
 static const struct field row_fields[] = {
 	ROW(name, TEXT),         ROW(points, NUMBER),       ROW(indexed_vectors, NUMBER),
 	ROW(vectors, NUMBER),    ROW(segments, NUMBER),     ROW(shards, NUMBER),
@@ -47,16 +51,27 @@ static const struct field row_fields[] = {
 };
 #undef ROW
 
-#define STATUS(key, kind) { #key, kind, offsetof(struct status, key) }
+#define STATUS(key, kind)                                                                          \
+	{                                                                                          \
+#key, kind, offsetof(struct status, key)                                           \
+	}
 static const struct field status_fields[] = {
-	STATUS(version, TEXT),          STATUS(region, TEXT),
-	STATUS(role, TEXT),             STATUS(why, TEXT),
-	STATUS(failure, TEXT),          STATUS(region_id, NUMBER),
-	STATUS(epoch, NUMBER),          STATUS(seq, NUMBER),
-	STATUS(queue_bytes, NUMBER),    STATUS(log_ops, NUMBER),
-	STATUS(log_bytes, NUMBER),      STATUS(memory_bytes, NUMBER),
-	STATUS(disk_free_bytes, NUMBER), STATUS(uptime_seconds, SECONDS),
-	STATUS(ready, TRUTH),           STATUS(failed, TRUTH),
+	STATUS(version, TEXT),
+	STATUS(region, TEXT),
+	STATUS(role, TEXT),
+	STATUS(why, TEXT),
+	STATUS(failure, TEXT),
+	STATUS(region_id, NUMBER),
+	STATUS(epoch, NUMBER),
+	STATUS(seq, NUMBER),
+	STATUS(queue_bytes, NUMBER),
+	STATUS(log_ops, NUMBER),
+	STATUS(log_bytes, NUMBER),
+	STATUS(memory_bytes, NUMBER),
+	STATUS(disk_free_bytes, NUMBER),
+	STATUS(uptime_seconds, SECONDS),
+	STATUS(ready, TRUTH),
+	STATUS(failed, TRUTH),
 };
 #undef STATUS
 
@@ -80,10 +95,12 @@ static void take_field(struct json_reader *r, const struct field *f, void *out)
 	}
 }
 
-static void take_known(struct json_reader *r, const struct field *fields, size_t count, struct str key, void *out)
+static void take_known(struct json_reader *r, const struct field *fields, size_t count,
+		       struct str key, void *out)
 {
 	for (size_t i = 0; i < count; i++)
-		if (key.len == strlen(fields[i].key) && memcmp(key.data, fields[i].key, key.len) == 0) {
+		if (key.len == strlen(fields[i].key) &&
+		    memcmp(key.data, fields[i].key, key.len) == 0) {
 			take_field(r, &fields[i], out);
 			return;
 		}
@@ -131,7 +148,8 @@ static void take_status(struct json_reader *r, struct status *s, struct arena *a
 	if (!json_enter_object(r))
 		return;
 	while (json_next_key(r, &key)) {
-		if (key.len == strlen("collections") && memcmp(key.data, "collections", key.len) == 0)
+		if (key.len == strlen("collections") &&
+		    memcmp(key.data, "collections", key.len) == 0)
 			take_rows(r, s, a);
 		else
 			take_known(r, status_fields, LEN(status_fields), key, s);
@@ -159,13 +177,15 @@ static void print_standing(const struct status *s, FILE *out)
 	put(out, "region    ", s->region, "");
 	(void)fprintf(out, " (id %llu)\n", (unsigned long long)s->region_id);
 	put(out, "role      ", s->role, "");
-	(void)fprintf(out, ", epoch %llu, seq %llu\n", (unsigned long long)s->epoch, (unsigned long long)s->seq);
+	(void)fprintf(out, ", epoch %llu, seq %llu\n", (unsigned long long)s->epoch,
+		      (unsigned long long)s->seq);
 	put(out, s->ready ? "ready     yes" : "ready     no: ", s->why, "\n");
 	if (s->failed)
 		put(out, "failed    ", s->failure, "\n");
 	put(out, "version   ", s->version, "");
 	(void)fprintf(out, ", up %s\n", up);
-	(void)fprintf(out, "log       %llu ops, %s; %s waiting to be written\n", (unsigned long long)s->log_ops, log, queue);
+	(void)fprintf(out, "log       %llu ops, %s; %s waiting to be written\n",
+		      (unsigned long long)s->log_ops, log, queue);
 	(void)fprintf(out, "memory    %s\n", memory);
 	(void)fprintf(out, "disk      %s free\n", disk);
 }
@@ -187,16 +207,19 @@ static void print_rows(const struct status *s, FILE *out)
 		width = MAX(width, MIN(characters(s->rows[i].name), (size_t)40));
 	(void)fputc('\n', out);
 	ctl_text_put(out, STR("COLLECTION"), width);
-	(void)fputs("      POINTS     INDEXED  SEGMENTS  SHARDS        DISK      MEMORY  STATE\n", out);
+	(void)fputs("      POINTS     INDEXED  SEGMENTS  SHARDS        DISK      MEMORY  STATE\n",
+		    out);
 	for (uint32_t i = 0; i < s->row_count; i++) {
 		const struct row *row = &s->rows[i];
 		char disk[16], memory[16];
 		ctl_text_size(disk, row->disk_bytes);
 		ctl_text_size(memory, row->memory_bytes);
 		ctl_text_put(out, row->name, width);
-		(void)fprintf(out, "  %10llu  %10llu  %8llu  %6llu  %10s  %10s  ", (unsigned long long)row->points,
-			      (unsigned long long)row->indexed_vectors, (unsigned long long)row->segments,
-			      (unsigned long long)row->shards, disk, memory);
+		(void)fprintf(out, "  %10llu  %10llu  %8llu  %6llu  %10s  %10s  ",
+			      (unsigned long long)row->points,
+			      (unsigned long long)row->indexed_vectors,
+			      (unsigned long long)row->segments, (unsigned long long)row->shards,
+			      disk, memory);
 		if (row->error.len > 0)
 			put(out, "error: ", row->error, "\n");
 		else

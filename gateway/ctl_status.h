@@ -11,4 +11,5 @@
 #include "base/err.h"
 
 /* *ret_ready: whether the region says that it is. ERR_BAD_REQUEST: it is no such answer. */
-MUST_USE enum err ctl_status_print(struct str json, FILE *out, bool *ret_ready, struct fault *reterr_fault);
+MUST_USE enum err ctl_status_print(struct str json, FILE *out, bool *ret_ready,
+				   struct fault *reterr_fault);

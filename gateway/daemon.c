@@ -27,7 +27,7 @@
 struct part {
 	const char *name;
 	enum err (*start)(struct daemon *d, struct fault *reterr_fault);
-	void (*stop)(struct daemon *d);   /* also after a start that failed half-way */
+	void (*stop)(struct daemon *d); /* also after a start that failed half-way */
 };
 
 static enum err no_memory(struct fault *reterr_fault)
@@ -46,13 +46,15 @@ static void raise_descriptors(const struct config *c)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
-		struct rlimit raised = { .rlim_cur = MIN(wanted, limit.rlim_max), .rlim_max = limit.rlim_max };
+		struct rlimit raised = { .rlim_cur = MIN(wanted, limit.rlim_max),
+					 .rlim_max = limit.rlim_max };
 		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
 			limit = raised;
 	}
 	if (limit.rlim_cur < wanted)
-		log_warn("the process may open few files, connections beyond are refused limit=%llu wanted=%llu",
-			 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+		log_warn(
+			"the process may open few files, connections beyond are refused limit=%llu wanted=%llu",
+			(unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
 static enum err process_start(struct daemon *d, struct fault *reterr_fault UNUSED)
@@ -66,7 +68,8 @@ static enum err process_start(struct daemon *d, struct fault *reterr_fault UNUSE
 
 void daemon_set_log_level(const struct config *c)
 {
-	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
+						 LOG_LEVEL_DEBUG };
 	log_set_level(levels[c->log_level]);
 }
 
@@ -87,15 +90,18 @@ static enum err make_folder(const char *dir, struct fault *reterr_fault)
 	struct stat st;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return fault_set(reterr_fault, err_from_errno(errno),
-				 "storage.dir: %s cannot be made: %s; make it for the user of the daemon, or name another",
-				 dir, strerror(errno));
+		return fault_set(
+			reterr_fault, err_from_errno(errno),
+			"storage.dir: %s cannot be made: %s; make it for the user of the daemon, or name another",
+			dir, strerror(errno));
 	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
-		return fault_set(reterr_fault, ERR_CONFIG, "storage.dir: %s is no folder; name another", dir);
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "storage.dir: %s is no folder; name another", dir);
 	if (access(dir, W_OK | X_OK) < 0)
-		return fault_set(reterr_fault, err_from_errno(errno),
-				 "storage.dir: %s cannot be written: %s; give it to the user of the daemon, or name another",
-				 dir, strerror(errno));
+		return fault_set(
+			reterr_fault, err_from_errno(errno),
+			"storage.dir: %s cannot be written: %s; give it to the user of the daemon, or name another",
+			dir, strerror(errno));
 	return ERR_NONE;
 }
 
@@ -106,7 +112,8 @@ static enum err storage_start(struct daemon *d, struct fault *reterr_fault)
 
 	if (err)
 		return err;
-	err = store_lmdb_open(d->config->storage_dir, d->config->storage_map_bytes, &d->store, &fault);
+	err = store_lmdb_open(d->config->storage_dir, d->config->storage_map_bytes, &d->store,
+			      &fault);
 	return err ? fault_set(reterr_fault, err, "storage.dir: %s", fault_text(&fault)) : ERR_NONE;
 }
 
@@ -132,8 +139,9 @@ static enum err catalog_part_start(struct daemon *d, struct fault *reterr_fault)
 	const struct catalog_options o = {
 		.store = d->store,
 		.dir = d->config->storage_dir,
-		.builder_threads = d->config->threads_builders ? (unsigned)d->config->threads_builders
-							       : MAX(processors() / 2, 1u),
+		.builder_threads = d->config->threads_builders
+					   ? (unsigned)d->config->threads_builders
+					   : MAX(processors() / 2, 1u),
 	};
 	return catalog_open(&o, &d->catalog, reterr_fault);
 }
@@ -177,7 +185,8 @@ static void committer_part_stop(struct daemon *d)
 
 static enum err pool_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 {
-	unsigned threads = d->config->threads_search ? (unsigned)d->config->threads_search : processors();
+	unsigned threads =
+		d->config->threads_search ? (unsigned)d->config->threads_search : processors();
 	return pool_new("search", threads, (size_t)d->config->limits_waiting, &d->pool);
 }
 
@@ -207,28 +216,34 @@ static enum err make_session_key(const char *path, struct fault *reterr_fault)
 	enum err err = crypto_random(key, sizeof(key));
 
 	if (err || len < 0 || (size_t)len >= sizeof(part))
-		return fault_set(reterr_fault, err ? err : ERR_CONFIG, "session.key_file: no key could be made");
+		return fault_set(reterr_fault, err ? err : ERR_CONFIG,
+				 "session.key_file: no key could be made");
 	int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	bool written = fd >= 0 && write(fd, key, sizeof(key)) == (ssize_t)sizeof(key) && fsync(fd) == 0;
+	bool written =
+		fd >= 0 && write(fd, key, sizeof(key)) == (ssize_t)sizeof(key) && fsync(fd) == 0;
 	if (fd >= 0)
 		(void)close(fd);
 	if (!written || rename(part, path) < 0)
-		return fault_set(reterr_fault, ERR_IO, "session.key_file: %s cannot be written: %s", path, strerror(errno));
+		return fault_set(reterr_fault, ERR_IO, "session.key_file: %s cannot be written: %s",
+				 path, strerror(errno));
 	return ERR_NONE;
 }
 
-static enum err read_session_key(const char *path, struct crypto_key *ret_key, struct fault *reterr_fault)
+static enum err read_session_key(const char *path, struct crypto_key *ret_key,
+				 struct fault *reterr_fault)
 {
 	uint8_t bytes[CRYPTO_KEY_BYTES_MAX + 1];
 	FILE *f = fopen(path, "re");
 
 	if (!f)
-		return fault_set(reterr_fault, ERR_CONFIG, "session.key_file: %s cannot be read: %s", path, strerror(errno));
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "session.key_file: %s cannot be read: %s", path, strerror(errno));
 	size_t len = fread(bytes, 1, sizeof(bytes), f);
 	(void)fclose(f);
 	enum err err = crypto_key_set(ret_key, (struct bytes){ .data = bytes, .len = len });
 	explicit_bzero(bytes, sizeof(bytes));
-	return err ? fault_set(reterr_fault, ERR_CONFIG, "session.key_file: %s has not 16 to %d bytes", path,
+	return err ? fault_set(reterr_fault, ERR_CONFIG,
+			       "session.key_file: %s has not 16 to %d bytes", path,
 			       CRYPTO_KEY_BYTES_MAX)
 		   : ERR_NONE;
 }
@@ -238,7 +253,8 @@ static enum err session_start(struct daemon *d, struct fault *reterr_fault)
 {
 	const char *path = d->config->session_key_file;
 	size_t dir_len = strlen(d->config->storage_dir);
-	bool own = strncmp(path, d->config->storage_dir, dir_len) == 0 && strcmp(path + dir_len, "/session.key") == 0;
+	bool own = strncmp(path, d->config->storage_dir, dir_len) == 0 &&
+		   strcmp(path + dir_len, "/session.key") == 0;
 	enum err err = ERR_NONE;
 
 	if (own && access(path, F_OK) < 0 && errno == ENOENT)
@@ -263,7 +279,8 @@ static void auth_stop(struct daemon *d)
 	d->auth = NULL;
 }
 
-enum err daemon_load_tls(const struct config *c, struct tls_context **ret_context, struct fault *reterr_fault)
+enum err daemon_load_tls(const struct config *c, struct tls_context **ret_context,
+			 struct fault *reterr_fault)
 {
 	const struct tls_options o = {
 		.certificate = c->tls_certificate,
@@ -368,8 +385,8 @@ static void loops_stop(struct daemon *d)
 	d->loop_count = 0;
 }
 
-static enum err listen_on(struct daemon *d, uint32_t loop, enum daemon_address which, const char *key,
-			  const char *address, struct fault *reterr_fault)
+static enum err listen_on(struct daemon *d, uint32_t loop, enum daemon_address which,
+			  const char *key, const char *address, struct fault *reterr_fault)
 {
 	struct fault fault = { 0 };
 	const struct listener_options o = {
@@ -387,7 +404,9 @@ static enum err listen_on(struct daemon *d, uint32_t loop, enum daemon_address w
 	if (!err)
 		return ERR_NONE;
 	return fault_set(reterr_fault, err, "%s: %s%s", key, fault_text(&fault),
-			 err == ERR_ALREADY_EXISTS ? "; end the other program, or name another address" : "");
+			 err == ERR_ALREADY_EXISTS
+				 ? "; end the other program, or name another address"
+				 : "");
 }
 
 /* The same address on all loops; the first gets the port when it is 0. */
@@ -400,13 +419,15 @@ static enum err listen_tcp(struct daemon *d, enum daemon_address which, const ch
 		return ERR_NONE;
 	for (uint32_t i = 0; i < d->loop_count; i++) {
 		char address[ADDRESS_BYTES_MAX];
-		(void)snprintf(address, sizeof(address), strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host, port);
+		(void)snprintf(address, sizeof(address), strchr(a->host, ':') ? "[%s]:%u" : "%s:%u",
+			       a->host, port);
 		enum err err = listen_on(d, i, which, key, address, reterr_fault);
 		if (err)
 			return err;
 		port = listener_port(d->loops[i].listeners[which]);
 		if (i == 0)
-			log_info("listening key=%s address=%s port=%u tls=%s", key, a->host, port, d->tls ? "yes" : "no");
+			log_info("listening key=%s address=%s port=%u tls=%s", key, a->host, port,
+				 d->tls ? "yes" : "no");
 	}
 	d->ports[which] = port;
 	return ERR_NONE;
@@ -416,11 +437,14 @@ static enum err listeners_start(struct daemon *d, struct fault *reterr_fault)
 {
 	config_conn_limits(d->config, &d->limits);
 	conn_shared_init(&d->shared, &d->limits);
-	enum err err = listen_tcp(d, LISTEN_HTTP, "listen.http", &d->config->listen_http, reterr_fault);
+	enum err err =
+		listen_tcp(d, LISTEN_HTTP, "listen.http", &d->config->listen_http, reterr_fault);
 	if (!err)
-		err = listen_tcp(d, LISTEN_GRPC, "listen.grpc", &d->config->listen_grpc, reterr_fault);
+		err = listen_tcp(d, LISTEN_GRPC, "listen.grpc", &d->config->listen_grpc,
+				 reterr_fault);
 	if (!err)
-		err = listen_on(d, 0, LISTEN_CTL, "listen.ctl", d->config->listen_ctl, reterr_fault);
+		err = listen_on(d, 0, LISTEN_CTL, "listen.ctl", d->config->listen_ctl,
+				reterr_fault);
 	return err;
 }
 
@@ -454,7 +478,8 @@ static enum err threads_start(struct daemon *d, struct fault *reterr_fault)
 		char name[16];
 		int errnum = pthread_create(&d->loops[i].thread, NULL, run_loop, &d->loops[i]);
 		if (errnum != 0)
-			return fault_set(reterr_fault, err_from_errno(errnum), "threads.loops: no thread could be made: %s",
+			return fault_set(reterr_fault, err_from_errno(errnum),
+					 "threads.loops: no thread could be made: %s",
 					 strerror(errnum));
 		d->loops[i].running = true;
 		(void)snprintf(name, sizeof(name), "loop-%u", i);
@@ -524,14 +549,20 @@ static void stop_parts(struct daemon *d)
 	}
 }
 
-enum err daemon_start(const struct daemon_options *o, struct daemon **ret_daemon, struct fault *reterr_fault)
+enum err daemon_start(const struct daemon_options *o, struct daemon **ret_daemon,
+		      struct fault *reterr_fault)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
 	if (!d)
 		return no_memory(reterr_fault);
-	*d = (struct daemon){ .config = o->config, .applied = o->config, .config_file = o->config_file,
-			      .version = o->version, .failing_part = o->failing_part, .clock = clock_system(),
-			      .notify = { .fd = -1 }, .signals = { .fd = -1 } };
+	*d = (struct daemon){ .config = o->config,
+			      .applied = o->config,
+			      .config_file = o->config_file,
+			      .version = o->version,
+			      .failing_part = o->failing_part,
+			      .clock = clock_system(),
+			      .notify = { .fd = -1 },
+			      .signals = { .fd = -1 } };
 	uint64_t began_ns = clock_mono_ns(d->clock);
 	while (d->started < LEN(parts)) {
 		/* A part that failed half-way is stopped as well. */
@@ -544,8 +575,9 @@ enum err daemon_start(const struct daemon_options *o, struct daemon **ret_daemon
 	}
 	struct committer_state state;
 	committer_state(d->committer, &state);
-	log_info("ready version=%s region=%s epoch=%llu seq=%llu started_ms=%llu", d->version, d->config->region_name,
-		 (unsigned long long)state.position.epoch, (unsigned long long)state.position.seq,
+	log_info("ready version=%s region=%s epoch=%llu seq=%llu started_ms=%llu", d->version,
+		 d->config->region_name, (unsigned long long)state.position.epoch,
+		 (unsigned long long)state.position.seq,
 		 (unsigned long long)((clock_mono_ns(d->clock) - began_ns) / 1000000));
 	*ret_daemon = d;
 	return ERR_NONE;

@@ -20,10 +20,10 @@
 struct daemon;
 
 struct daemon_options {
-	struct config *config;      /* taken when the start succeeds */
-	const char *config_file;    /* read again by SIGHUP; NULL: none */
+	struct config *config;   /* taken when the start succeeds */
+	const char *config_file; /* read again by SIGHUP; NULL: none */
 	const char *version;
-	const char *failing_part;   /* for tests: its start fails; NULL: none */
+	const char *failing_part; /* for tests: its start fails; NULL: none */
 };
 
 /* Blocks the signals it takes in the calling thread, and all that come from it. On failure everything is undone but

@@ -21,18 +21,18 @@ enum daemon_address { LISTEN_HTTP, LISTEN_GRPC, LISTEN_CTL, LISTEN_COUNT };
 /* One loop thread and what listens on it. */
 struct daemon_loop {
 	struct loop *loop;
-	struct listener *listeners[LISTEN_COUNT];   /* ctl: on the first loop only */
+	struct listener *listeners[LISTEN_COUNT]; /* ctl: on the first loop only */
 	pthread_t thread;
 	bool running;
 };
 
 struct daemon {
-	struct config *config;      /* as it was at the start: what needs a restart */
-	struct config *applied;     /* the newest that was read; may be config */
+	struct config *config;  /* as it was at the start: what needs a restart */
+	struct config *applied; /* the newest that was read; may be config */
 	const char *config_file;
 	const char *version;
 	const char *failing_part;
-	unsigned started;           /* parts */
+	unsigned started; /* parts */
 
 	struct notify notify;
 	struct clock *clock;
@@ -42,7 +42,7 @@ struct daemon {
 	struct pool *pool;
 	struct auth *auth;
 	struct crypto_key session_key;
-	struct tls_holder *tls;     /* NULL: plain text */
+	struct tls_holder *tls; /* NULL: plain text */
 	struct api api;
 	struct serve *serve;
 	struct conn_limits limits;
@@ -55,15 +55,15 @@ struct daemon {
 	struct loop *main;
 	struct loop_fd signals;
 	atomic_bool draining;
-	_Atomic uint32_t undrained;   /* listeners */
-	struct loop_task drained;     /* to main, when there is none left */
-	struct loop_timer patience;   /* until the drain counts as failed */
-	struct loop_timer pending;    /* looks whether calls are left */
+	_Atomic uint32_t undrained; /* listeners */
+	struct loop_task drained;   /* to main, when there is none left */
+	struct loop_timer patience; /* until the drain counts as failed */
+	struct loop_timer pending;  /* looks whether calls are left */
 	uint64_t pending_since_ns;
 	struct loop_task begin;
 	struct loop_timer beat;
 	struct watchdog watchdog;
-	uint64_t *turns;              /* room for the watchdog's numbers */
+	uint64_t *turns; /* room for the watchdog's numbers */
 };
 
 /* Fills *ret_files from the configuration. */

@@ -77,7 +77,8 @@ static void drain(struct daemon *d)
 	atomic_store(&d->draining, true);
 	log_info("stopping, connections are drained drain_ms=%u", drain_ms);
 	notify_stopping(&d->notify, "draining connections");
-	notify_extend_timeout(&d->notify, (uint64_t)drain_ms + DRAIN_GRACE_MS + 2 * DAEMON_PENDING_MS_MAX);
+	notify_extend_timeout(&d->notify,
+			      (uint64_t)drain_ms + DRAIN_GRACE_MS + 2 * DAEMON_PENDING_MS_MAX);
 	loop_timer_start(d->main, &d->patience, (uint64_t)drain_ms + DRAIN_GRACE_MS);
 	/* One more than there are, so that the last is not reported while the others are being asked. */
 	atomic_store(&d->undrained, 1);
@@ -86,7 +87,8 @@ static void drain(struct daemon *d)
 			if (!d->loops[i].listeners[which])
 				continue;
 			atomic_fetch_add(&d->undrained, 1);
-			listener_drain(d->loops[i].listeners[which], drain_ms, on_listener_drained, d);
+			listener_drain(d->loops[i].listeners[which], drain_ms, on_listener_drained,
+				       d);
 		}
 	}
 	on_listener_drained(d);
@@ -128,9 +130,11 @@ static void log_changes(const struct daemon *d, const struct config *now)
 			continue;
 		config_value_write(k, member_of(now, k), &value);
 		if (restart)
-			log_warn("configuration: needs a restart key=%s value=%.*s", k->path, STR_FMT(buf_str(&value)));
+			log_warn("configuration: needs a restart key=%s value=%.*s", k->path,
+				 STR_FMT(buf_str(&value)));
 		else
-			log_info("configuration: taken over key=%s value=%.*s", k->path, STR_FMT(buf_str(&value)));
+			log_info("configuration: taken over key=%s value=%.*s", k->path,
+				 STR_FMT(buf_str(&value)));
 	}
 }
 
@@ -155,7 +159,8 @@ static bool take_over(struct daemon *d, struct config *now)
 	const struct auth_files files = daemon_auth_files(now);
 	struct tls_context *context = NULL;
 	struct fault fault = { 0 };
-	enum err err = d->tls && !turns_tls(d, now) ? daemon_load_tls(now, &context, &fault) : ERR_NONE;
+	enum err err =
+		d->tls && !turns_tls(d, now) ? daemon_load_tls(now, &context, &fault) : ERR_NONE;
 
 	if (!err)
 		err = auth_load(d->auth, &files, &fault);
@@ -233,11 +238,13 @@ enum err daemon_signals_start(struct daemon *d, struct fault *reterr_fault)
 	(void)sigaddset(&set, SIGHUP);
 	int errnum = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (errnum == 0) {
-		d->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .on_event = on_signal };
+		d->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
+					       .on_event = on_signal };
 		errnum = d->signals.fd < 0 ? errno : 0;
 	}
 	if (errnum != 0)
-		return fault_set(reterr_fault, err_from_errno(errnum), "signals cannot be taken: %s", strerror(errnum));
+		return fault_set(reterr_fault, err_from_errno(errnum),
+				 "signals cannot be taken: %s", strerror(errnum));
 	return loop_add(d->main, &d->signals, EPOLLIN);
 }
 
@@ -275,10 +282,13 @@ static void on_beat(struct loop_timer *t)
 	if (stuck == (int)d->loop_count)
 		log_error("the committer stands still, systemd is not told that all is well");
 	else if (stuck >= 0)
-		log_error("a loop stands still, systemd is not told that all is well thread=loop-%d", stuck);
+		log_error(
+			"a loop stands still, systemd is not told that all is well thread=loop-%d",
+			stuck);
 	else if (busy_ms > DAEMON_POOL_BUSY_MS_MAX)
-		log_error("a search does not end, systemd is not told that all is well busy_ms=%llu",
-			  (unsigned long long)busy_ms);
+		log_error(
+			"a search does not end, systemd is not told that all is well busy_ms=%llu",
+			(unsigned long long)busy_ms);
 	else
 		notify_watchdog(&d->notify);
 	loop_timer_start(d->main, t, MAX(d->notify.watchdog_ms / 2, (uint64_t)1));
@@ -306,6 +316,7 @@ enum err daemon_ready_start(struct daemon *d, struct fault *reterr_fault)
 	d->begin.run = on_begin;
 	if (d->notify.watchdog_ms > 0)
 		loop_post(d->main, &d->begin);
+	metric_set(METRIC_isthmus_config_last_reload_successful, 1);
 	notify_ready(&d->notify, "serving");
 	return ERR_NONE;
 }

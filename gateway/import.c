@@ -149,14 +149,16 @@ static enum err read_records(FILE *from, struct records *r, struct fault *reterr
 	err = read_all(&reader, r);
 	enum err close_err = apt_reader_close(&reader, err ? NULL : reterr_fault);
 	if (err)
-		return fault_set(reterr_fault, err, "reading package records: %s", err_sentence(err));
+		return fault_set(reterr_fault, err, "reading package records: %s",
+				 err_sentence(err));
 	if (close_err)
 		return close_err;
 	put_in_order(r);
 	if (r->count < IMPORT_RECORDS_MIN)
-		return fault_set(reterr_fault, ERR_NOT_FOUND,
-				 "apt knows %u packages only, fewer than %d: run \"apt-get update\" as root, then try again",
-				 r->count, IMPORT_RECORDS_MIN);
+		return fault_set(
+			reterr_fault, ERR_NOT_FOUND,
+			"apt knows %u packages only, fewer than %d: run \"apt-get update\" as root, then try again",
+			r->count, IMPORT_RECORDS_MIN);
 	return ERR_NONE;
 }
 
@@ -164,7 +166,7 @@ static enum err read_records(FILE *from, struct records *r, struct fault *reterr
 
 struct import {
 	const struct import_options *o;
-	struct buf target;         /* "/collections/NAME" */
+	struct buf target; /* "/collections/NAME" */
 	struct buf body;
 	uint64_t began_ns;
 	uint64_t shown_ns;
@@ -214,7 +216,8 @@ static enum err ensure_collection(struct import *m, struct fault *reterr_fault)
 	enum err err = make_path(m->o->collection, "", &m->target);
 
 	if (!err)
-		err = buf_printf(&body, "{\"vectors\":{\"size\":%d,\"distance\":\"Cosine\"}}", EMBED_DIM);
+		err = buf_printf(&body, "{\"vectors\":{\"size\":%d,\"distance\":\"Cosine\"}}",
+				 EMBED_DIM);
 	if (err)
 		return no_memory(reterr_fault);
 	const char *path = (const char *)m->target.data;
@@ -265,8 +268,8 @@ static void put_point(struct json_writer *w, uint64_t id, const struct import_re
 }
 
 /* first: the number of items[0], from 0. The last batch waits until all before it are searchable as well. */
-static enum err send_batch(struct import *m, const struct import_record *items, uint32_t first, uint32_t count,
-			   struct fault *reterr_fault)
+static enum err send_batch(struct import *m, const struct import_record *items, uint32_t first,
+			   uint32_t count, struct fault *reterr_fault)
 {
 	bool last = first + count == m->total;
 	const struct ctl_http_reply *reply;
@@ -282,10 +285,12 @@ static enum err send_batch(struct import *m, const struct import_record *items, 
 	json_put_object_end(&w);
 	enum err err = buf_err(&m->body);
 	if (!err)
-		err = make_path(m->o->collection, last ? "/points?wait=true" : "/points?wait=false", &m->target);
+		err = make_path(m->o->collection, last ? "/points?wait=true" : "/points?wait=false",
+				&m->target);
 	if (err)
 		return fault_set(reterr_fault, err, "a batch of %u: %s", count, err_sentence(err));
-	return call(m->o->http, "PUT", (const char *)m->target.data, buf_str(&m->body), &reply, reterr_fault);
+	return call(m->o->http, "PUT", (const char *)m->target.data, buf_str(&m->body), &reply,
+		    reterr_fault);
 }
 
 static double rate_of(const struct import *m, uint32_t done, uint64_t now_ns)
@@ -299,19 +304,21 @@ static void show_progress(struct import *m, uint32_t done)
 	uint64_t now_ns = clock_mono_ns(m->o->clock);
 	FILE *out = m->o->out;
 
-	if (done < m->total && now_ns - m->shown_ns < (m->o->live ? PROGRESS_NS_LIVE : PROGRESS_NS_PLAIN))
+	if (done < m->total &&
+	    now_ns - m->shown_ns < (m->o->live ? PROGRESS_NS_LIVE : PROGRESS_NS_PLAIN))
 		return;
 	m->shown_ns = now_ns;
 	if (m->o->live) {
 		static const char full[] = "##############################";
 		static const char empty[] = "..............................";
 		int filled = (int)((uint64_t)done * strlen(full) / m->total);
-		(void)fprintf(out, "\r[%.*s%s] %u/%u  %.0f points/s ", filled, full, empty + filled, done, m->total,
-			      rate_of(m, done, now_ns));
+		(void)fprintf(out, "\r[%.*s%s] %u/%u  %.0f points/s ", filled, full, empty + filled,
+			      done, m->total, rate_of(m, done, now_ns));
 		if (done == m->total)
 			(void)fputc('\n', out);
 	} else if (done < m->total) {
-		(void)fprintf(out, "%u of %u points, %.0f points/s\n", done, m->total, rate_of(m, done, now_ns));
+		(void)fprintf(out, "%u of %u points, %.0f points/s\n", done, m->total,
+			      rate_of(m, done, now_ns));
 	}
 	(void)fflush(out);
 }
@@ -329,15 +336,17 @@ static enum err send_all(struct import *m, const struct records *r, struct fault
 		show_progress(m, first + count);
 	}
 	uint64_t now_ns = clock_mono_ns(m->o->clock);
-	(void)fprintf(m->o->out, "%u points in collection %s after %.1f s, %.0f points/s\n", m->total, m->o->collection,
-		      (double)(now_ns - m->began_ns) / 1e9, rate_of(m, m->total, now_ns));
+	(void)fprintf(m->o->out, "%u points in collection %s after %.1f s, %.0f points/s\n",
+		      m->total, m->o->collection, (double)(now_ns - m->began_ns) / 1e9,
+		      rate_of(m, m->total, now_ns));
 	return ERR_NONE;
 }
 
 enum err import_packages(const struct import_options *o, struct fault *reterr_fault)
 {
 	CLEANUP(records_release) struct records records = { 0 };
-	CLEANUP(import_release) struct import m = { .o = o, .target = BUF_INIT(4096), .body = BUF_INIT(BODY_BYTES_MAX) };
+	CLEANUP(import_release)
+	struct import m = { .o = o, .target = BUF_INIT(4096), .body = BUF_INIT(BODY_BYTES_MAX) };
 
 	arena_init(&records.arena, RECORDS_BYTES_MAX);
 	enum err err = read_records(o->records, &records, reterr_fault);
@@ -379,7 +388,8 @@ static struct hit take_hit(struct json_reader *r)
 	while (json_next_key(r, &key)) {
 		if (key_is(key, "score")) {
 			hit.score = json_f64(r);
-		} else if (key_is(key, "payload") && json_peek(r) == JSON_OBJECT && json_enter_object(r)) {
+		} else if (key_is(key, "payload") && json_peek(r) == JSON_OBJECT &&
+			   json_enter_object(r)) {
 			while (json_next_key(r, &key)) {
 				if (key_is(key, "name"))
 					hit.name = take_string(r);
@@ -415,7 +425,8 @@ static uint32_t print_hits(struct json_reader *r, FILE *out)
 }
 
 /* {"result":{"points":[…]}}. */
-static enum err print_reply(const struct ctl_http_reply *reply, FILE *out, struct fault *reterr_fault)
+static enum err print_reply(const struct ctl_http_reply *reply, FILE *out,
+			    struct fault *reterr_fault)
 {
 	struct arena arena;
 	struct str key;
@@ -444,7 +455,8 @@ static enum err print_reply(const struct ctl_http_reply *reply, FILE *out, struc
 	return err;
 }
 
-static enum err write_query(const struct import_search_options *o, struct buf *body, struct fault *reterr_fault)
+static enum err write_query(const struct import_search_options *o, struct buf *body,
+			    struct fault *reterr_fault)
 {
 	float vector[EMBED_DIM] = { 0 };
 	struct json_writer w = json_writer_to(body);
@@ -455,7 +467,8 @@ static enum err write_query(const struct import_search_options *o, struct buf *b
 	for (unsigned i = 0; i < EMBED_DIM; i++)
 		any |= vector[i] != 0.0f;
 	if (!any)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "'%.200s' has no word to search for", o->text);
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "'%.200s' has no word to search for",
+				 o->text);
 	json_put_object(&w);
 	json_put_key(&w, STR("query"));
 	json_put_floats(&w, vector, EMBED_DIM);
@@ -477,7 +490,8 @@ enum err import_search(const struct import_search_options *o, struct fault *rete
 	if (err)
 		return err;
 	if (make_path(o->collection, "/points/query", &path))
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "the name of the collection is too long");
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "the name of the collection is too long");
 	err = call(o->http, "POST", (const char *)path.data, buf_str(&body), &reply, reterr_fault);
 	if (err)
 		return err;

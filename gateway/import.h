@@ -26,17 +26,17 @@ struct import_record {
 	const char *name;
 	const char *summary;
 	const char *section;
-	const char *tags;          /* separated by ' ' */
+	const char *tags; /* separated by ' ' */
 };
 
 struct import_options {
 	struct ctl_http *http;
 	const char *collection;
-	uint64_t limit;            /* the first so many in the order of names; 0: all */
+	uint64_t limit; /* the first so many in the order of names; 0: all */
 	uint32_t batch;
-	FILE *records;             /* as apt-cache dumpavail writes them; NULL: those of this machine */
-	FILE *out;                 /* what people read */
-	bool live;                 /* out is a terminal: one line that changes */
+	FILE *records; /* as apt-cache dumpavail writes them; NULL: those of this machine */
+	FILE *out;     /* what people read */
+	bool live;     /* out is a terminal: one line that changes */
 	struct clock *clock;
 };
 
@@ -48,7 +48,7 @@ struct import_search_options {
 	const char *collection;
 	const char *text;
 	uint32_t limit;
-	bool json;                 /* the reply as it came */
+	bool json; /* the reply as it came */
 	FILE *out;
 };
 

@@ -15,7 +15,7 @@
 
 struct arguments {
 	const char *file;
-	const char *dump;   /* NULL: not asked for */
+	const char *dump; /* NULL: not asked for */
 	bool check;
 };
 
@@ -34,7 +34,8 @@ static const char help[] =
 
 static int write_out(struct buf *b)
 {
-	bool whole = !buf_err(b) && fwrite(b->data, 1, b->len, stdout) == b->len && fflush(stdout) == 0;
+	bool whole =
+		!buf_err(b) && fwrite(b->data, 1, b->len, stdout) == b->len && fflush(stdout) == 0;
 
 	buf_release(b);
 	return whole ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -51,7 +52,10 @@ static int dump(const struct config *c, const char *what)
 	} else if (strcmp(what, "manual") == 0) {
 		config_manual(&b);
 	} else {
-		(void)fprintf(stderr, "isthmusd: --dump-config has no '%s', but current, sample and manual\n", what);
+		(void)fprintf(
+			stderr,
+			"isthmusd: --dump-config has no '%s', but current, sample and manual\n",
+			what);
 		return USAGE_STATUS;
 	}
 	return write_out(&b);
@@ -72,7 +76,9 @@ static int check(struct config *c, const char *file)
 /* Takes c. */
 static int serve(struct config *c, const char *file)
 {
-	const struct daemon_options o = { .config = c, .config_file = file, .version = PACKAGE_VERSION };
+	const struct daemon_options o = { .config = c,
+					  .config_file = file,
+					  .version = PACKAGE_VERSION };
 	struct fault fault = { 0 };
 	struct daemon *d;
 
@@ -123,7 +129,8 @@ static int parse(int argc, char **argv, struct arguments *ret_arguments)
 	}
 	if (optind == argc)
 		return EXIT_SUCCESS;
-	(void)fprintf(stderr, "isthmusd: what is meant by '%s'? See isthmusd --help\n", argv[optind]);
+	(void)fprintf(stderr, "isthmusd: what is meant by '%s'? See isthmusd --help\n",
+		      argv[optind]);
 	return USAGE_STATUS;
 }
 

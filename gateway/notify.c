@@ -26,18 +26,21 @@ static enum err connect_to(const char *name, int *ret_fd, struct fault *reterr_f
 	size_t len = strlen(name);
 
 	if ((name[0] != '/' && name[0] != '@') || len < 2 || len >= sizeof(address.sun_path))
-		return fault_set(reterr_fault, ERR_CONFIG, "NOTIFY_SOCKET: '%s' is no name of a UNIX socket", name);
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "NOTIFY_SOCKET: '%s' is no name of a UNIX socket", name);
 	memcpy(address.sun_path, name, len);
 	if (name[0] == '@')
 		address.sun_path[0] = '\0';
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fault_set(reterr_fault, err_from_errno(errno), "NOTIFY_SOCKET: %s", strerror(errno));
+		return fault_set(reterr_fault, err_from_errno(errno), "NOTIFY_SOCKET: %s",
+				 strerror(errno));
 	socklen_t address_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 	if (connect(fd, (const struct sockaddr *)&address, address_len) < 0) {
 		int errnum = errno;
 		(void)close(fd);
-		return fault_set(reterr_fault, ERR_CONFIG, "NOTIFY_SOCKET: '%s': %s", name, strerror(errnum));
+		return fault_set(reterr_fault, ERR_CONFIG, "NOTIFY_SOCKET: '%s': %s", name,
+				 strerror(errnum));
 	}
 	*ret_fd = fd;
 	return ERR_NONE;
@@ -70,7 +73,8 @@ static enum err read_watchdog(uint64_t *ret_ms, struct fault *reterr_fault)
 		return ERR_NONE;
 	if (pid) {
 		if (!parse_number(pid, &number))
-			return fault_set(reterr_fault, ERR_CONFIG, "WATCHDOG_PID: '%s' is no number", pid);
+			return fault_set(reterr_fault, ERR_CONFIG,
+					 "WATCHDOG_PID: '%s' is no number", pid);
 		if (number != (uint64_t)getpid())
 			return ERR_NONE;
 	}
@@ -150,7 +154,8 @@ void notify_reloading(struct notify *n)
 
 	clock_wait_deadline(0, &now);
 	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
-		       (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+		       (unsigned long long)now.tv_sec * 1000000 +
+			       (unsigned long long)now.tv_nsec / 1000);
 	send_message(n, text);
 }
 
@@ -158,6 +163,7 @@ void notify_extend_timeout(struct notify *n, uint64_t ms)
 {
 	char text[MESSAGE_BYTES_MAX];
 
-	(void)snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)ms * 1000);
+	(void)snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%llu",
+		       (unsigned long long)ms * 1000);
 	send_message(n, text);
 }

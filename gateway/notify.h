@@ -9,8 +9,9 @@
 #include "base/err.h"
 
 struct notify {
-	int fd;                 /* -1: nobody listens */
-	uint64_t watchdog_ms;   /* systemd restarts the daemon after that long without a sign of life; 0: never */
+	int fd; /* -1: nobody listens */
+	uint64_t
+		watchdog_ms; /* systemd restarts the daemon after that long without a sign of life; 0: never */
 };
 
 /* Reads and unsets $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID, so that no child inherits them.

@@ -9,7 +9,7 @@
 #include "base/err.h"
 
 struct watchdog {
-	uint64_t *turns;   /* as they were at the last check */
+	uint64_t *turns; /* as they were at the last check */
 	uint32_t count;
 };
 

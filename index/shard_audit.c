@@ -57,7 +57,7 @@ static enum err fill_vector(const struct shard *s, struct row_vector *v, struct 
 
 	if (!v->present || v->slot == SLOT_NONE)
 		return ERR_NONE;
-	if (at < 0 || !s->vectors[at].dense || v->slot >= s->vectors[at].dense->slots->high)
+	if (at < 0 || !s->vectors[at].dense)
 		return ERR_CORRUPT;
 	v->vector = (struct vector){ .kind = VECTOR_DENSE, .count = s->config->vectors[at].dim };
 	v->vector.values = copied(a, dense_values(s->vectors[at].dense, v->slot), v->vector.count,

@@ -20,8 +20,8 @@
 #define HTTP_SCRIPT_REQUESTS_MAX 64
 
 struct http_step {
-	const char *reply;    /* NULL: close without a word */
-	bool close;           /* after the reply */
+	const char *reply; /* NULL: close without a word */
+	bool close;        /* after the reply */
 };
 
 struct http_script {
@@ -30,7 +30,7 @@ struct http_script {
 	int fd;
 	uint16_t port;
 	pthread_t thread;
-	char *requests[HTTP_SCRIPT_REQUESTS_MAX];   /* head and body, terminated */
+	char *requests[HTTP_SCRIPT_REQUESTS_MAX]; /* head and body, terminated */
 	size_t count;
 	size_t connections;
 };
@@ -78,7 +78,8 @@ static inline void *http_script_run(void *arg)
 		s->connections++;
 		while (step < s->step_count && http_script_take_request(s, fd, &in)) {
 			const struct http_step *now = &s->steps[step++];
-			if (now->reply && send(fd, now->reply, strlen(now->reply), MSG_NOSIGNAL) < 0)
+			if (now->reply &&
+			    send(fd, now->reply, strlen(now->reply), MSG_NOSIGNAL) < 0)
 				break;
 			if (!now->reply || now->close)
 				break;
@@ -89,9 +90,11 @@ static inline void *http_script_run(void *arg)
 	return NULL;
 }
 
-static inline void http_script_start(struct http_script *s, const struct http_step *steps, size_t step_count)
+static inline void http_script_start(struct http_script *s, const struct http_step *steps,
+				     size_t step_count)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
 
 	*s = (struct http_script){ .steps = steps, .step_count = step_count };

@@ -22,9 +22,12 @@ struct spot {
 };
 
 static const struct config_key spot_keys[] = {
-	{ "name", CONFIG_STRING, NULL, NULL, 1, 8, offsetof(struct spot, name), CONFIG_RESTART, "Its name." },
-	{ "place.lat", CONFIG_FLOAT, NULL, "0.0", -90, 90, offsetof(struct spot, lat), CONFIG_RESTART, "Latitude." },
-	{ "id", CONFIG_INT, NULL, "1", 1, 255, offsetof(struct spot, id), CONFIG_RESTART, "Number." },
+	{ "name", CONFIG_STRING, NULL, NULL, 1, 8, offsetof(struct spot, name), CONFIG_RESTART,
+	  "Its name." },
+	{ "place.lat", CONFIG_FLOAT, NULL, "0.0", -90, 90, offsetof(struct spot, lat),
+	  CONFIG_RESTART, "Latitude." },
+	{ "id", CONFIG_INT, NULL, "1", 1, 255, offsetof(struct spot, id), CONFIG_RESTART,
+	  "Number." },
 };
 static const struct config_table spot_table = { spot_keys, LEN(spot_keys), sizeof(struct spot) };
 
@@ -43,8 +46,11 @@ struct all {
 	struct config_list spots;
 };
 
-#define ROW(path, kind, extra, initial, least, greatest, member, reload) \
-	{ path, CONFIG_##kind, extra, initial, least, greatest, offsetof(struct all, member), CONFIG_##reload, "Says " path "." }
+#define ROW(path, kind, extra, initial, least, greatest, member, reload)                           \
+	{                                                                                          \
+		path, CONFIG_##kind, extra, initial, least, greatest,                              \
+			offsetof(struct all, member), CONFIG_##reload, "Says " path "."            \
+	}
 
 static const struct config_key all_keys[] = {
 	ROW("text", STRING, NULL, "abc", 0, 8, text, RELOAD),
@@ -163,38 +169,55 @@ static const struct {
 	{ "text = { a = 1; };", "t.conf:1: text: a text in quotes is expected\n" },
 	{ "g = { number = 1.5; };", "t.conf:1: g.number: a whole number is expected\n" },
 	{ "g = { number = -6; };", "t.conf:1: g.number: -6 is outside -5 to 2000000000\n" },
-	{ "g = { number = 9000000000L; };", "t.conf:1: g.number: 9000000000 is outside -5 to 2000000000\n" },
-	{ "g = {\n number = 5000000000; };", "t.conf:2: the number 5000000000 does not fit 32 bits; write it with an L behind it\n" },
-	{ "g = { number = 0x80000000; };", "t.conf:1: the number 0x80000000 does not fit 32 bits; write it with an L behind it\n" },
+	{ "g = { number = 9000000000L; };",
+	  "t.conf:1: g.number: 9000000000 is outside -5 to 2000000000\n" },
+	{ "g = {\n number = 5000000000; };",
+	  "t.conf:2: the number 5000000000 does not fit 32 bits; write it with an L behind it\n" },
+	{ "g = { number = 0x80000000; };",
+	  "t.conf:1: the number 0x80000000 does not fit 32 bits; write it with an L behind it\n" },
 	{ "g = { flag = 1; };", "t.conf:1: g.flag: true or false is expected\n" },
 	{ "g = { ratio = 2; };", "t.conf:1: g.ratio: 2 is outside 0 to 1\n" },
 	{ "g = { ratio = \"x\"; };", "t.conf:1: g.ratio: a number is expected\n" },
-	{ "h = { size = 8; };", "t.conf:1: h.size: a size in quotes, such as \"8GiB\", is expected\n" },
-	{ "h = { size = \"8\"; };", "t.conf:1: h.size: '8' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected\n" },
-	{ "h = { size = \"99999999999TiB\"; };", "t.conf:1: h.size: '99999999999TiB' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected\n" },
+	{ "h = { size = 8; };",
+	  "t.conf:1: h.size: a size in quotes, such as \"8GiB\", is expected\n" },
+	{ "h = { size = \"8\"; };",
+	  "t.conf:1: h.size: '8' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected\n" },
+	{ "h = { size = \"99999999999TiB\"; };",
+	  "t.conf:1: h.size: '99999999999TiB' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected\n" },
 	{ "h = { size = \"0\"; };", "t.conf:1: h.size: 0B is outside 1KiB to 1TiB\n" },
-	{ "h = { time = \"1.5s\"; };", "t.conf:1: h.time: '1.5s' is no time: a whole number with ms, s, m, h or d is expected\n" },
-	{ "h = { time = \"-1s\"; };", "t.conf:1: h.time: '-1s' is no time: a whole number with ms, s, m, h or d is expected\n" },
+	{ "h = { time = \"1.5s\"; };",
+	  "t.conf:1: h.time: '1.5s' is no time: a whole number with ms, s, m, h or d is expected\n" },
+	{ "h = { time = \"-1s\"; };",
+	  "t.conf:1: h.time: '-1s' is no time: a whole number with ms, s, m, h or d is expected\n" },
 	{ "h = { time = \"25h\"; };", "t.conf:1: h.time: 25h is outside 0ms to 1d\n" },
-	{ "h = { address = \"localhost\"; };", "t.conf:1: h.address: 'localhost' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected\n" },
-	{ "h = { address = \"::1:7\"; };", "t.conf:1: h.address: '::1:7' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected\n" },
-	{ "h = { address = \"a:65536\"; };", "t.conf:1: h.address: 'a:65536' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected\n" },
+	{ "h = { address = \"localhost\"; };",
+	  "t.conf:1: h.address: 'localhost' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected\n" },
+	{ "h = { address = \"::1:7\"; };",
+	  "t.conf:1: h.address: '::1:7' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected\n" },
+	{ "h = { address = \"a:65536\"; };",
+	  "t.conf:1: h.address: 'a:65536' is no address: HOST:PORT, [IPV6]:PORT or \"off\" is expected\n" },
 	{ "h = { address = \"a:0\"; };", "t.conf:1: h.address: 0 is outside 1 to 65535\n" },
 	{ "choice = \"gree\";", "t.conf:1: choice: 'gree' is not one of red|green|blue\n" },
-	{ "choice = \"green|blue\";", "t.conf:1: choice: 'green|blue' is not one of red|green|blue\n" },
+	{ "choice = \"green|blue\";",
+	  "t.conf:1: choice: 'green|blue' is not one of red|green|blue\n" },
 	{ "texts = [ \"a\", \"b\", \"c\", \"d\" ];", "t.conf:1: texts: 4 is outside 0 to 3\n" },
 	{ "texts = ( \"a\", 1 );", "t.conf:1: texts: [1] is no text\n" },
 	{ "spots = { };", "t.conf:1: spots: ( { … }, … ) is expected\n" },
 	{ "spots = ( 1 );", "t.conf:1: spots: [0]: a group { … } is expected\n" },
-	{ "spots = ( { name = \"x\"; id = 1; },\n { id = 3; } );", "t.conf:2: spots[1]: name is missing\n" },
-	{ "spots = ( { name = \"x\"; },\n { name = \"y\"; id = 256; } );", "t.conf:2: spots[1].id: 256 is outside 1 to 255\n" },
-	{ "spots = ( {\n name = \"x\"; place = {\n  lat = 95.0; }; } );", "t.conf:3: spots[0].place.lat: 95 is outside -90 to 90\n" },
+	{ "spots = ( { name = \"x\"; id = 1; },\n { id = 3; } );",
+	  "t.conf:2: spots[1]: name is missing\n" },
+	{ "spots = ( { name = \"x\"; },\n { name = \"y\"; id = 256; } );",
+	  "t.conf:2: spots[1].id: 256 is outside 1 to 255\n" },
+	{ "spots = ( {\n name = \"x\"; place = {\n  lat = 95.0; }; } );",
+	  "t.conf:3: spots[0].place.lat: 95 is outside -90 to 90\n" },
 	{ "spots = ( { nam = \"x\"; } );",
 	  "t.conf:1: spots[0].nam: unknown key; is name meant?\nt.conf:1: spots[0]: name is missing\n" },
 	{ "text = \"a\";\ntext = \"b\";", "t.conf:2: duplicate setting name\n" },
 	{ "text = \"a\"\n}", "t.conf:2: syntax error\n" },
-	{ "@include \"u.conf\"", "t.conf:1: @include: u.conf cannot be read: No such file or directory\n" },
-	{ "@include \"/etc/passwd\"", "t.conf:1: @include wants the name of a file, relative to \n" },
+	{ "@include \"u.conf\"",
+	  "t.conf:1: @include: u.conf cannot be read: No such file or directory\n" },
+	{ "@include \"/etc/passwd\"",
+	  "t.conf:1: @include wants the name of a file, relative to \n" },
 	{ "\n@include \".\"", "t.conf:2: @include: . cannot be read: it is no ordinary file\n" },
 };
 
@@ -222,9 +245,10 @@ START_TEST(errors_in_included_files_name_those)
 	struct all out;
 	write_file("u.conf", "text = \"a\";\n\nh = { size = \"1\"; };\n");
 	ck_assert_int_eq(read_all("@include \"u.conf\"\ng = { flag = 1; };", &out), ERR_CONFIG);
-	ck_assert_str_eq(words(),
-			 "u.conf:3: h.size: '1' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected\n"
-			 "t.conf:2: g.flag: true or false is expected\n");
+	ck_assert_str_eq(
+		words(),
+		"u.conf:3: h.size: '1' is no size: a whole number with B, KiB, MiB, GiB or TiB is expected\n"
+		"t.conf:2: g.flag: true or false is expected\n");
 	write_file("u.conf", "text = ;\n");
 	ck_assert_int_eq(read_all("@include \"u.conf\"", &out), ERR_CONFIG);
 	ck_assert_str_eq(words(), "u.conf:1: syntax error\n");
@@ -243,21 +267,24 @@ END_TEST
 START_TEST(what_is_no_file_is_refused)
 {
 	struct all out = { 0 };
-	ck_assert_int_eq(config_table_read(&all_table, in_folder("none"), &arena, &out, &errors), ERR_CONFIG);
+	ck_assert_int_eq(config_table_read(&all_table, in_folder("none"), &arena, &out, &errors),
+			 ERR_CONFIG);
 	ck_assert_str_eq(words(), "none: cannot be read: No such file or directory\n");
 	buf_reset(&errors);
 	ck_assert_int_eq(config_table_read(&all_table, folder, &arena, &out, &errors), ERR_CONFIG);
-	ck_assert_ptr_nonnull(strstr(terminated(&errors), "cannot be read: it is no ordinary file"));
+	ck_assert_ptr_nonnull(
+		strstr(terminated(&errors), "cannot be read: it is no ordinary file"));
 }
 END_TEST
 
 START_TEST(numbers_in_comments_texts_and_names_are_left_alone)
 {
 	struct all out;
-	ck_assert_int_eq(read_all("# 5000000000\n// 5000000000\n/* 5000000000\n @include \"zz\" */\n"
-				  "text = \"5000000\\\"\"; g = { ratio = 1e-2; };",
-				  &out),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		read_all("# 5000000000\n// 5000000000\n/* 5000000000\n @include \"zz\" */\n"
+			 "text = \"5000000\\\"\"; g = { ratio = 1e-2; };",
+			 &out),
+		ERR_NONE);
 	ck_assert_str_eq(out.text, "5000000\"");
 	ck_assert_double_eq(out.ratio, 0.01);
 }
@@ -268,15 +295,17 @@ END_TEST
 START_TEST(every_kind_is_read_with_its_origin)
 {
 	struct all out;
-	ck_assert_int_eq(read_all("text = \"xyz\";\n"
-				  "g = { path = \"/p/q\"; number = -5; flag = false;\n"
-				  "      ratio = 1; };\n"
-				  "h = { size = \"3 MiB\"; time = \"2h\"; address = \"example.org:80\"; };\n"
-				  "choice = \"blue\";\n"
-				  "texts = [ \"a\", \"b\" ];\n"
-				  "spots = ( { name = \"x\"; place = { lat = -1.5; }; }, { name = \"y\"; id = 7; } );\n",
-				  &out),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		read_all(
+			"text = \"xyz\";\n"
+			"g = { path = \"/p/q\"; number = -5; flag = false;\n"
+			"      ratio = 1; };\n"
+			"h = { size = \"3 MiB\"; time = \"2h\"; address = \"example.org:80\"; };\n"
+			"choice = \"blue\";\n"
+			"texts = [ \"a\", \"b\" ];\n"
+			"spots = ( { name = \"x\"; place = { lat = -1.5; }; }, { name = \"y\"; id = 7; } );\n",
+			&out),
+		ERR_NONE);
 	ck_assert_uint_eq(errors.len, 0);
 	ck_assert_str_eq(out.text, "xyz");
 	ck_assert_str_eq(out.path, "/p/q");
@@ -362,17 +391,20 @@ START_TEST(the_dump_shows_values_and_origins_and_reads_back_the_same)
 {
 	struct all first;
 	struct all again;
-	ck_assert_int_eq(read_all("text = \"a\\\"\\\\b\";\ng = { ratio = 1; };\nh = { size = \"1536MiB\"; time = \"90s\"; };\n"
-				  "texts = [ \"a\" ];\nspots = ( { name = \"n\"; } );",
-				  &first),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		read_all(
+			"text = \"a\\\"\\\\b\";\ng = { ratio = 1; };\nh = { size = \"1536MiB\"; time = \"90s\"; };\n"
+			"texts = [ \"a\" ];\nspots = ( { name = \"n\"; } );",
+			&first),
+		ERR_NONE);
 	config_table_dump(&all_table, &first, &text);
 	buf_reset(&errors);
 	ck_assert_int_eq(buf_append(&errors, text.data, text.len), ERR_NONE);
 	ck_assert_str_eq(words(), dumped);
 	ck_assert_int_eq(read_all(terminated(&text), &again), ERR_NONE);
 	for (size_t i = 0; i < LEN(all_keys); i++)
-		ck_assert_msg(config_value_equal(&all_keys[i], (const char *)&first + all_keys[i].offset,
+		ck_assert_msg(config_value_equal(&all_keys[i],
+						 (const char *)&first + all_keys[i].offset,
 						 (const char *)&again + all_keys[i].offset),
 			      "%s", all_keys[i].path);
 }
@@ -383,13 +415,16 @@ START_TEST(different_values_are_not_equal)
 	struct all a;
 	struct all b;
 	ck_assert_int_eq(read_all("", &a), ERR_NONE);
-	ck_assert_int_eq(read_all("text = \"d\"; g = { path = \"/y\"; number = 4; flag = false; ratio = 0.25; };"
-				  "h = { size = \"9GiB\"; time = \"251ms\"; address = \"off\"; }; choice = \"red\";"
-				  "texts = [ \"x\" ]; spots = ( { name = \"x\"; id = 2; } );",
-				  &b),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		read_all(
+			"text = \"d\"; g = { path = \"/y\"; number = 4; flag = false; ratio = 0.25; };"
+			"h = { size = \"9GiB\"; time = \"251ms\"; address = \"off\"; }; choice = \"red\";"
+			"texts = [ \"x\" ]; spots = ( { name = \"x\"; id = 2; } );",
+			&b),
+		ERR_NONE);
 	for (size_t i = 0; i < LEN(all_keys); i++)
-		ck_assert_msg(!config_value_equal(&all_keys[i], (const char *)&a + all_keys[i].offset,
+		ck_assert_msg(!config_value_equal(&all_keys[i],
+						  (const char *)&a + all_keys[i].offset,
 						  (const char *)&b + all_keys[i].offset),
 			      "%s", all_keys[i].path);
 }
@@ -416,7 +451,8 @@ END_TEST
 static const struct {
 	const char *content, *says;
 } refused_together[] = {
-	{ "tls = { certificate = \"/a\"; };", "t.conf:1: tls.certificate: is given without tls.key\n" },
+	{ "tls = { certificate = \"/a\"; };",
+	  "t.conf:1: tls.certificate: is given without tls.key\n" },
 	{ "tls = {\n key = \"/a\"; };", "t.conf:2: tls.key: is given without tls.certificate\n" },
 	{ "auth = { alt_api_key_file = \"/a\"; };",
 	  "t.conf:1: auth.alt_api_key_file: is given without auth.api_key_file\n" },
@@ -424,13 +460,15 @@ static const struct {
 	  "t.conf:1: region.name: 'Upper' has other than small letters, digits and '-', or begins with '-'\n" },
 	{ "region = { name = \"-a\"; };",
 	  "t.conf:1: region.name: '-a' has other than small letters, digits and '-', or begins with '-'\n" },
-	{ "region = { name = \"\"; };", "t.conf:1: region.name: 0 is outside 1 to 32 characters\n" },
+	{ "region = { name = \"\"; };",
+	  "t.conf:1: region.name: 0 is outside 1 to 32 characters\n" },
 	{ "region = { id = 256; };", "t.conf:1: region.id: 256 is outside 0 to 255\n" },
 	{ "listen = { http = \"localhost:1\"; };",
 	  "t.conf:1: listen.http: 'localhost' is no IPv4 or IPv6 address, which is what the daemon can listen on\n" },
 	{ "listen = { grpc = \"127.0.0.1:6333\"; };",
 	  "t.conf:1: listen.grpc: is the same as listen.http; \"off\" closes one of them\n" },
-	{ "log = { level = \"loud\"; };", "t.conf:1: log.level: 'loud' is not one of error|warn|info|debug\n" },
+	{ "log = { level = \"loud\"; };",
+	  "t.conf:1: log.level: 'loud' is not one of error|warn|info|debug\n" },
 };
 
 START_TEST(keys_that_do_not_fit_together_are_refused)
@@ -469,7 +507,8 @@ START_TEST(folders_come_from_systemd_unless_the_file_names_them)
 	ck_assert_str_eq(c->listen_ctl, "/run/isthmus/ctl.sock");
 	ck_assert_str_eq(c->session_key_file, "/var/lib/isthmus/session.key");
 	config_table_dump(&config_keys, c, &text);
-	ck_assert_ptr_nonnull(strstr(terminated(&text), "dir = \"/var/lib/isthmus\";  # $STATE_DIRECTORY\n"));
+	ck_assert_ptr_nonnull(
+		strstr(terminated(&text), "dir = \"/var/lib/isthmus\";  # $STATE_DIRECTORY\n"));
 	config_free(c);
 
 	ck_assert_int_eq(load("storage = { dir = \"/d\"; }; listen = { ctl = \"/c\"; };"
@@ -479,6 +518,10 @@ START_TEST(folders_come_from_systemd_unless_the_file_names_them)
 	ck_assert_str_eq(c->storage_dir, "/d");
 	ck_assert_str_eq(c->listen_ctl, "/c");
 	ck_assert_str_eq(c->session_key_file, "/k");
+	config_free(c);
+
+	ck_assert_int_eq(load("listen = { ctl = \"c.sock\"; };", &c), ERR_NONE);
+	ck_assert_str_eq(c->listen_ctl, "./c.sock");
 	config_free(c);
 	config_free(NULL);
 }
@@ -494,10 +537,11 @@ START_TEST(the_defaults_of_limits_are_those_of_connections)
 	ck_assert_mem_eq(&limits, &conn_limits_default, sizeof(limits));
 	config_free(c);
 
-	ck_assert_int_eq(load("limits = { connections = 7; streams = 8; body = \"1KiB\"; bodies = \"2MiB\"; idle = \"9s\"; "
-			      "drain = \"0\"; };",
-			      &c),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		load("limits = { connections = 7; streams = 8; body = \"1KiB\"; bodies = \"2MiB\"; idle = \"9s\"; "
+		     "drain = \"0\"; };",
+		     &c),
+		ERR_NONE);
 	config_conn_limits(c, &limits);
 	ck_assert_uint_eq(limits.connections_max, 7);
 	ck_assert_uint_eq(limits.streams_max, 8);
@@ -594,7 +638,8 @@ int main(void)
 	TCase *tests = tcase_create("config");
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
-	tcase_add_loop_test(tests, wrong_files_are_refused_with_file_line_path_and_words, 0, LEN(refused));
+	tcase_add_loop_test(tests, wrong_files_are_refused_with_file_line_path_and_words, 0,
+			    LEN(refused));
 	tcase_add_test(tests, all_errors_of_a_file_are_told_at_once);
 	tcase_add_test(tests, errors_in_included_files_name_those);
 	tcase_add_test(tests, files_that_include_each_other_are_refused);
@@ -606,7 +651,8 @@ int main(void)
 	tcase_add_test(tests, the_dump_shows_values_and_origins_and_reads_back_the_same);
 	tcase_add_test(tests, different_values_are_not_equal);
 	tcase_add_test(tests, the_sample_of_a_list_shows_its_rows);
-	tcase_add_loop_test(tests, keys_that_do_not_fit_together_are_refused, 0, LEN(refused_together));
+	tcase_add_loop_test(tests, keys_that_do_not_fit_together_are_refused, 0,
+			    LEN(refused_together));
 	tcase_add_test(tests, a_ctl_socket_whose_name_is_too_long_is_refused);
 	tcase_add_test(tests, folders_come_from_systemd_unless_the_file_names_them);
 	tcase_add_test(tests, the_defaults_of_limits_are_those_of_connections);

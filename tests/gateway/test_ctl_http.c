@@ -94,7 +94,8 @@ START_TEST(addresses_of_no_use_are_refused)
 END_TEST
 
 static const char *const good_urls[] = {
-	"http://a", "http://a/", "http://a:1", "http://[::1]", "http://[::1]:6333/", "http://localhost:", "unix:/run/x",
+	"http://a",           "http://a/",         "http://a:1",  "http://[::1]",
+	"http://[::1]:6333/", "http://localhost:", "unix:/run/x",
 };
 
 START_TEST(addresses_of_use_are_taken)
@@ -181,7 +182,8 @@ START_TEST(requests_of_one_client_share_a_connection)
 {
 	static const struct http_step steps[] = {
 		{ "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na", false },
-		{ "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n", false },
+		{ "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n",
+		  false },
 		{ "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nc", false },
 	};
 	start(steps, LEN(steps));
@@ -221,17 +223,20 @@ END_TEST
 
 START_TEST(a_request_carries_key_and_body)
 {
-	static const struct http_step steps[] = { { "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false } };
+	static const struct http_step steps[] = { { "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+						    false } };
 	char url[64];
 	char expected[256];
 	http_script_start(&script, steps, 1);
 	(void)snprintf(url, sizeof(url), "http://localhost:%u/", script.port);
 	ck_assert_int_eq(open_url(url, STR("secret")), ERR_NONE);
-	ck_assert_int_eq(ctl_http_call(http, "PUT", "/collections/x", STR("{}"), &reply, &fault), ERR_NONE);
-	(void)snprintf(expected, sizeof(expected),
-		       "PUT /collections/x HTTP/1.1\r\nhost: localhost:%u\r\nuser-agent: isthmusctl\r\napi-key: secret\r\n"
-		       "content-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
-		       script.port);
+	ck_assert_int_eq(ctl_http_call(http, "PUT", "/collections/x", STR("{}"), &reply, &fault),
+			 ERR_NONE);
+	(void)snprintf(
+		expected, sizeof(expected),
+		"PUT /collections/x HTTP/1.1\r\nhost: localhost:%u\r\nuser-agent: isthmusctl\r\napi-key: secret\r\n"
+		"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+		script.port);
 	stop();
 	ck_assert_str_eq(script.requests[0], expected);
 }
@@ -240,13 +245,16 @@ END_TEST
 START_TEST(too_many_requests_are_sent_again_after_the_time_that_was_named)
 {
 	static const struct http_step steps[] = {
-		{ "HTTP/1.1 429 Too Many Requests\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n", false },
+		{ "HTTP/1.1 429 Too Many Requests\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n",
+		  false },
 		{ "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n", true },
-		{ "HTTP/1.1 429 Too Many Requests\r\nretry-after: 9999\r\ncontent-length: 0\r\n\r\n", false },
+		{ "HTTP/1.1 429 Too Many Requests\r\nretry-after: 9999\r\ncontent-length: 0\r\n\r\n",
+		  false },
 		{ "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", false },
 	};
 	start(steps, LEN(steps));
-	ck_assert_int_eq(ctl_http_call(http, "PUT", "/", STR("{\"a\":1}"), &reply, &fault), ERR_NONE);
+	ck_assert_int_eq(ctl_http_call(http, "PUT", "/", STR("{\"a\":1}"), &reply, &fault),
+			 ERR_NONE);
 	ck_assert_int_eq(reply->status, 200);
 	ck_assert_uint_eq(waits, 3);
 	ck_assert_uint_eq(waited_ms, (3 + 1 + CTL_HTTP_RETRY_S_MAX) * 1000);
@@ -260,7 +268,9 @@ START_TEST(tries_are_bounded)
 {
 	struct http_step steps[CTL_HTTP_RETRIES_MAX + 5];
 	for (size_t i = 0; i < LEN(steps); i++)
-		steps[i] = (struct http_step){ "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n", false };
+		steps[i] = (struct http_step){
+			"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n", false
+		};
 	start(steps, LEN(steps));
 	ck_assert_int_eq(ask(), ERR_NONE);
 	ck_assert_int_eq(reply->status, 429);
@@ -273,7 +283,8 @@ static const struct {
 	int status;
 	const char *body, *says;
 } errors[] = {
-	{ 404, "{\"status\":{\"error\":\"Not found: \\u0041\"},\"time\":0.1}", "404: Not found: A" },
+	{ 404, "{\"status\":{\"error\":\"Not found: \\u0041\"},\"time\":0.1}",
+	  "404: Not found: A" },
 	{ 400, "{\"status\":\"odd\"}", "400: {\"status\":\"odd\"}" },
 	{ 403, " Forbidden ", "403: Forbidden" },
 	{ 500, "", "500" },

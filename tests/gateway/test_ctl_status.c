@@ -38,32 +38,36 @@ END_TEST
 
 START_TEST(a_region_with_collections_is_a_page)
 {
-	ck_assert_int_eq(print("{\"version\":\"0.1.0\",\"region\":\"fra\",\"region_id\":1,\"role\":\"primary\",\"ready\":true,"
-			       "\"epoch\":3,\"seq\":17,\"position\":[3,17],\"queue_bytes\":0,\"log_ops\":20,\"log_bytes\":2048,"
-			       "\"uptime_seconds\":61.5,\"memory_bytes\":1048576,\"disk_free_bytes\":1073741824,"
-			       "\"unknown\":{\"a\":[1]},\"collections\":[{\"name\":\"packages\",\"points\":5000,"
-			       "\"vectors\":5000,\"indexed_vectors\":4000,\"segments\":2,\"shards\":1,\"optimizing\":true,"
-			       "\"disk_bytes\":10485760,\"memory_bytes\":512},{\"name\":\"x\",\"error\":\"disk full\"}]}"),
-			 ERR_NONE);
+	ck_assert_int_eq(
+		print("{\"version\":\"0.1.0\",\"region\":\"fra\",\"region_id\":1,\"role\":\"primary\",\"ready\":true,"
+		      "\"epoch\":3,\"seq\":17,\"position\":[3,17],\"queue_bytes\":0,\"log_ops\":20,\"log_bytes\":2048,"
+		      "\"uptime_seconds\":61.5,\"memory_bytes\":1048576,\"disk_free_bytes\":1073741824,"
+		      "\"unknown\":{\"a\":[1]},\"collections\":[{\"name\":\"packages\",\"points\":5000,"
+		      "\"vectors\":5000,\"indexed_vectors\":4000,\"segments\":2,\"shards\":1,\"optimizing\":true,"
+		      "\"disk_bytes\":10485760,\"memory_bytes\":512},{\"name\":\"x\",\"error\":\"disk full\"}]}"),
+		ERR_NONE);
 	ck_assert(ready);
-	ck_assert_str_eq(shown,
-			 "region    fra (id 1)\n"
-			 "role      primary, epoch 3, seq 17\n"
-			 "ready     yes\n"
-			 "version   0.1.0, up 1 min\n"
-			 "log       20 ops, 2.0 KiB; 0 B waiting to be written\n"
-			 "memory    1.0 MiB\n"
-			 "disk      1.0 GiB free\n"
-			 "\n"
-			 "COLLECTION      POINTS     INDEXED  SEGMENTS  SHARDS        DISK      MEMORY  STATE\n"
-			 "packages          5000        4000         2       1    10.0 MiB       512 B  building\n"
-			 "x                    0           0         0       0         0 B         0 B  error: disk full\n");
+	ck_assert_str_eq(
+		shown,
+		"region    fra (id 1)\n"
+		"role      primary, epoch 3, seq 17\n"
+		"ready     yes\n"
+		"version   0.1.0, up 1 min\n"
+		"log       20 ops, 2.0 KiB; 0 B waiting to be written\n"
+		"memory    1.0 MiB\n"
+		"disk      1.0 GiB free\n"
+		"\n"
+		"COLLECTION      POINTS     INDEXED  SEGMENTS  SHARDS        DISK      MEMORY  STATE\n"
+		"packages          5000        4000         2       1    10.0 MiB       512 B  building\n"
+		"x                    0           0         0       0         0 B         0 B  error: disk full\n");
 }
 END_TEST
 
 START_TEST(a_region_that_is_not_ready_says_why)
 {
-	ck_assert_int_eq(print("{\"region\":\"a\",\"role\":\"none\",\"ready\":false,\"why\":\"loading\\u001b[1m\"}"), ERR_NONE);
+	ck_assert_int_eq(
+		print("{\"region\":\"a\",\"role\":\"none\",\"ready\":false,\"why\":\"loading\\u001b[1m\"}"),
+		ERR_NONE);
 	ck_assert(!ready);
 	ck_assert_ptr_nonnull(strstr(shown, "ready     no: loading?[1m\n"));
 	ck_assert_ptr_null(strstr(shown, "COLLECTION"));
@@ -72,7 +76,9 @@ END_TEST
 
 START_TEST(a_region_that_stopped_writing_is_not_ready)
 {
-	ck_assert_int_eq(print("{\"region\":\"a\",\"ready\":true,\"failed\":true,\"failure\":\"I/O error\"}"), ERR_NONE);
+	ck_assert_int_eq(
+		print("{\"region\":\"a\",\"ready\":true,\"failed\":true,\"failure\":\"I/O error\"}"),
+		ERR_NONE);
 	ck_assert(!ready);
 	ck_assert_ptr_nonnull(strstr(shown, "failed    I/O error\n"));
 }

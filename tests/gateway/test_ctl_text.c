@@ -15,7 +15,9 @@ static const struct {
 	{ "abc", "abc  ", 5 },
 	{ "\xC3\xA4\xE2\x82\xAC", "\xC3\xA4\xE2\x82\xAC ", 3 },
 	{ "a\x1B[31mb\n\x7F", "a?[31mb??", 0 },
-	{ "\xC2\x9B" "x", "?x", 0 },
+	{ "\xC2\x9B"
+	  "x",
+	  "?x", 0 },
 	{ "\xC2\xA0", "\xC2\xA0", 0 },
 	{ "\xC3", "?", 0 },
 	{ "\xFFz", "?z  ", 4 },
@@ -35,8 +37,12 @@ static const struct {
 	uint64_t bytes;
 	const char *shown;
 } sizes[] = {
-	{ 0, "0 B" },           { 1023, "1023 B" },           { 1024, "1.0 KiB" },
-	{ 1536, "1.5 KiB" },    { 5ull << 30, "5.0 GiB" },    { 3ull << 40, "3.0 TiB" },
+	{ 0, "0 B" },
+	{ 1023, "1023 B" },
+	{ 1024, "1.0 KiB" },
+	{ 1536, "1.5 KiB" },
+	{ 5ull << 30, "5.0 GiB" },
+	{ 3ull << 40, "3.0 TiB" },
 	{ UINT64_MAX, "16.0 EiB" },
 };
 
@@ -52,7 +58,7 @@ static const struct {
 	double seconds;
 	const char *shown;
 } durations[] = {
-	{ -1, "0 s" },    { 0.9, "0 s" },          { 59.9, "59 s" },          { 60, "1 min" },
+	{ -1, "0 s" },      { 0.9, "0 s" },        { 59.9, "59 s" },     { 60, "1 min" },
 	{ 3599, "59 min" }, { 3600, "1 h 0 min" }, { 90061, "1 d 1 h" }, { 1e300, "0 s" },
 };
 

@@ -26,7 +26,7 @@
 static struct scratch scratch;
 static const char *folder = scratch.dir;
 static struct fault fault;
-static int heard = -1;   /* what systemd would hear */
+static int heard = -1; /* what systemd would hear */
 
 static const char *in_folder(const char *name)
 {
@@ -64,10 +64,11 @@ static struct config *config_with(const char *lines)
 	struct config *c = NULL;
 	char text[8192];
 
-	(void)snprintf(text, sizeof(text),
-		       "storage = { dir = \"%s/data\"; map_size = \"64MiB\"; log_size = \"16MiB\"; };\n"
-		       "threads = { loops = 2; search = 1; builders = 1; };\nlog = { level = \"error\"; };\n%s",
-		       folder, lines);
+	(void)snprintf(
+		text, sizeof(text),
+		"storage = { dir = \"%s/data\"; map_size = \"64MiB\"; log_size = \"16MiB\"; };\n"
+		"threads = { loops = 2; search = 1; builders = 1; };\nlog = { level = \"error\"; };\n%s",
+		folder, lines);
 	write_file("t.conf", text);
 	enum err err = config_load(in_folder("t.conf"), &c, &errors);
 	ck_assert_msg(err == ERR_NONE, "%.*s", STR_FMT(buf_str(&errors)));
@@ -81,7 +82,9 @@ static enum err start(const char *lines, const char *failing_part, struct daemon
 	struct config *c = config_with(lines);
 	static char file[sizeof(scratch.path)];
 	memcpy(file, in_folder("t.conf"), sizeof(file));
-	const struct daemon_options o = { .config = c, .config_file = file, .version = "test", .failing_part = failing_part };
+	const struct daemon_options o = {
+		.config = c, .config_file = file, .version = "test", .failing_part = failing_part
+	};
 
 	fault.text[0] = '\0';
 	enum err err = daemon_start(&o, ret_daemon, &fault);
@@ -117,7 +120,8 @@ START_TEST(a_part_that_fails_leaves_no_thread_and_no_descriptor)
 	for (; daemon_part_name(part); part++) {
 		ck_assert_int_eq(start(FREE_PORTS, daemon_part_name(part), &d), ERR_INTERNAL);
 		ck_assert_str_eq(fault.text, "the test wants it so");
-		ck_assert_msg(entries("/proc/self/fd") == descriptors, "%s", daemon_part_name(part));
+		ck_assert_msg(entries("/proc/self/fd") == descriptors, "%s",
+			      daemon_part_name(part));
 		ck_assert_msg(entries("/proc/self/task") == threads, "%s", daemon_part_name(part));
 	}
 	ck_assert_uint_gt(part, 10);
@@ -129,7 +133,8 @@ END_TEST
 
 START_TEST(a_taken_port_is_said_with_its_key)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	char lines[256];
@@ -139,10 +144,13 @@ START_TEST(a_taken_port_is_said_with_its_key)
 	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	ck_assert_int_eq(listen(fd, 1), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	(void)snprintf(lines, sizeof(lines), "listen = { http = \"off\"; grpc = \"127.0.0.1:%u\"; };\n", ntohs(address.sin_port));
-	(void)snprintf(words, sizeof(words),
-		       "listen.grpc: 127.0.0.1:%u: somebody listens there already; end the other program, or name another address",
+	(void)snprintf(lines, sizeof(lines),
+		       "listen = { http = \"off\"; grpc = \"127.0.0.1:%u\"; };\n",
 		       ntohs(address.sin_port));
+	(void)snprintf(
+		words, sizeof(words),
+		"listen.grpc: 127.0.0.1:%u: somebody listens there already; end the other program, or name another address",
+		ntohs(address.sin_port));
 	ck_assert_int_ne(start(lines, NULL, &d), ERR_NONE);
 	ck_assert_str_eq(fault.text, words);
 	(void)close(fd);
@@ -157,7 +165,8 @@ START_TEST(a_second_daemon_on_the_same_folder_is_refused)
 
 	ck_assert_int_eq(start(FREE_PORTS, NULL, &first), ERR_NONE);
 	ck_assert_int_ne(start(FREE_PORTS, NULL, &second), ERR_NONE);
-	(void)snprintf(words, sizeof(words), "storage.dir: the store in %s/data is open in another process (%d)", folder,
+	(void)snprintf(words, sizeof(words),
+		       "storage.dir: the store in %s/data is open in another process (%d)", folder,
 		       getpid());
 	ck_assert_str_eq(fault.text, words);
 	daemon_stop(first);
@@ -192,7 +201,9 @@ START_TEST(a_folder_whose_parent_is_missing_is_said_with_what_to_do)
 	ck_assert_int_eq(config_load(in_folder("t.conf"), &c, &errors), ERR_NONE);
 	const struct daemon_options o = { .config = c, .version = "test" };
 	ck_assert_int_ne(daemon_start(&o, &d, &fault), ERR_NONE);
-	ck_assert_ptr_nonnull(strstr(fault.text, "/a/b cannot be made: No such file or directory; make it for the user"));
+	ck_assert_ptr_nonnull(
+		strstr(fault.text,
+		       "/a/b cannot be made: No such file or directory; make it for the user"));
 	config_free(c);
 }
 END_TEST
@@ -200,13 +211,17 @@ END_TEST
 static const struct {
 	const char *lines, *file, *content, *says;
 } refused_files[] = {
-	{ "auth = { api_key_file = \"@/key\"; };", NULL, NULL, "auth: @/key: cannot be read: No such file or directory" },
-	{ "auth = { api_key_file = \"@/key\"; };", "key", "\n", "auth: @/key: the first line is empty, a key is expected" },
+	{ "auth = { api_key_file = \"@/key\"; };", NULL, NULL,
+	  "auth: @/key: cannot be read: No such file or directory" },
+	{ "auth = { api_key_file = \"@/key\"; };", "key", "\n",
+	  "auth: @/key: the first line is empty, a key is expected" },
 	{ "session = { key_file = \"@/key\"; };", NULL, NULL,
 	  "session.key_file: @/key cannot be read: No such file or directory" },
-	{ "session = { key_file = \"@/key\"; };", "key", "short", "session.key_file: @/key has not 16 to 64 bytes" },
+	{ "session = { key_file = \"@/key\"; };", "key", "short",
+	  "session.key_file: @/key has not 16 to 64 bytes" },
 	{ "tls = { certificate = \"@/key\"; key = \"@/key\"; };", NULL, NULL, "tls: " },
-	{ "tls = { certificate = \"@/key\"; key = \"@/key\"; };", "key", "no certificate", "tls: " },
+	{ "tls = { certificate = \"@/key\"; key = \"@/key\"; };", "key", "no certificate",
+	  "tls: " },
 };
 
 /* '@' stands for the folder. */
@@ -239,7 +254,8 @@ START_TEST(a_check_finds_files_of_no_use_without_starting)
 {
 	char lines[1024];
 
-	(void)snprintf(lines, sizeof(lines), "%s", at_folder("auth = { api_key_file = \"@/key\"; };"));
+	(void)snprintf(lines, sizeof(lines), "%s",
+		       at_folder("auth = { api_key_file = \"@/key\"; };"));
 	struct config *c = config_with(lines);
 	ck_assert_int_eq(daemon_check(c, &fault), ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(fault.text, "key: cannot be read"));
@@ -279,16 +295,19 @@ static void hear(const char *text)
 }
 
 /* The status of a request; 0: nobody answers. url NULL: the ctl socket. */
-static int ask(const char *url, const char *key, const char *verb, const char *target, const char *body)
+static int ask(const char *url, const char *key, const char *verb, const char *target,
+	       const char *body)
 {
 	char socket[PATH_MAX];
 	const struct ctl_http_reply *reply;
 	struct ctl_http *http;
 
 	(void)snprintf(socket, sizeof(socket), "unix:%s/data/ctl.sock", folder);
-	const struct ctl_http_options o = { .url = url ? url : socket, .key = { key, key ? strlen(key) : 0 } };
+	const struct ctl_http_options o = { .url = url ? url : socket,
+					    .key = { key, key ? strlen(key) : 0 } };
 	ck_assert_int_eq(ctl_http_new(&o, &http, &fault), ERR_NONE);
-	enum err err = ctl_http_call(http, verb, target, (struct str){ body, body ? strlen(body) : 0 }, &reply, &fault);
+	enum err err = ctl_http_call(http, verb, target,
+				     (struct str){ body, body ? strlen(body) : 0 }, &reply, &fault);
 	int status = err ? 0 : reply->status;
 	ctl_http_free(http);
 	return status;
@@ -297,7 +316,8 @@ static int ask(const char *url, const char *key, const char *verb, const char *t
 static const char *url_of(bool grpc)
 {
 	static char url[2][64];
-	(void)snprintf(url[grpc], sizeof(url[grpc]), grpc ? "http://[::1]:%u" : "http://127.0.0.1:%u",
+	(void)snprintf(url[grpc], sizeof(url[grpc]),
+		       grpc ? "http://[::1]:%u" : "http://127.0.0.1:%u",
 		       grpc ? daemon_grpc_port(daemon_now) : daemon_http_port(daemon_now));
 	return url[grpc];
 }
@@ -338,7 +358,9 @@ END_TEST
 
 static void *write_point(void *arg UNUSED)
 {
-	ck_assert_int_eq(ask(NULL, NULL, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}"), 200);
+	ck_assert_int_eq(ask(NULL, NULL, "PUT", "/collections/c",
+			     "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}"),
+			 200);
 	ck_assert_int_eq(ask(NULL, NULL, "PUT", "/collections/c/points?wait=true",
 			     "{\"points\":[{\"id\":7,\"vector\":[1,2]}]}"),
 			 200);
@@ -420,7 +442,8 @@ START_TEST(a_reload_takes_all_or_nothing)
 
 	listen_as_systemd();
 	write_file("key", "old\n");
-	(void)snprintf(lines, sizeof(lines), "%s", at_folder(FREE_PORTS "auth = { api_key_file = \"@/key\"; };\n"));
+	(void)snprintf(lines, sizeof(lines), "%s",
+		       at_folder(FREE_PORTS "auth = { api_key_file = \"@/key\"; };\n"));
 	live(lines, change_key);
 }
 END_TEST
@@ -472,7 +495,8 @@ static void *ask_while_stopping(void *arg UNUSED)
 	(void)snprintf(url, sizeof(url), "%s", url_of(false));
 	const struct ctl_http_options o = { .url = url };
 	ck_assert_int_eq(ctl_http_new(&o, &http, &fault), ERR_NONE);
-	ck_assert_int_eq(ctl_http_call(http, "GET", "/healthz", (struct str){ 0 }, &reply, &fault), ERR_NONE);
+	ck_assert_int_eq(ctl_http_call(http, "GET", "/healthz", (struct str){ 0 }, &reply, &fault),
+			 ERR_NONE);
 	ck_assert_int_eq(kill(getpid(), SIGTERM), 0);
 	hear("STOPPING=1");
 	/* Until its listeners are closed it answers. */

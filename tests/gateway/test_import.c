@@ -66,18 +66,26 @@ static void make_records(unsigned count)
 {
 	for (unsigned i = count; i > 0; i--)
 		for (int twice = 0; twice < 2; twice++)
-			ck_assert_int_eq(buf_printf(&records,
-						    "Package: p%06u\nSection: net\nDescription: package \"%u\" of \xC3\xA4\n"
-						    "Tag: role::program, use::%u\n\n",
-						    i, i, i),
-					 ERR_NONE);
+			ck_assert_int_eq(
+				buf_printf(
+					&records,
+					"Package: p%06u\nSection: net\nDescription: package \"%u\" of \xC3\xA4\n"
+					"Tag: role::program, use::%u\n\n",
+					i, i, i),
+				ERR_NONE);
 }
 
 static enum err import(uint64_t limit, uint32_t batch, bool live)
 {
 	FILE *f = fmemopen(records.data, records.len, "r");
-	const struct import_options o = { .http = http, .collection = "my packages", .limit = limit, .batch = batch,
-					  .records = f, .out = out, .live = live, .clock = &manual.clock };
+	const struct import_options o = { .http = http,
+					  .collection = "my packages",
+					  .limit = limit,
+					  .batch = batch,
+					  .records = f,
+					  .out = out,
+					  .live = live,
+					  .clock = &manual.clock };
 	enum err err = import_packages(&o, &fault);
 	(void)fclose(f);
 	return err;
@@ -87,7 +95,8 @@ static const char *request_line(size_t i)
 {
 	static char line[128];
 	ck_assert_uint_lt(i, script.count);
-	(void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(script.requests[i], "\r"), script.requests[i]);
+	(void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(script.requests[i], "\r"),
+		       script.requests[i]);
 	return line;
 }
 
@@ -96,8 +105,9 @@ START_TEST(an_apt_that_knows_little_is_refused_before_anything_is_sent)
 	make_records(999);
 	start(NULL, 0);
 	ck_assert_int_eq(import(0, 256, false), ERR_NOT_FOUND);
-	ck_assert_str_eq(fault.text,
-			 "apt knows 999 packages only, fewer than 1000: run \"apt-get update\" as root, then try again");
+	ck_assert_str_eq(
+		fault.text,
+		"apt knows 999 packages only, fewer than 1000: run \"apt-get update\" as root, then try again");
 	stop();
 	ck_assert_uint_eq(script.count, 0);
 }
@@ -105,7 +115,9 @@ END_TEST
 
 START_TEST(a_collection_that_is_absent_is_made_and_batches_wait_at_the_end_only)
 {
-	static const struct http_step steps[] = { { NOT_FOUND, false }, { OK, false }, { OK, false }, { OK, false }, { OK, false } };
+	static const struct http_step steps[] = {
+		{ NOT_FOUND, false }, { OK, false }, { OK, false }, { OK, false }, { OK, false }
+	};
 	make_records(1000);
 	start(steps, LEN(steps));
 	ck_assert_msg(import(0, 400, false) == ERR_NONE, "%s", fault.text);
@@ -114,10 +126,15 @@ START_TEST(a_collection_that_is_absent_is_made_and_batches_wait_at_the_end_only)
 	ck_assert_uint_eq(script.connections, 1);
 	ck_assert_str_eq(request_line(0), "GET /collections/my%20packages HTTP/1.1");
 	ck_assert_str_eq(request_line(1), "PUT /collections/my%20packages HTTP/1.1");
-	ck_assert_ptr_nonnull(strstr(script.requests[1], "\r\n\r\n{\"vectors\":{\"size\":384,\"distance\":\"Cosine\"}}"));
-	ck_assert_str_eq(request_line(2), "PUT /collections/my%20packages/points?wait=false HTTP/1.1");
-	ck_assert_str_eq(request_line(3), "PUT /collections/my%20packages/points?wait=false HTTP/1.1");
-	ck_assert_str_eq(request_line(4), "PUT /collections/my%20packages/points?wait=true HTTP/1.1");
+	ck_assert_ptr_nonnull(
+		strstr(script.requests[1],
+		       "\r\n\r\n{\"vectors\":{\"size\":384,\"distance\":\"Cosine\"}}"));
+	ck_assert_str_eq(request_line(2),
+			 "PUT /collections/my%20packages/points?wait=false HTTP/1.1");
+	ck_assert_str_eq(request_line(3),
+			 "PUT /collections/my%20packages/points?wait=false HTTP/1.1");
+	ck_assert_str_eq(request_line(4),
+			 "PUT /collections/my%20packages/points?wait=true HTTP/1.1");
 	ck_assert_ptr_nonnull(strstr(said, "created collection my packages\n"));
 	ck_assert_ptr_nonnull(strstr(said, "1000 points in collection my packages after 0.0 s"));
 }
@@ -133,8 +150,10 @@ START_TEST(points_have_ids_in_the_order_of_names_and_their_fields_as_payload)
 	ck_assert_uint_eq(script.count, 2);
 	const char *body = strstr(script.requests[1], "\r\n\r\n") + 4;
 	ck_assert_int_eq(strncmp(body, "{\"points\":[{\"id\":1,\"vector\":[", 29), 0);
-	ck_assert_ptr_nonnull(strstr(body, "],\"payload\":{\"name\":\"p000001\",\"summary\":\"package \\\"1\\\" of \xC3\xA4\","
-					   "\"section\":\"net\",\"tags\":[\"role::program\",\"use::1\"]}},{\"id\":2,"));
+	ck_assert_ptr_nonnull(strstr(
+		body,
+		"],\"payload\":{\"name\":\"p000001\",\"summary\":\"package \\\"1\\\" of \xC3\xA4\","
+		"\"section\":\"net\",\"tags\":[\"role::program\",\"use::1\"]}},{\"id\":2,"));
 	ck_assert_ptr_nonnull(strstr(body, "\"name\":\"p000002\""));
 	ck_assert_ptr_null(strstr(body, "\"id\":3"));
 }
@@ -167,21 +186,24 @@ START_TEST(a_refusal_ends_the_import_in_the_words_of_the_server)
 {
 	static const struct http_step steps[] = {
 		{ OK, false },
-		{ "HTTP/1.1 400 Bad Request\r\ncontent-length: 41\r\n\r\n{\"status\":{\"error\":\"dimension is wrong\"}}", true },
+		{ "HTTP/1.1 400 Bad Request\r\ncontent-length: 41\r\n\r\n{\"status\":{\"error\":\"dimension is wrong\"}}",
+		  true },
 	};
 	make_records(1000);
 	start(steps, LEN(steps));
 	ck_assert_int_eq(import(0, 256, false), ERR_BAD_GATEWAY);
-	ck_assert_str_eq(fault.text, "PUT /collections/my%20packages/points?wait=false: 400: dimension is wrong");
+	ck_assert_str_eq(
+		fault.text,
+		"PUT /collections/my%20packages/points?wait=false: 400: dimension is wrong");
 	stop();
 }
 END_TEST
 
 START_TEST(plain_progress_is_a_line_every_two_seconds)
 {
-	static const struct http_step steps[] = { { OK, false },   { BUSY, false }, { OK, false },   { BUSY, false },
-						  { OK, false },   { BUSY, false }, { BUSY, false }, { OK, false },
-						  { OK, false } };
+	static const struct http_step steps[] = { { OK, false },   { BUSY, false }, { OK, false },
+						  { BUSY, false }, { OK, false },   { BUSY, false },
+						  { BUSY, false }, { OK, false },   { OK, false } };
 	make_records(1000);
 	start(steps, LEN(steps));
 	ck_assert_int_eq(import(1000, 250, false), ERR_NONE);
@@ -194,14 +216,17 @@ END_TEST
 
 START_TEST(live_progress_is_one_line_that_changes)
 {
-	static const struct http_step steps[] = { { OK, false }, { BUSY, false }, { OK, false }, { OK, false } };
+	static const struct http_step steps[] = {
+		{ OK, false }, { BUSY, false }, { OK, false }, { OK, false }
+	};
 	make_records(1000);
 	start(steps, LEN(steps));
 	ck_assert_int_eq(import(1000, 500, true), ERR_NONE);
 	stop();
-	ck_assert_str_eq(said, "\r[###############...............] 500/1000  500 points/s "
-			       "\r[##############################] 1000/1000  1000 points/s \n"
-			       "1000 points in collection my packages after 1.0 s, 1000 points/s\n");
+	ck_assert_str_eq(said,
+			 "\r[###############...............] 500/1000  500 points/s "
+			 "\r[##############################] 1000/1000  1000 points/s \n"
+			 "1000 points in collection my packages after 1.0 s, 1000 points/s\n");
 }
 END_TEST
 
@@ -209,8 +234,12 @@ END_TEST
 
 static enum err search(const char *text, bool json)
 {
-	const struct import_search_options o = { .http = http, .collection = "packages", .text = text, .limit = 5,
-						 .json = json, .out = out };
+	const struct import_search_options o = { .http = http,
+						 .collection = "packages",
+						 .text = text,
+						 .limit = 5,
+						 .json = json,
+						 .out = out };
 	return import_search(&o, &fault);
 }
 
@@ -223,15 +252,16 @@ START_TEST(a_text_without_words_is_refused)
 }
 END_TEST
 
-#define FOUND                                                                                                    \
+#define FOUND                                                                                                                 \
 	"{\"result\":{\"points\":[{\"id\":1,\"score\":0.5,\"payload\":{\"name\":\"caddy\",\"summary\":\"web \\u001bserver\"," \
-	"\"tags\":[]}},{\"id\":2,\"score\":0.25,\"payload\":{\"name\":7}},{\"id\":3,\"score\":0.1,\"payload\":null}]},"     \
+	"\"tags\":[]}},{\"id\":2,\"score\":0.25,\"payload\":{\"name\":7}},{\"id\":3,\"score\":0.1,\"payload\":null}]},"       \
 	"\"status\":\"ok\"}"
 
 START_TEST(what_was_found_is_a_table)
 {
 	char text[512];
-	(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n%s", strlen(FOUND), FOUND);
+	(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n%s",
+		       strlen(FOUND), FOUND);
 	const struct http_step steps[] = { { text, false } };
 	start(steps, LEN(steps));
 	ck_assert_msg(search("web server", false) == ERR_NONE, "%s", fault.text);
@@ -258,7 +288,8 @@ END_TEST
 START_TEST(to_find_nothing_is_said)
 {
 	static const struct http_step steps[] = {
-		{ "HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"result\":{\"points\":[]}}", false },
+		{ "HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"result\":{\"points\":[]}}",
+		  false },
 	};
 	start(steps, LEN(steps));
 	ck_assert_msg(search("web", false) == ERR_NONE, "%s", fault.text);
@@ -269,7 +300,9 @@ END_TEST
 
 START_TEST(a_reply_that_is_no_json_is_an_error)
 {
-	static const struct http_step steps[] = { { "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\noops", false } };
+	static const struct http_step steps[] = {
+		{ "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\noops", false }
+	};
 	start(steps, LEN(steps));
 	ck_assert_int_eq(search("web", false), ERR_BAD_REQUEST);
 	stop();

@@ -69,11 +69,13 @@ static const struct {
 } refused[] = {
 	{ "NOTIFY_SOCKET", "notify", "NOTIFY_SOCKET: 'notify' is no name of a UNIX socket" },
 	{ "NOTIFY_SOCKET", "@", "NOTIFY_SOCKET: '@' is no name of a UNIX socket" },
-	{ "NOTIFY_SOCKET", "/nobody/listens/here", "NOTIFY_SOCKET: '/nobody/listens/here': No such file or directory" },
+	{ "NOTIFY_SOCKET", "/nobody/listens/here",
+	  "NOTIFY_SOCKET: '/nobody/listens/here': No such file or directory" },
 	{ "WATCHDOG_USEC", "soon", "WATCHDOG_USEC: 'soon' is no time" },
 	{ "WATCHDOG_USEC", "999", "WATCHDOG_USEC: '999' is no time" },
 	{ "WATCHDOG_USEC", "-1", "WATCHDOG_USEC: '-1' is no time" },
-	{ "WATCHDOG_USEC", "99999999999999999999", "WATCHDOG_USEC: '99999999999999999999' is no time" },
+	{ "WATCHDOG_USEC", "99999999999999999999",
+	  "WATCHDOG_USEC: '99999999999999999999' is no time" },
 };
 
 START_TEST(wrong_variables_are_refused)

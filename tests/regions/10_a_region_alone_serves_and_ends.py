@@ -57,6 +57,19 @@ def check_obstacles(d):
             assert f.read(20) == b"somebody else's file"
 
 
+def check_second_signal(d):
+    """A request that does not come to its end keeps the daemon, until it is told again."""
+    with socket.create_connection(("127.0.0.1", d.http_port)) as slow:
+        slow.sendall(b"POST /collections/c/points/count HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+        # An answer to another client says that the loops have gone on since.
+        assert d.ask("GET", "/healthz")[0] == 200
+        d.signal(signal.SIGTERM)
+        d.wait_for("connections are drained")
+        d.signal(signal.SIGTERM)
+        d.wait_for("ending at once, requests in work are given up")
+        assert d.wait() == 0
+
+
 def main():
     with Daemon() as d:
         d.start()
@@ -80,6 +93,11 @@ def main():
         check_data(d)
         d.signal(signal.SIGINT)
         assert d.wait() == 0
+        d.start()
+        check_second_signal(d)
+        d.start()
+        check_data(d)
+        assert d.stop() == 0
 
 
 main()

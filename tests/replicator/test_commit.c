@@ -454,16 +454,32 @@ static uint64_t count_records(enum store_table table)
 	return count;
 }
 
-START_TEST(checkpoints_clear_away_what_dropped_collections_left)
+/* A checkpoint is due at each write here; the second one finds what the first one let go. */
+static void write_at_checkpoints(uint64_t id)
+{
+	for (uint64_t i = 0; i < 3; i++) {
+		a.clock.mono_ns += UINT64_C(5000000000);
+		write_well(&a, upsert_of(&a, "d", id + i, 1));
+	}
+}
+
+START_TEST(checkpoints_clear_away_dropped_collections_once_the_log_has_passed_the_drop)
 {
 	write_well(&a, upsert_of(&a, "c", 1, 100));
 	write_well(&a, create_of(&a, "d", DISTANCE_DOT));
 	write_well(&a, (struct intent){ .kind = OP_DROP_COLLECTION, .collection = STR("c") });
-	write_well(&a, upsert_of(&a, "d", 1, 1));
+	write_at_checkpoints(1);
 	ck_assert_uint_gt(count_records(STORE_ROWS), 100);
-	a.clock.mono_ns += UINT64_C(5000000000);
-	write_well(&a, upsert_of(&a, "d", 2, 1));
-	ck_assert_uint_lt(count_records(STORE_ROWS), 20);
+	reopen(&a);
+	region_begin(&a);
+	write_at_checkpoints(4);
+	ck_assert_uint_gt(count_records(STORE_ROWS), 100);
+	region_shut(&a);
+	a.options.log_bytes_max = 1;
+	region_open(&a);
+	region_begin(&a);
+	write_at_checkpoints(7);
+	ck_assert_uint_lt(count_records(STORE_ROWS), 40);
 }
 END_TEST
 
@@ -776,7 +792,7 @@ int main(void)
 		cosine_vectors_are_normalized_before_they_are_logged,
 		delete_of_what_is_not_there_writes_nothing,
 		payload_and_vectors_change_as_asked,
-		checkpoints_clear_away_what_dropped_collections_left,
+		checkpoints_clear_away_dropped_collections_once_the_log_has_passed_the_drop,
 	};
 	const TTest *const epochs[] = {
 		reopened_region_writes_only_in_a_new_epoch,

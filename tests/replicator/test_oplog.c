@@ -275,7 +275,7 @@ START_TEST(trimming_tells_the_slots_that_no_row_holds)
 }
 END_TEST
 
-START_TEST(op_of_a_dropped_collection_cannot_be_filled)
+START_TEST(op_of_a_dropped_collection_can_be_filled_until_it_is_released)
 {
 	region_begin(&r);
 	write_well(&r, create_of(&r, "c", DISTANCE_DOT));
@@ -287,6 +287,9 @@ START_TEST(op_of_a_dropped_collection_cannot_be_filled)
 	ck_assert_int_eq(oplog_get(r.store, t, 0, p, &r.arena, &e, &fault), ERR_NONE);
 	r.store->ops->abort(t);
 	ck_assert_ptr_null(e.op.points[0].vectors[0].vector.values);
+	ck_assert_int_eq(oplog_fill(r.catalog, &e.op, &r.arena), ERR_NONE);
+	ck_assert_double_eq(e.op.points[0].vectors[0].vector.values[2], 2.0);
+	catalog_release_dropped(r.catalog, e.op.incarnation);
 	ck_assert_int_eq(oplog_fill(r.catalog, &e.op, &r.arena), ERR_NOT_FOUND);
 }
 END_TEST
@@ -299,7 +302,7 @@ int main(void)
 	tcase_add_test(refused, empty_log_has_no_bounds);
 	tcase_add_test(refused, every_changed_byte_of_a_record_is_noticed);
 	tcase_add_test(refused, damaged_record_stops_the_start);
-	tcase_add_test(refused, op_of_a_dropped_collection_cannot_be_filled);
+	tcase_add_test(refused, op_of_a_dropped_collection_can_be_filled_until_it_is_released);
 	suite_add_tcase(s, refused);
 
 	TCase *ordinary = tcase_create("ordinary");
