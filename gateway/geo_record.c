@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#define NOWHERE 1000.0 /* degrees that there are not */
+
 enum type {
 	TYPE_EXTENDED = 0,
 	TYPE_POINTER = 1,
@@ -205,7 +207,7 @@ static void take_degrees(const struct reader *r, const struct item *i, double *r
 }
 
 struct coordinates {
-	double lat, lon;     /* NAN: not there */
+	double lat, lon;     /* NOWHERE: not there */
 };
 
 static bool find_degrees(const struct reader *r, const struct item *key, const struct item *value,
@@ -267,7 +269,7 @@ bool geo_record_read(struct bytes section, size_t offset, struct geo_record *ret
 {
 	unsigned steps = GEO_RECORD_STEPS_MAX;
 	struct reader start = { .section = section, .at = offset, .steps = &steps };
-	struct finds f = { .nested = { NAN, NAN }, .flat = { NAN, NAN } };
+	struct finds f = { .nested = { NOWHERE, NOWHERE }, .flat = { NOWHERE, NOWHERE } };
 	struct item record, key, value;
 
 	if (!take_item(&start, &record) || record.type != TYPE_MAP)

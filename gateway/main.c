@@ -20,16 +20,12 @@ struct arguments {
 };
 
 static const char help[] =
-	"usage: isthmusd [-c FILE] [--check | --dump-config[=WHAT]]\n"
-	"\n"
-	"  -c, --config FILE     the configuration; without it, the defaults: a server for this machine alone\n"
-	"      --check           say what is wrong with the configuration and the files it names, and end\n"
-	"      --dump-config     say what holds, and where it comes from, and end\n"
-	"      --dump-config=sample, --dump-config=manual\n"
-	"                        the documented sample; isthmus.conf(5)\n"
-	"  -h, --help\n"
-	"  -V, --version\n"
-	"\n"
+	"usage: isthmusd [-c FILE] [--check | --dump-config[=WHAT]]\n\n"
+	"  -c, --config FILE     the configuration; without it, a server for this machine alone\n"
+	"      --check           say what is wrong with it and the files it names, and end\n"
+	"      --dump-config     say what holds, and where it comes from, and end;\n"
+	"                        =sample: the documented sample, =manual: isthmus.conf(5)\n"
+	"  -h, --help\n  -V, --version\n\n"
 	"Status: 0 ended or good; 1 failed or wrong; 2 wrong usage.\n";
 
 static int write_out(struct buf *b)
@@ -140,7 +136,6 @@ int main(int argc, char **argv)
 	struct arguments a = { 0 };
 	struct config *c;
 	int status = parse(argc, argv, &a);
-
 	if (status != EXIT_SUCCESS)
 		return status;
 	if (config_load(a.file, &c, &errors)) {

@@ -524,11 +524,9 @@ struct merkle *collection_merkle(struct collection *c, uint32_t shard)
 
 /* --- audits --- */
 
-enum err collection_leaf_recount(struct collection *c, uint32_t shard, uint32_t leaf,
-				 bool *ret_changed)
+enum err collection_leaves_recount(struct collection *c, uint32_t shard, struct leaves_recount *r)
 {
-	return shard < c->shard_count ? shard_leaf_recount(c->shards[shard], leaf, ret_changed)
-				      : ERR_BAD_INPUT;
+	return shard < c->shard_count ? shard_leaves_recount(c->shards[shard], r) : ERR_BAD_INPUT;
 }
 
 enum err collection_scan(struct collection *c, struct store_txn *t, uint32_t shard,

@@ -184,8 +184,14 @@ void collection_abandon(struct collection *c);
 
 /* The committer, or any thread on a copy. */
 struct merkle *collection_merkle(struct collection *c, uint32_t shard);
-/* The committer, with nothing pending: counts a leaf from its rows. *ret_changed: the tree had it otherwise. */
-MUST_USE enum err collection_leaf_recount(struct collection *c, uint32_t shard, uint32_t leaf, bool *ret_changed);
+/* The committer, with nothing pending: counts leaves from their rows. How many the tree had otherwise, and how many stay as
+ * they are because a row under them cannot be read. */
+struct leaves_recount {
+	const uint32_t *leaves;
+	uint32_t count;
+	uint32_t changed, failed;
+};
+MUST_USE enum err collection_leaves_recount(struct collection *c, uint32_t shard, struct leaves_recount *r);
 
 /* Every record of a shard (row.h) as the transaction has it, readable or not, in no order that means anything. An error of
  * fn ends it. Any thread. */

@@ -236,7 +236,7 @@ MUST_USE enum err shard_read_rows(struct shard *s, const struct point_id *ids, u
 				  struct collection_rows *out);
 MUST_USE enum err shard_check(struct shard *s, struct collection_check *c);
 /* The committer, with nothing pending. */
-MUST_USE enum err shard_leaf_recount(struct shard *s, uint32_t leaf, bool *ret_changed);
+MUST_USE enum err shard_leaves_recount(struct shard *s, struct leaves_recount *r);
 
 /* --- within shard*.c: reading under the lock --- */
 

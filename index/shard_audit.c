@@ -157,8 +157,13 @@ enum err shard_check(struct shard *s, struct collection_check *c)
 
 /* --- leaves against the rows under them --- */
 
-static enum err add_row(const struct shard *s, struct store_txn *t, uint32_t number,
-			struct merkle_leaf *sum)
+struct leaf_sum {
+	struct merkle_leaf sum;
+	bool wanted, failed;
+};
+
+static enum err digest_of(const struct shard *s, struct store_txn *t, uint32_t number,
+			  struct hash128 *ret_digest)
 {
 	CLEANUP(arena_release) struct arena a;
 	uint8_t key[SHARD_KEY_BYTES];
@@ -170,37 +175,57 @@ static enum err add_row(const struct shard *s, struct store_txn *t, uint32_t num
 	enum err e = s->store->ops->get(
 		t, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) }, &record);
 
-	if (e)
-		return e == ERR_NOT_FOUND ? ERR_NONE : e;
-	e = row_decode(record, &a, &row);
-	if (e)
-		return e;
-	struct hash128 digest = row_digest(&row, s->incarnation);
-
-	sum->lo += digest.lo;
-	sum->hi += digest.hi;
-	sum->count++;
-	return ERR_NONE;
+	if (!e)
+		e = row_decode(record, &a, &row);
+	if (!e)
+		*ret_digest = row_digest(&row, s->incarnation);
+	return e;
 }
 
-enum err shard_leaf_recount(struct shard *s, uint32_t leaf, bool *ret_changed)
+static void add_rows(const struct shard *s, struct store_txn *t, struct leaf_sum *sums)
 {
-	struct merkle_leaf sum = { 0 };
+	for (uint32_t row = 0; row < s->row_count; row++) {
+		struct leaf_sum *l =
+			&sums[merkle_leaf_of(s->merkle, row_state_id(&s->rows[row]))];
+		struct hash128 digest;
+		enum err e = l->wanted ? digest_of(s, t, row, &digest) : ERR_NOT_FOUND;
+
+		if (e == ERR_NOT_FOUND) /* a number that is free */
+			continue;
+		l->failed |= e != ERR_NONE;
+		if (e)
+			continue;
+		l->sum.lo += digest.lo;
+		l->sum.hi += digest.hi;
+		l->sum.count++;
+	}
+}
+
+enum err shard_leaves_recount(struct shard *s, struct leaves_recount *r)
+{
+	uint32_t all = (uint32_t)1 << merkle_bits(s->merkle);
+	struct leaf_sum *sums = calloc(all, sizeof(*sums));
 	struct store_txn *t;
 
 	ASSERT(!s->pending.open);
-	if (leaf >> merkle_bits(s->merkle) != 0)
-		return ERR_BAD_INPUT;
+	if (!sums)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < r->count; i++)
+		if (r->leaves[i] < all)
+			sums[r->leaves[i]].wanted = true;
 	enum err e = s->store->ops->begin(s->store, false, &t);
 
-	if (e)
-		return e;
-	/* Only this thread changes the rows, and nothing is pending. */
-	for (uint32_t row = 0; !e && row < s->row_count; row++)
-		if (merkle_leaf_of(s->merkle, row_state_id(&s->rows[row])) == leaf)
-			e = add_row(s, t, row, &sum);
-	s->store->ops->abort(t);
-	if (!e)
-		*ret_changed = merkle_leaf_set(s->merkle, leaf, sum);
+	if (!e) {
+		/* Only this thread changes the rows, and nothing is pending. */
+		add_rows(s, t, sums);
+		s->store->ops->abort(t);
+	}
+	for (uint32_t leaf = 0; !e && leaf < all; leaf++) {
+		if (sums[leaf].failed)
+			r->failed++;
+		else if (sums[leaf].wanted)
+			r->changed += merkle_leaf_set(s->merkle, leaf, sums[leaf].sum);
+	}
+	free(sums);
 	return e;
 }

@@ -25,7 +25,7 @@
 #define TURN_WAIT_MS 100
 #define WAITING_CAP_MIN 64
 
-enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY };
+enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_SETTLE };
 
 /* What another thread asks the committer to do, and waits for. */
 struct call {
@@ -34,6 +34,8 @@ struct call {
 	enum call_kind kind;
 	uint8_t target;
 	const struct remote_batch *batch;
+	uint64_t mark;
+	struct settle *settle;
 	struct position end;
 	bool finished; /* under state_lock */
 };
@@ -292,6 +294,19 @@ static enum err release(struct committer *c, uint8_t target, struct position *re
 	return ERR_NONE;
 }
 
+static enum err mark(struct committer *c, uint64_t number, struct position *ret_position,
+		     struct fault *f)
+{
+	struct op op = { .kind = OP_MARK, .mark = number };
+
+	if (!c->writing)
+		return fault_set(f, ERR_NOT_PRIMARY, "this region is not the primary");
+	enum err err = own_op(c, &op, c->history.epoch, f);
+	if (!err)
+		*ret_position = c->place.position;
+	return err;
+}
+
 static void run_call(struct committer *c, struct call *call)
 {
 	struct write *w = &call->write;
@@ -308,6 +323,12 @@ static void run_call(struct committer *c, struct call *call)
 			break;
 		case CALL_APPLY:
 			w->err = commit_remote(c, call->batch, &w->fault);
+			break;
+		case CALL_MARK:
+			w->err = mark(c, call->mark, &call->end, &w->fault);
+			break;
+		case CALL_SETTLE:
+			w->err = commit_settle(c, call->settle, &w->fault);
 			break;
 		}
 		commit_txn_abandon(c);
@@ -524,6 +545,40 @@ enum err committer_apply(struct committer *c, const struct remote_batch *b,
 	return call_and_wait(c, &call, bytes, reterr_fault);
 }
 
+enum err committer_mark(struct committer *c, uint64_t number, struct position *ret_position,
+			struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_MARK, .mark = number };
+	enum err err = call_and_wait(c, &call, 0, reterr_fault);
+
+	if (!err)
+		*ret_position = call.end;
+	return err;
+}
+
+enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_SETTLE, .settle = s };
+
+	return call_and_wait(c, &call, 0, reterr_fault);
+}
+
+void committer_set_marked(struct committer *c, commit_marked_fn fn, void *ctx)
+{
+	(void)pthread_mutex_lock(&c->marked_lock);
+	c->marked_fn = fn;
+	c->marked_ctx = ctx;
+	(void)pthread_mutex_unlock(&c->marked_lock);
+}
+
+uint64_t committer_number(struct committer *c, struct position p)
+{
+	pthread_mutex_lock(&c->state_lock);
+	uint64_t number = history_number(&c->history, p);
+	pthread_mutex_unlock(&c->state_lock);
+	return number;
+}
+
 void committer_state(struct committer *c, struct committer_state *ret_state)
 {
 	pthread_mutex_lock(&c->state_lock);
@@ -639,6 +694,7 @@ static void committer_free(struct committer *c)
 	free(c->again);
 	free(c->waiting);
 	free(c->wake);
+	(void)pthread_mutex_destroy(&c->marked_lock);
 	free(c);
 }
 
@@ -648,6 +704,11 @@ static enum err committer_new(const struct committer_options *o, struct committe
 	struct committer *c = calloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NO_MEMORY;
+	int errnum = pthread_mutex_init(&c->marked_lock, NULL);
+	if (errnum != 0) {
+		free(c);
+		return ERR_NO_MEMORY;
+	}
 	c->o = *o;
 	if (c->o.hlc_offset_ms_max == 0)
 		c->o.hlc_offset_ms_max = HLC_OFFSET_MS_MAX_DEFAULT;

@@ -15,6 +15,7 @@
 #include "base/queue.h"
 #include "replicator/history.h"
 #include "replicator/hlc.h"
+#include "replicator/marked.h"
 #include "replicator/oplog.h"
 
 #define COMMIT_OPS_MAX 1024
@@ -114,6 +115,55 @@ struct remote_batch {
 	uint64_t chain_hash;
 };
 MUST_USE enum err committer_apply(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault);
+
+/* --- audits --- */
+
+/* Called on the committer's thread when a mark was committed, with the trees as they were at its position: one reference
+ * is given. Must not block nor call the committer. NULL ends it, and waits for a call under way. Of several marks in one
+ * transaction only the last is told. From any thread but the committer's. */
+typedef void (*commit_marked_fn)(void *ctx, struct marked *m);
+void committer_set_marked(struct committer *c, commit_marked_fn fn, void *ctx);
+/* Writes a mark: ERR_NOT_PRIMARY on a region that has no epoch of its own. From any thread but the committer's; waits. */
+MUST_USE enum err committer_mark(struct committer *c, uint64_t mark, struct position *ret_position,
+				 struct fault *reterr_fault);
+
+/* A row as a region that is right has it, or its absence. */
+struct settle_row {
+	struct point_id id;
+	bool present;
+	struct row row;          /* dense vectors with their values, slot SLOT_NONE */
+};
+struct settle_leaf {
+	uint32_t shard;
+	uint32_t leaf;
+};
+/*
+ * Replaces rows by those that another region had at position `at`, as if they had stood here then: the ops of the log
+ * after `at` are applied to them again, so that they fit the position of the commit, which stays what it is. No op is
+ * written. Then the leaves of these rows, and those given, are counted anew.
+ */
+struct settle {
+	struct incarnation incarnation;
+	struct position at;
+	uint64_t chain_hash;     /* the running hash there */
+	const struct settle_row *rows;
+	uint32_t row_count;
+	const struct settle_leaf *leaves;
+	uint32_t leaf_count;
+	/* answers */
+	uint32_t rows_changed;
+	uint32_t leaves_changed;
+};
+/* More ops than this are not applied again: ask for newer rows. */
+#define SETTLE_OPS_MAX 65536
+/* ERR_GAP: this region has not reached `at`, or its log does not reach back to it; ERR_FORK: `at` is not in its history;
+ * ERR_NOT_FOUND: the collection was dropped. From any thread but the committer's; waits for the commit. */
+MUST_USE enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
+/* Where the state stands that a read transaction sees; all zero before the first op. Any thread. */
+MUST_USE enum err committer_read_place(struct store *s, struct store_txn *t, struct position *ret_position,
+				       uint64_t *ret_chain_hash);
+/* Number of an op of this region's history over all epochs. Any thread. */
+uint64_t committer_number(struct committer *c, struct position p);
 
 /* State, from any thread. */
 struct committer_state {

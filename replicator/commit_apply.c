@@ -46,7 +46,7 @@ enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault)
 				 err_sentence(err));
 	t->store = store;
 	t->place = c->place;
-	t->has_history = t->local = false;
+	t->has_history = t->local = t->settled = false;
 	t->ops = t->freed_count = t->dropped_count = 0;
 	t->bytes = 0;
 	arena_init(&t->arena, OP_ARENA_BYTES_MAX);
@@ -58,6 +58,7 @@ static void txn_end(struct committer *c)
 	if (c->txn.has_history)
 		history_release(&c->txn.history);
 	c->txn.has_history = false;
+	marked_unref(TAKE(c->txn.marked));
 	c->txn.store = NULL;
 	c->txn.freed_count = 0;
 	arena_release(&c->txn.arena);
@@ -83,6 +84,7 @@ void commit_set_writing(struct committer *c, bool writing)
 	c->writing = writing;
 	pthread_mutex_lock(&c->state_lock);
 	c->state.writing = writing;
+	metric_set(METRIC_isthmus_is_primary, writing ? 1.0 : 0.0);
 	pthread_mutex_unlock(&c->state_lock);
 }
 
@@ -285,6 +287,34 @@ static enum err start_epoch(struct committer *c, const struct op *op, struct fau
 	return ERR_NONE;
 }
 
+/* Before the op's own effect, of which it has none: the trees are those of all ops before it. Without memory this region
+ * has nothing to show for the mark, and is found late by who asks. */
+static void copy_trees(struct committer *c, const struct op *op)
+{
+	struct marked *m = NULL;
+
+	(void)pthread_mutex_lock(&c->marked_lock);
+	bool wanted = c->marked_fn != NULL;
+	(void)pthread_mutex_unlock(&c->marked_lock);
+	marked_unref(TAKE(c->txn.marked));
+	if (!wanted || marked_new(c->o.catalog, &m))
+		return;
+	m->mark = op->mark;
+	m->position = (struct position){ .epoch = op->epoch, .seq = op->seq };
+	m->number = history_number(commit_history(c), m->position);
+	c->txn.marked = m;
+}
+
+static void tell_marked(struct committer *c)
+{
+	if (!c->txn.marked)
+		return;
+	(void)pthread_mutex_lock(&c->marked_lock);
+	if (c->marked_fn)
+		c->marked_fn(c->marked_ctx, TAKE(c->txn.marked));
+	(void)pthread_mutex_unlock(&c->marked_lock);
+}
+
 static enum err apply_effect(struct committer *c, struct op *op, struct fault *reterr_fault)
 {
 	struct catalog *catalog = c->o.catalog;
@@ -298,6 +328,7 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 		c->txn.place.released_to = op->target;
 		return ERR_NONE;
 	case OP_MARK:
+		copy_trees(c, op);
 		return ERR_NONE;
 	case OP_CREATE_COLLECTION:
 		return catalog_create(catalog, t, op->name, op->incarnation, &op->config,
@@ -531,7 +562,7 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 
 	if (!c->txn.store)
 		return ERR_NONE;
-	if (c->txn.ops == 0) {
+	if (c->txn.ops == 0 && !c->txn.settled) {
 		commit_txn_abandon(c);
 		return ERR_NONE;
 	}
@@ -553,6 +584,7 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 	catalog_publish(c->o.catalog);
 	state_update(c);
 	free_slots(c);
+	tell_marked(c);
 	tell_metrics(c, began_ns);
 	txn_end(c);
 	if (c->o.on_commit)

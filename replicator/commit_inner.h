@@ -4,6 +4,7 @@
  *   commit.c        the thread, the queue, the batch of writes, epochs
  *   commit_local.c  a client's intents: what only the commit can judge, and cutting into ops
  *   commit_apply.c  the transaction: ops into rows, log and position; the ops of peers
+ *   commit_settle.c rows that another region has right
  *   commit_meta.c   the records that say where the region stands
  */
 #pragma once
@@ -38,7 +39,9 @@ struct commit_txn {
 	struct place place;
 	struct history history; /* when it has a new one */
 	bool has_history;
-	bool local; /* has ops of this region's clients */
+	bool local;   /* has ops of this region's clients */
+	bool settled; /* has rows without ops */
+	struct marked *marked; /* of the last mark in it; NULL: none */
 	uint32_t ops;
 	size_t bytes;
 	struct arena arena;       /* the names below */
@@ -88,6 +91,10 @@ struct committer {
 	struct write *wake; /* the queue's wake-up call */
 	atomic_bool waking; /* it is in the queue */
 
+	pthread_mutex_t marked_lock; /* guards the following two; held while it is called */
+	commit_marked_fn marked_fn;
+	void *marked_ctx;
+
 	pthread_mutex_t state_lock; /* guards the following, written by the committer only */
 	pthread_cond_t changed;     /* position moved, a job was finished */
 	struct committer_state state;
@@ -123,6 +130,10 @@ void commit_set_writing(struct committer *c, bool writing);
 void commit_fail(struct committer *c, const struct fault *f);
 /* Does the op want a transaction of its own? */
 bool commit_is_alone(enum op_kind kind);
+
+/* --- commit_settle.c --- */
+/* What is pending must have been committed. */
+MUST_USE enum err commit_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
 
 /* --- commit_local.c --- */
 /* Has everything before it to be committed first? */

@@ -72,6 +72,26 @@ static enum err record_get(struct committer *c, const char *key, struct wire_rea
 	return ERR_NONE;
 }
 
+enum err committer_read_place(struct store *s, struct store_txn *t, struct position *ret_position,
+			      uint64_t *ret_chain_hash)
+{
+	struct bytes b;
+	enum err err = s->ops->get(t, STORE_META, key_of(scope_key), &b);
+
+	*ret_position = (struct position){ 0 };
+	*ret_chain_hash = 0;
+	if (err)
+		return err == ERR_NOT_FOUND ? ERR_NONE : err;
+	/* It was checked at the start, and this process wrote it since. */
+	struct wire_reader r = wire_reader_of(b.data, b.len);
+	if (wire_u8(&r) != META_VERSION)
+		return ERR_VERSION;
+	ret_position->epoch = wire_u64(&r);
+	ret_position->seq = wire_u64(&r);
+	*ret_chain_hash = wire_u64(&r);
+	return r.err;
+}
+
 static enum err store_read(struct committer *c, struct fault *reterr_fault)
 {
 	struct wire_reader r;

@@ -56,7 +56,8 @@ static void find_generation(struct pull *p, const struct pull_found *found, uint
 
 static void find_durable(struct pull *p, const struct pull_found *found, struct pull_plan *plan)
 {
-	/* One that says nothing though it can be asked about may be a ruin of an earlier removal. */
+	/* One that says nothing though it can be asked about may be a ruin of an earlier
+	 * removal. */
 	bool mute = p->mute >= (p->can_reset ? 1u : MUTE_MAX);
 	bool in_place = found->durable && found->floor == p->acked && found->unacked == 0 && !mute;
 	/* What is delivered and open comes again after ack_wait, and a floor behind ours brings

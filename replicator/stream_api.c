@@ -232,8 +232,9 @@ enum err stream_api_remove(struct stream *s, const char *domain, const char *reg
 		enum err e = stream_api_call(s, domain, what, STR(""), &reply, reterr_fault);
 		if (e == ERR_NOT_FOUND)
 			return ERR_NONE;
-		/* 2.9.10 stumbles over its own writing of the durable's state ("directory not empty",
-		 * 10051) and leaves something that answers but delivers no more; the next try succeeds. */
+		/* 2.9.10 stumbles over its own writing of the durable's state ("directory not
+		 * empty", 10051) and leaves something that answers but delivers no more; the next
+		 * try succeeds. */
 		if (e != ERR_BAD_REQUEST || i == REMOVE_TRIES_MAX)
 			return e;
 	}

@@ -198,7 +198,7 @@ static void connection_changed(struct link *l, bool connected)
 
 	pthread_mutex_lock(&s->stream_lock);
 	l->up = connected;
-	connected = connected && l->ready;
+	connected = connected && l->ready && !l->closed;
 	if (s->link == l && s->shown.connected != connected) {
 		s->epoch++;
 		s->shown.connected = connected;
@@ -354,7 +354,8 @@ static natsStatus link_furnish(struct link *l)
 	o.PublishAsync.AckHandlerClosure = l;
 	st = natsConnection_JetStream(&l->js, l->nc, &o);
 	st = st ? st : natsConnection_Subscribe(&l->beats, l->nc, subject, on_beat, l);
-	/* The connection may be closed already: then nothing was ever delivered, and nothing will be. */
+	/* The connection may be closed already: then nothing was ever delivered, and nothing will
+	 * be. */
 	if (l->beats && natsSubscription_SetOnCompleteCB(l->beats, on_beats_complete, l))
 		on_beats_complete(l);
 	return st;
@@ -406,11 +407,11 @@ static void link_free(struct link *l)
 	free(l);
 }
 
-/* The connection, with a reference; NULL while there is none. */
+/* The connection, with a reference; NULL while it is not connected. */
 static struct link *link_ref(struct nats_stream *s)
 {
 	pthread_mutex_lock(&s->stream_lock);
-	struct link *l = s->link && s->link->ready ? s->link : NULL;
+	struct link *l = s->shown.connected ? s->link : NULL;
 	if (l)
 		l->refs++;
 	pthread_mutex_unlock(&s->stream_lock);
@@ -517,6 +518,7 @@ static struct link *keeper_retire(struct nats_stream *s)
 	if (!l || !l->closed)
 		return NULL;
 	s->link = NULL;
+	s->shown.connected = false;
 	return l;
 }
 
@@ -729,9 +731,8 @@ static struct link *link_ref_connected(struct nats_stream *s)
 	/* For a program that begins with a request; later, no connection is an answer. */
 	while (s->shown.connects == 0 && clock_mono_ns(s->set.clock) < deadline_ns)
 		wait_on(&s->changed, &s->stream_lock, 100);
-	bool connected = s->shown.connected;
 	pthread_mutex_unlock(&s->stream_lock);
-	return connected ? link_ref(s) : NULL;
+	return link_ref(s);
 }
 
 static enum err nats_request(struct stream *stream, const char *domain, const char *what,
@@ -847,7 +848,8 @@ enum err listener_new(struct nats_stream *s, const char *inbox, struct reader *r
 	natsStatus st = natsConnection_Subscribe(&w->sub, l->nc, subject, on_arrival, w);
 	st = st ? st : natsSubscription_SetOnCompleteCB(w->sub, on_arrivals_complete, w);
 	if (st) {
-		/* The connection was closed meanwhile. Nobody knew the inbox: nothing is being delivered. */
+		/* The connection was closed meanwhile. Nobody knew the inbox: nothing is being
+		 * delivered. */
 		natsSubscription_Destroy(w->sub);
 		free(w);
 		link_unref(l);

@@ -142,6 +142,7 @@ START_TEST(clock_offset_follows_the_smallest_delay)
 	};
 
 	for (size_t i = 0; i < LEN(cases); i++) {
+		tear_down();
 		set_up();
 		for (size_t k = 0; k < LEN(cases[i].delays_ms); k++) {
 			uint64_t sent_ms = test_clock.wall_ms;
@@ -150,9 +151,7 @@ START_TEST(clock_offset_follows_the_smallest_delay)
 		}
 		ck_assert_msg(standing(2).clock_offset_ms == cases[i].expected, "case %zu: %lld", i,
 			      (long long)standing(2).clock_offset_ms);
-		tear_down();
 	}
-	set_up();
 }
 END_TEST
 

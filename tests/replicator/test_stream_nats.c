@@ -11,11 +11,11 @@
 
 #include <arpa/inet.h>
 #include <check.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,21 +95,30 @@ static uint64_t now_ms(void)
 	for (uint64_t until_end = now_ms() + DEADLINE_MS; !(condition); pause_ms(5))               \
 	ck_assert_msg(now_ms() < until_end, "never: %s", #condition)
 
+/* Not fork: other threads of this program may hold locks that the child would wait for. */
+static pid_t spawn(char *const argv[], const char *log)
+{
+	posix_spawn_file_actions_t files;
+	pid_t pid;
+	posix_spawn_file_actions_init(&files);
+	if (log) {
+		posix_spawn_file_actions_addopen(&files, 1, log, O_WRONLY | O_CREAT | O_APPEND,
+						 0600);
+		posix_spawn_file_actions_adddup2(&files, 1, 2);
+	}
+	int problem = posix_spawnp(&pid, argv[0], &files, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&files);
+	ck_assert_msg(problem == 0, "%s: %s", argv[0], strerror(problem));
+	return pid;
+}
+
 static void server_start(struct server *s)
 {
-	char log[160];
+	char log[160], program[512], option[] = "-c";
 	snprintf(log, sizeof(log), "%s.log", s->config);
-	pid_t parent = getpid();
-	s->pid = fork();
-	ck_assert_int_ge(s->pid, 0);
-	if (s->pid == 0) {
-		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-		dup2(fd, 1);
-		dup2(fd, 2);
-		if (getppid() == parent)
-			execl(binary, binary, "-c", s->config, (char *)NULL);
-		_exit(127);
-	}
+	snprintf(program, sizeof(program), "%s", binary);
+	char *argv[] = { program, option, s->config, NULL };
+	s->pid = spawn(argv, log);
 	UNTIL(listens(s->port));
 }
 
@@ -166,12 +175,10 @@ static void hub_config(void)
 
 static void remove_tree(const char *path)
 {
-	pid_t pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", "--", path, (char *)NULL);
-		_exit(127);
-	}
-	waitpid(pid, NULL, 0);
+	char program[] = "rm", options[] = "-rf", end[] = "--", target[160];
+	snprintf(target, sizeof(target), "%s", path);
+	char *argv[] = { program, options, end, target, NULL };
+	waitpid(spawn(argv, NULL), NULL, 0);
 }
 
 static void file_write(const char *path, const char *text)

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Qdrant's JavaScript client works over gRPC, with its compressed requests, with only the URL changed."""
+import _compat
+import _js_client
+
+_compat.main(lambda: _js_client.tour("js-client-grpc", "_js_grpc_tour.mjs", "_js_expect.mjs"))
