@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/metric.h"
+#include "replicator/replicator.h"
 
 #define METRICS_BYTES_MAX ((size_t)16 << 20)
 #define STATUS_BYTES_MAX ((size_t)16 << 20)
@@ -302,9 +303,22 @@ void admin_telemetry(struct call *c)
 
 static const char *role_of(const struct api *api, const struct committer_state *s)
 {
+	if (api->gateway_only)
+		return "gateway";
+	if (api->replicator) {
+		struct replicator_state state;
+		replicator_state(api->replicator, &state);
+		return state.is_writer ? "primary" : "secondary";
+	}
 	if (s->epoch == 0)
 		return "none";
 	return s->writer == api->region_id && !s->released ? "primary" : "secondary";
+}
+
+/* Without data there is no epoch of its own: what was heard. */
+static uint64_t epoch_of(const struct api *api, const struct committer_state *s)
+{
+	return api->gateway_only ? peers_newest_epoch(replicator_peers(api->replicator)) : s->epoch;
 }
 
 static void put_standing(const struct api *api, struct json_writer *w,
@@ -320,7 +334,7 @@ static void put_standing(const struct api *api, struct json_writer *w,
 		json_put_key(w, STR("why"));
 		json_put_string(w, buf_str(&why));
 	}
-	put_u64(w, "epoch", s->epoch);
+	put_u64(w, "epoch", epoch_of(api, s));
 	put_u64(w, "seq", s->position.seq);
 	json_put_key(w, STR("position"));
 	json_put_array(w);

@@ -23,6 +23,9 @@
 #define WRITE_TIMEOUT_MS_DEFAULT 60000
 
 struct admin;
+struct proxy;
+struct regions;
+struct replicator;
 
 /* What handlers work with; owned by the daemon, the same for all calls. */
 struct api {
@@ -41,6 +44,12 @@ struct api {
 	bool (*staleness)(void *ctx, uint64_t *ret_ms);
 	void *staleness_ctx;
 	struct admin *admin; /* what admin.c needs beside; NULL in tests of other things */
+	/* NULL in tests of other things: the committer alone says who writes and how far it is. */
+	struct replicator *replicator;
+	/* NULL: this region is alone. */
+	struct proxy *proxy;
+	const struct regions *regions;
+	bool gateway_only; /* this region holds no data: others answer */
 };
 
 struct call;

@@ -526,6 +526,7 @@ static void check_listen(const struct config *c, struct buf *errors)
 
 	check_address(c, http, "listen.http", errors);
 	check_address(c, grpc, "listen.grpc", errors);
+	check_address(c, &c->listen_peer, "listen.peer", errors);
 	if (http->host && grpc->host && http->port != 0 && http->port == grpc->port &&
 	    strcmp(http->host, grpc->host) == 0)
 		config_add_error(errors, origin_of_member(c, grpc), "listen.grpc",
@@ -551,6 +552,7 @@ static void check_together(const struct config *c, struct buf *errors)
 	check_listen(c, errors);
 	check_pair(c, &c->tls_certificate, "tls.certificate", &c->tls_key, "tls.key", errors);
 	check_pair(c, &c->tls_key, "tls.key", &c->tls_certificate, "tls.certificate", errors);
+	config_check_fleet(c, errors);
 	check_pair(c, &c->auth_alt_api_key_file, "auth.alt_api_key_file", &c->auth_api_key_file,
 		   "auth.api_key_file", errors);
 }

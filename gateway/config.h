@@ -10,6 +10,9 @@
 #include "gateway/config_table.h"
 #include "gateway/limits.h"
 
+/* Of threads.loops. */
+#define CONFIG_LOOPS_MAX 256
+
 struct config {
 	struct config_origin *origins;
 #define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence)                 \
@@ -21,10 +24,26 @@ struct config {
 
 extern const struct config_table config_keys;
 
+/* One row of `regions`. */
+struct config_region {
+	struct config_origin *origins;
+#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence) CONFIG_MEMBER_##kind member;
+#include "gateway/config_region.def"
+#undef KEY
+};
+
+extern const struct config_table config_region_keys;
+
+/* Places of the words of region.role. */
+enum config_role { CONFIG_ROLE_DATA, CONFIG_ROLE_GATEWAY };
+
 /* file NULL: the defaults alone. Empty keys whose default depends on the machine (storage.dir, listen.ctl,
  * session.key_file) are filled in. On failure errors has lines "FILE:LINE: path: words". */
 MUST_USE enum err config_load(const char *file, struct config **ret_config, struct buf *errors);
 void config_free(struct config *c);
+
+/* What must be true of all keys of the fleet together; lines as config_load()'s. For config.c. */
+void config_check_fleet(const struct config *c, struct buf *errors);
 
 /* The files etc/isthmus.conf and doc/isthmus.conf.5. */
 void config_sample(struct buf *out);

@@ -152,35 +152,6 @@ static void catalog_part_stop(struct daemon *d)
 	d->catalog = NULL;
 }
 
-/* A region that is alone writes from the start; each start begins an epoch. */
-static enum err committer_part_start(struct daemon *d, struct fault *reterr_fault)
-{
-	const struct committer_options o = {
-		.clock = d->clock,
-		.store = d->store,
-		.catalog = d->catalog,
-		.region = (uint8_t)d->config->region_id,
-		.log_bytes_max = d->config->storage_log_bytes,
-	};
-	enum err err = committer_open(&o, &d->committer, reterr_fault);
-
-	if (!err)
-		err = catalog_start(d->catalog, reterr_fault);
-	if (!err)
-		err = committer_start(d->committer);
-	if (!err)
-		err = committer_begin_epoch(d->committer, reterr_fault);
-	return err;
-}
-
-static void committer_part_stop(struct daemon *d)
-{
-	if (d->committer)
-		committer_stop(d->committer);
-	committer_close(d->committer);
-	d->committer = NULL;
-}
-
 /* --- requests --- */
 
 static enum err pool_start(struct daemon *d, struct fault *reterr_fault UNUSED)
@@ -240,6 +211,9 @@ static enum err read_session_key(const char *path, struct crypto_key *ret_key,
 				 "session.key_file: %s cannot be read: %s", path, strerror(errno));
 	size_t len = fread(bytes, 1, sizeof(bytes), f);
 	(void)fclose(f);
+	/* As a text of 64 digits it may end as texts do. */
+	if (len == sizeof(bytes) && bytes[len - 1] == '\n')
+		len--;
 	enum err err = crypto_key_set(ret_key, (struct bytes){ .data = bytes, .len = len });
 	explicit_bzero(bytes, sizeof(bytes));
 	return err ? fault_set(reterr_fault, ERR_CONFIG,
@@ -320,7 +294,8 @@ static bool is_ready(void *ctx, struct buf *why)
 	const struct daemon *d = ctx;
 
 	if (!atomic_load(&d->draining))
-		return true;
+		return d->regions.count == 0 ||
+		       replicator_ready(d->replicator, (double)d->config->replication_lag_ms / 1000, why);
 	(void)buf_append_cstr(why, "the daemon is being stopped");
 	return false;
 }
@@ -344,6 +319,11 @@ static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 		.session_key = { .mac = crypto_session_mac, .ctx = &d->session_key },
 		.ready = is_ready,
 		.ready_ctx = d,
+		.data_regions = regions_data_count(&d->regions),
+		.replicator = d->replicator,
+		.proxy = d->proxy,
+		.regions = d->regions.count > 0 ? &d->regions : NULL,
+		.gateway_only = d->config->region_role == CONFIG_ROLE_GATEWAY,
 	};
 	enum err err = admin_new(&admin, &d->api.admin);
 	return err ? err : serve_new(&serve, &d->serve);
@@ -385,15 +365,25 @@ static void loops_stop(struct daemon *d)
 	d->loop_count = 0;
 }
 
+static struct tls_holder *tls_of(const struct daemon *d, enum daemon_address which)
+{
+	if (which == LISTEN_PEER)
+		return d->peer_server_tls;
+	return which == LISTEN_CTL ? NULL : d->tls;
+}
+
 static enum err listen_on(struct daemon *d, uint32_t loop, enum daemon_address which,
 			  const char *key, const char *address, struct fault *reterr_fault)
 {
 	struct fault fault = { 0 };
 	const struct listener_options o = {
 		.loop = d->loops[loop].loop,
-		.limits = &d->limits,
+		.limits = which == LISTEN_PEER ? &d->peer_limits : &d->limits,
 		.shared = &d->shared,
-		.tls = which == LISTEN_CTL ? NULL : d->tls,
+		.tls = tls_of(d, which),
+		.peer = which == LISTEN_PEER,
+		.knows_peer = daemon_knows_peer,
+		.knows_peer_ctx = d,
 		.serve = serve_request,
 		.serve_ctx = d->serve,
 		.address = address,
@@ -427,7 +417,7 @@ static enum err listen_tcp(struct daemon *d, enum daemon_address which, const ch
 		port = listener_port(d->loops[i].listeners[which]);
 		if (i == 0)
 			log_info("listening key=%s address=%s port=%u tls=%s", key, a->host, port,
-				 d->tls ? "yes" : "no");
+				 tls_of(d, which) ? "yes" : "no");
 	}
 	d->ports[which] = port;
 	return ERR_NONE;
@@ -436,6 +426,7 @@ static enum err listen_tcp(struct daemon *d, enum daemon_address which, const ch
 static enum err listeners_start(struct daemon *d, struct fault *reterr_fault)
 {
 	config_conn_limits(d->config, &d->limits);
+	daemon_peer_limits(d, &d->peer_limits);
 	conn_shared_init(&d->shared, &d->limits);
 	enum err err =
 		listen_tcp(d, LISTEN_HTTP, "listen.http", &d->config->listen_http, reterr_fault);
@@ -443,14 +434,18 @@ static enum err listeners_start(struct daemon *d, struct fault *reterr_fault)
 		err = listen_tcp(d, LISTEN_GRPC, "listen.grpc", &d->config->listen_grpc,
 				 reterr_fault);
 	if (!err)
+		err = listen_tcp(d, LISTEN_PEER, "listen.peer", &d->config->listen_peer, reterr_fault);
+	if (!err)
 		err = listen_on(d, 0, LISTEN_CTL, "listen.ctl", d->config->listen_ctl,
 				reterr_fault);
 	return err;
 }
 
-/* Nobody runs the loops any more, or yet. */
+/* Nobody runs the loops any more, or yet. What waits for another region is answered before its connection goes. */
 static void listeners_stop(struct daemon *d)
 {
+	peer_pool_free(d->peer_pool);
+	d->peer_pool = NULL;
 	for (uint32_t i = 0; i < d->loop_count; i++) {
 		for (unsigned which = 0; which < LISTEN_COUNT; which++) {
 			listener_free(d->loops[i].listeners[which]);
@@ -509,15 +504,17 @@ static const struct part parts[] = {
 	{ "notify", notify_start, notify_stop },
 	{ "storage", storage_start, storage_stop },
 	{ "catalog", catalog_part_start, catalog_part_stop },
-	{ "committer", committer_part_start, committer_part_stop },
+	{ "loops", loops_start, loops_stop },
+	{ "peers", daemon_peers_start, daemon_peers_stop },
+	{ "replicator", daemon_replicator_start, daemon_replicator_stop },
 	{ "pool", pool_start, pool_stop },
 	{ "session", session_start, NULL },
 	{ "auth", auth_start, auth_stop },
 	{ "tls", tls_start, tls_stop },
 	{ "api", api_start, api_stop },
-	{ "loops", loops_start, loops_stop },
 	{ "listeners", listeners_start, listeners_stop },
 	{ "threads", threads_start, threads_stop },
+	{ "replication", daemon_replication_start, daemon_replication_stop },
 	{ "ready", daemon_ready_start, daemon_ready_stop },
 };
 
@@ -600,11 +597,16 @@ enum err daemon_check(const struct config *c, struct fault *reterr_fault)
 	struct tls_context *context = NULL;
 	struct auth *auth = NULL;
 	struct fault fault = { 0 };
+	struct tls_context *server = NULL, *client = NULL;
 	enum err err = daemon_load_tls(c, &context, reterr_fault);
 
 	tls_context_unref(context);
+	if (!err)
+		err = daemon_load_peer_tls(c, &server, &client, reterr_fault);
 	if (err)
 		return err;
+	tls_context_unref(server);
+	tls_context_unref(client);
 	err = auth_new(&auth);
 	if (!err)
 		err = auth_load(auth, &files, &fault);

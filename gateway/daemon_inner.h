@@ -13,10 +13,11 @@
 #include "gateway/daemon.h"
 #include "gateway/listener.h"
 #include "gateway/notify.h"
+#include "gateway/proxy.h"
 #include "gateway/serve.h"
 #include "gateway/watchdog.h"
 
-enum daemon_address { LISTEN_HTTP, LISTEN_GRPC, LISTEN_CTL, LISTEN_COUNT };
+enum daemon_address { LISTEN_HTTP, LISTEN_GRPC, LISTEN_PEER, LISTEN_CTL, LISTEN_COUNT };
 
 /* One loop thread and what listens on it. */
 struct daemon_loop {
@@ -38,14 +39,21 @@ struct daemon {
 	struct clock *clock;
 	struct store *store;
 	struct catalog *catalog;
-	struct committer *committer;
+	struct regions regions;     /* none: alone */
+	struct tls_holder *peer_server_tls, *peer_client_tls;
+	struct peer_pool *peer_pool;
+	struct replicator *replicator;
+	bool replicating;           /* replicator_start() was good */
+	struct committer *committer;   /* the replicator's */
 	struct pool *pool;
 	struct auth *auth;
 	struct crypto_key session_key;
 	struct tls_holder *tls; /* NULL: plain text */
 	struct api api;
+	struct proxy *proxy;        /* NULL: alone */
 	struct serve *serve;
 	struct conn_limits limits;
+	struct conn_limits peer_limits;
 	struct conn_shared shared;
 	struct daemon_loop *loops;
 	uint32_t loop_count;
@@ -71,7 +79,22 @@ struct auth_files daemon_auth_files(const struct config *c);
 /* NULL in *ret_context when the configuration has no certificate. */
 MUST_USE enum err daemon_load_tls(const struct config *c, struct tls_context **ret_context,
 				  struct fault *reterr_fault);
+/* Contexts for connections from and to other regions; NULL in both without regions. */
+MUST_USE enum err daemon_load_peer_tls(const struct config *c, struct tls_context **ret_server,
+				       struct tls_context **ret_client, struct fault *reterr_fault);
 void daemon_set_log_level(const struct config *c);
+
+/* Parts of daemon_fleet.c. */
+MUST_USE enum err daemon_peers_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_peers_stop(struct daemon *d);
+MUST_USE enum err daemon_replicator_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_replicator_stop(struct daemon *d);
+MUST_USE enum err daemon_replication_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_replication_stop(struct daemon *d);
+/* Is that the certificate's name of one of our regions? ctx is the struct daemon. */
+bool daemon_knows_peer(void *ctx, struct str name);
+/* Wider windows: regions are far from each other, and trust each other. */
+void daemon_peer_limits(const struct daemon *d, struct conn_limits *ret_limits);
 
 /* The part that takes signals and feeds the watchdog; it is started before there are other threads, but the
  * watchdog when there are. */

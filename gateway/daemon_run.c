@@ -157,7 +157,7 @@ static void log_lines(const struct buf *lines)
 static bool take_over(struct daemon *d, struct config *now)
 {
 	const struct auth_files files = daemon_auth_files(now);
-	struct tls_context *context = NULL;
+	struct tls_context *context = NULL, *server = NULL, *client = NULL;
 	struct fault fault = { 0 };
 	enum err err =
 		d->tls && !turns_tls(d, now) ? daemon_load_tls(now, &context, &fault) : ERR_NONE;

@@ -222,8 +222,7 @@ struct hops {
 	struct {
 		bool known;            /* else "unknown" or a name that hides it */
 		struct sockaddr_storage address;
-	} items[FORWARDED_HOPS_MAX];
-	uint32_t count, first;         /* a ring: only the last ones are kept */
+	} items[FORWARDED_HOPS_MAX];   /* a ring: only the last ones are kept */
 	uint64_t all;
 };
 

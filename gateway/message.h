@@ -27,15 +27,16 @@ size_t message_size(const struct message *m);
 void message_set_defaults(const struct message *m, void *out);
 
 /* What a reply consists of: OBJECT and UNION go into an envelope as its result, DOCUMENT stands
- * alone. In the other three the handler made the text: JSON_RESULT goes into an envelope,
- * JSON_DOCUMENT and TEXT stand alone. */
+ * alone. In the others the handler made the text: JSON_RESULT goes into an envelope,
+ * JSON_DOCUMENT, TEXT and BYTES stand alone. */
 enum message_shape {
 	SHAPE_OBJECT,
 	SHAPE_UNION,
 	SHAPE_DOCUMENT,
 	SHAPE_JSON_RESULT,
 	SHAPE_JSON_DOCUMENT,
-	SHAPE_TEXT
+	SHAPE_TEXT,
+	SHAPE_BYTES
 };
 enum message_shape message_shape(const struct message *m);
 /* Does REST carry any of it in a body? */

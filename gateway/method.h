@@ -9,8 +9,8 @@
 #include "gateway/message.h"
 #include "gateway/request.h"
 
-/* What a key must allow. */
-enum access { ACCESS_OPEN, ACCESS_READ, ACCESS_WRITE, ACCESS_MANAGE };
+/* What a key must allow. ACCESS_PEER: only other regions know the method at all. */
+enum access { ACCESS_OPEN, ACCESS_READ, ACCESS_WRITE, ACCESS_MANAGE, ACCESS_PEER };
 
 /* Where the handler runs: on the loop (must not block nor compute), or on the pool. */
 enum method_place { ON_LOOP, ON_POOL };

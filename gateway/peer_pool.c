@@ -20,29 +20,29 @@
 #define ERROR_WORDS_MAX 200
 
 /* What the address function of a client is given. */
-struct place {
+struct peer_address {
 	struct resolver *resolver;
 	uint32_t at;
 };
 
-struct call {
+struct peer_call {
 	struct loop_task task;
 	struct h2_exchange x;
 	struct peer_pool *pool;
 	struct h2_client *client;
 	struct loop *loop;
 	char path[CALL_PATH_MAX];
-	struct call *next;           /* of pool->calls */
-	struct call *prev;
+	struct peer_call *next;           /* of pool->calls */
+	struct peer_call *prev;
 	/* guarded by the pool's lock */
 	bool finished;
 	bool abandoned;
 };
 
-struct region {
+struct peer_region {
 	char *name;
 	uint8_t id;
-	struct place place;
+	struct peer_address address;
 	struct metric_series *connected, *rtt;
 	struct peer_reach reach;     /* guarded by the pool's lock */
 };
@@ -52,7 +52,7 @@ struct peer_pool {
 	struct clock *clock;
 	struct loop **loops;
 	uint32_t loop_count;
-	struct region *regions;
+	struct peer_region *regions;
 	uint32_t region_count;
 	struct h2_client **clients;  /* loop by loop */
 	struct resolver *resolver;
@@ -60,7 +60,7 @@ struct peer_pool {
 	atomic_uint next_loop;
 	pthread_mutex_t lock;        /* guards the rest */
 	pthread_cond_t finished;
-	struct call *calls;
+	struct peer_call *calls;
 	bool stopped;
 };
 
@@ -69,12 +69,12 @@ struct peer_pool {
 static enum err find_address(void *ctx, uint32_t attempt, struct sockaddr_storage *ret_address, socklen_t *ret_len,
 			     struct fault *reterr_fault)
 {
-	const struct place *p = ctx;
+	const struct peer_address *p = ctx;
 
 	return resolver_get(p->resolver, p->at, attempt, ret_address, ret_len, reterr_fault);
 }
 
-static struct region *region_by_id(struct peer_pool *p, uint8_t id)
+static struct peer_region *region_by_id(struct peer_pool *p, uint8_t id)
 {
 	for (uint32_t i = 0; i < p->region_count; i++)
 		if (p->regions[i].id == id)
@@ -82,14 +82,14 @@ static struct region *region_by_id(struct peer_pool *p, uint8_t id)
 	return NULL;
 }
 
-static struct h2_client **client_at(struct peer_pool *p, uint32_t loop, const struct region *r)
+static struct h2_client **client_at(struct peer_pool *p, uint32_t loop, const struct peer_region *r)
 {
 	return &p->clients[loop * p->region_count + (uint32_t)(r - p->regions)];
 }
 
 struct h2_client *peer_pool_client(struct peer_pool *p, const struct loop *l, uint8_t region)
 {
-	const struct region *r = region_by_id(p, region);
+	const struct peer_region *r = region_by_id(p, region);
 
 	for (uint32_t i = 0; r && i < p->loop_count; i++)
 		if (p->loops[i] == l)
@@ -103,7 +103,7 @@ static void measure(struct loop_timer *t)
 	struct peer_pool *p = CONTAINER_OF(t, struct peer_pool, reach_timer);
 
 	for (uint32_t i = 0; i < p->region_count; i++) {
-		struct region *r = &p->regions[i];
+		struct peer_region *r = &p->regions[i];
 		struct h2_client_state s;
 
 		h2_client_state(*client_at(p, 0, r), &s);
@@ -118,7 +118,7 @@ static void measure(struct loop_timer *t)
 
 bool peer_pool_reach(struct peer_pool *p, uint8_t region, struct peer_reach *ret_reach)
 {
-	const struct region *r = region_by_id(p, region);
+	const struct peer_region *r = region_by_id(p, region);
 
 	if (!r)
 		return false;
@@ -131,7 +131,7 @@ bool peer_pool_reach(struct peer_pool *p, uint8_t region, struct peer_reach *ret
 /* --- calls from other threads --------------------------------------------------------------- */
 
 /* Under the lock. */
-static void forget(struct call *c)
+static void forget(struct peer_call *c)
 {
 	struct peer_pool *p = c->pool;
 
@@ -143,7 +143,7 @@ static void forget(struct call *c)
 		c->next->prev = c->prev;
 }
 
-static void call_free(struct call *c)
+static void call_free(struct peer_call *c)
 {
 	h2_exchange_release(&c->x);
 	free(c);
@@ -151,7 +151,7 @@ static void call_free(struct call *c)
 
 static void on_done(struct h2_exchange *x)
 {
-	struct call *c = CONTAINER_OF(x, struct call, x);
+	struct peer_call *c = CONTAINER_OF(x, struct peer_call, x);
 	struct peer_pool *p = c->pool;
 
 	(void)pthread_mutex_lock(&p->lock);
@@ -167,13 +167,13 @@ static void on_done(struct h2_exchange *x)
 
 static void on_post(struct loop_task *t)
 {
-	struct call *c = CONTAINER_OF(t, struct call, task);
+	struct peer_call *c = CONTAINER_OF(t, struct peer_call, task);
 
 	h2_client_send(c->client, &c->x);
 }
 
 /* False: the caller has gone, and the loop frees it. */
-static bool wait_for(struct call *c, uint64_t ms)
+static bool wait_for(struct peer_call *c, uint64_t ms)
 {
 	struct peer_pool *p = c->pool;
 	struct timespec until;
@@ -192,10 +192,10 @@ static bool wait_for(struct call *c, uint64_t ms)
 	return finished;
 }
 
-static struct call *call_new(struct peer_pool *p, const struct region *r)
+static struct peer_call *call_new(struct peer_pool *p, const struct peer_region *r)
 {
 	uint32_t at = atomic_fetch_add(&p->next_loop, 1) % p->loop_count;
-	struct call *c = calloc(1, sizeof(*c));
+	struct peer_call *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
@@ -209,7 +209,7 @@ static struct call *call_new(struct peer_pool *p, const struct region *r)
 }
 
 /* False: the pool has stopped. */
-static bool post(struct call *c)
+static bool post(struct peer_call *c)
 {
 	struct peer_pool *p = c->pool;
 
@@ -227,7 +227,7 @@ static bool post(struct call *c)
 }
 
 /* The reply's body, or what its status means. */
-static enum err take_reply(const struct call *c, const struct region *r, struct buf *out, struct fault *f)
+static enum err take_reply(const struct peer_call *c, const struct peer_region *r, struct buf *out, struct fault *f)
 {
 	const struct h2_exchange *x = &c->x;
 	int words = (int)MIN(x->reply.len, (size_t)ERROR_WORDS_MAX);
@@ -246,12 +246,12 @@ static enum err take_reply(const struct call *c, const struct region *r, struct 
 static enum err PRINTF_LIKE(6, 7)
 	get(struct peer_pool *p, uint8_t region, uint64_t ms, struct buf *out, struct fault *f, const char *fmt, ...)
 {
-	const struct region *r = region_by_id(p, region);
+	const struct peer_region *r = region_by_id(p, region);
 	va_list args;
 
 	if (!r)
 		return fault_set(f, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
-	struct call *c = call_new(p, r);
+	struct peer_call *c = call_new(p, r);
 	if (!c)
 		return ERR_NO_MEMORY;
 	va_start(args, fmt);
@@ -306,7 +306,7 @@ static enum err copy_options(struct peer_pool *p, const struct peer_pool_options
 	p->loop_count = o->loop_count;
 	p->region_count = o->region_count;
 	for (uint32_t i = 0; i < o->region_count; i++) {
-		struct region *r = &p->regions[i];
+		struct peer_region *r = &p->regions[i];
 		r->name = strdup(o->regions[i].name);
 		r->id = o->regions[i].id;
 		if (!r->name)
@@ -327,11 +327,11 @@ static enum err make_resolver(struct peer_pool *p, const struct peer_pool_option
 		addresses[i] = o->regions[i].address;
 	enum err err = resolver_new(addresses, o->region_count, &p->resolver, f);
 	for (uint32_t i = 0; i < p->region_count; i++)
-		p->regions[i].place = (struct place){ .resolver = p->resolver, .at = i };
+		p->regions[i].address = (struct peer_address){ .resolver = p->resolver, .at = i };
 	return err;
 }
 
-static enum err make_client(struct peer_pool *p, const struct peer_pool_options *o, uint32_t loop, struct region *r)
+static enum err make_client(struct peer_pool *p, const struct peer_pool_options *o, uint32_t loop, struct peer_region *r)
 {
 	char name[STREAM_NAME_MAX + sizeof(TLS_REGION_SUFFIX)];
 	struct h2_client_options co = {
@@ -340,7 +340,7 @@ static enum err make_client(struct peer_pool *p, const struct peer_pool_options 
 		.name = name,
 		.tls = o->tls,
 		.address = find_address,
-		.ctx = &r->place,
+		.ctx = &r->address,
 		.logs = loop == 0,
 	};
 
@@ -403,7 +403,7 @@ void peer_pool_free(struct peer_pool *p)
 		h2_client_free(p->clients[i]);
 	/* What is left was posted to a loop that ended before. */
 	while (p->calls) {
-		struct call *c = p->calls;
+		struct peer_call *c = p->calls;
 		forget(c);
 		call_free(c);
 	}

@@ -485,6 +485,20 @@ void proxy_write(struct proxy_task *t)
 		try_write(t);
 }
 
+void proxy_write_again(struct proxy_task *t, enum err why)
+{
+	struct fault fault = t->fault;
+
+	t->write = true;
+	enum err err = prepare(t);
+	if (err) {
+		fail(t, err);
+		return;
+	}
+	t->fault = fault;
+	hold(t, why);
+}
+
 /* --- reads ---------------------------------------------------------------------------------- */
 
 /* What a read wants to know of a region. */

@@ -53,7 +53,7 @@ enum proxy_outcome {
 };
 
 struct proxy_task {
-	struct proxy *proxy;      /* this and the next three are the caller's; the rest is zeroed */
+	struct proxy *proxy;      /* this and the next three are the caller's; the rest is zeroed at first */
 	struct request *request;
 	enum auth_rights rights;  /* of the client, as checked here */
 	void (*done)(struct proxy_task *t);
@@ -82,6 +82,8 @@ struct proxy_task {
 uint32_t proxy_hops(const struct request *r);
 /* done() may be called at once. */
 void proxy_write(struct proxy_task *t);
+/* The same after this region turned out not to be the one, for that reason and with the fault in the task: not at once. */
+void proxy_write_again(struct proxy_task *t, enum err why);
 /* To that region; 0: to the best one, and to the next when it fails. */
 void proxy_read(struct proxy_task *t, uint8_t region);
 /* Is there another region that could answer a read, and is healthy? */

@@ -3,7 +3,30 @@
 
 #include <string.h>
 
+#include "base/panic.h"
+#include "gateway/config.h"
 #include "gateway/tls.h"
+
+void regions_init(struct regions *r, const struct config *c)
+{
+	const struct config_region *rows = c->regions.rows;
+
+	ASSERT(c->regions.count <= REGIONS_MAX);
+	*r = (struct regions){ .count = c->regions.count };
+	for (uint32_t i = 0; i < r->count; i++)
+		r->rows[i] = (struct region){
+			.name = rows[i].name,
+			.id = (uint8_t)rows[i].id,
+			.data = rows[i].role == CONFIG_ROLE_DATA,
+			.self = strcmp(rows[i].name, c->region_name) == 0,
+			.lat = rows[i].lat,
+			.lon = rows[i].lon,
+			.rest = rows[i].rest,
+			.grpc = rows[i].grpc,
+			.peer = rows[i].peer,
+			.domain = rows[i].domain,
+		};
+}
 
 const struct region *regions_by_id(const struct regions *r, uint8_t id)
 {

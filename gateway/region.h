@@ -23,11 +23,15 @@ struct region {
 	const char *domain;     /* JetStream domain of its nats-server, or "" */
 };
 
+struct config;
+
 struct regions {
 	struct region rows[REGIONS_MAX];
 	uint32_t count;         /* 0: this region is alone */
 };
 
+/* Points into the configuration, which was checked. */
+void regions_init(struct regions *r, const struct config *c);
 /* NULL: there is none. */
 const struct region *regions_by_id(const struct regions *r, uint8_t id);
 const struct region *regions_by_name(const struct regions *r, struct str name);

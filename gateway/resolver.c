@@ -18,7 +18,7 @@
 #define FOUND_MS 30000
 #define MISSING_MS 1000
 
-struct place {
+struct resolver_name {
 	char host[HOST_BYTES_MAX];
 	char port[PORT_BYTES_MAX];
 	bool numeric;
@@ -30,16 +30,16 @@ struct place {
 };
 
 struct resolver {
-	struct place *places;
+	struct resolver_name *names;
 	uint32_t count;
 	pthread_t thread;
 	bool started;
-	pthread_mutex_t lock;    /* guards stop and what struct place says */
+	pthread_mutex_t lock;    /* guards stop and what struct resolver_name says */
 	pthread_cond_t wake;
 	bool stop;
 };
 
-static bool parse(const char *text, struct place *p)
+static bool parse(const char *text, struct resolver_name *p)
 {
 	const char *colon = strrchr(text, ':');
 
@@ -61,7 +61,7 @@ static bool parse(const char *text, struct place *p)
 	return true;
 }
 
-static void look_up(struct resolver *r, struct place *p, int flags)
+static void look_up(struct resolver *r, struct resolver_name *p, int flags)
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV };
 	struct addrinfo *list = NULL;
@@ -92,7 +92,7 @@ static void *resolver_main(void *arg)
 		bool missing = false;
 
 		for (uint32_t i = 0; i < r->count && !r->stop; i++) {
-			struct place *p = &r->places[i];
+			struct resolver_name *p = &r->names[i];
 			if (p->numeric)
 				continue;
 			(void)pthread_mutex_unlock(&r->lock);
@@ -142,11 +142,11 @@ enum err resolver_new(const char *const *addresses, uint32_t count, struct resol
 		return ERR_NO_MEMORY;
 	init_lock(r);
 	r->count = count;
-	r->places = calloc(MAX(count, 1u), sizeof(*r->places));
-	if (!r->places)
+	r->names = calloc(MAX(count, 1u), sizeof(*r->names));
+	if (!r->names)
 		err = ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < count && !err; i++) {
-		struct place *p = &r->places[i];
+		struct resolver_name *p = &r->names[i];
 		if (!parse(addresses[i], p))
 			err = fault_set(reterr_fault, ERR_CONFIG, "%s: is no address such as host:6335 or [::1]:6335",
 					addresses[i]);
@@ -177,14 +177,14 @@ void resolver_free(struct resolver *r)
 		(void)pthread_join(r->thread, NULL);
 	(void)pthread_cond_destroy(&r->wake);
 	(void)pthread_mutex_destroy(&r->lock);
-	free(r->places);
+	free(r->names);
 	free(r);
 }
 
 enum err resolver_get(struct resolver *r, uint32_t i, uint32_t attempt, struct sockaddr_storage *ret_address,
 		      socklen_t *ret_len, struct fault *reterr_fault)
 {
-	struct place *p = &r->places[i];
+	struct resolver_name *p = &r->names[i];
 	enum err err = ERR_NONE;
 
 	(void)pthread_mutex_lock(&r->lock);

@@ -229,6 +229,9 @@ static struct str put_result(struct call *c)
 		buf_append_str(&reply->body, text->text);
 		reply->status = (int)text->status;
 		return text_type;
+	case SHAPE_BYTES:
+		buf_append_str(&reply->body, ((const struct msg_bytes *)c->out)->data);
+		return STR("application/octet-stream");
 	}
 	return json_type;
 }

@@ -17,6 +17,7 @@
 #include "base/metric.h"
 #include "base/panic.h"
 #include "gateway/grpc.h"
+#include "gateway/proxy.h"
 #include "gateway/rest.h"
 
 enum protocol_name { API_REST, API_GRPC, API_COUNT };
@@ -48,6 +49,8 @@ struct life {
 	struct session session; /* what the client has seen */
 	bool must_wait;
 	struct pool_task pool_task;
+	struct proxy_task forward;   /* to another region */
+	struct loop_task hop;        /* to the loop, for that */
 };
 
 enum outcome { GO_ON, FAILED, LEFT };
@@ -129,12 +132,27 @@ static void life_free(struct life *l)
 	atomic_fetch_sub(&s->pending, 1);
 }
 
+/* A write that found this region not to be the primary any more, and so wrote nothing: another one takes it. */
+static bool may_try_again(const struct call *c, enum err e)
+{
+	if ((e != ERR_NOT_PRIMARY && e != ERR_NO_PRIMARY) || !c->api->proxy || !c->request || c->request->peer)
+		return false;
+	return c->method->reach == REACH_WRITE && c->write.intents_done == 0 && c->write.position.epoch == 0;
+}
+
+static void try_again(struct loop_task *t);
+
 /* call_finish(): from whatever thread the handler is on. */
 static void finish_call(struct call *c, enum err e)
 {
 	struct life *l = CONTAINER_OF(c, struct life, call);
 
 	l->err = e;
+	if (may_try_again(c, e)) {
+		l->hop.run = try_again;
+		loop_post(c->loop, &l->hop);
+		return;
+	}
 	l->at = STEP_ENCODE;
 	run(l);
 }
@@ -186,8 +204,32 @@ void serve_request(void *ctx, struct request *r)
 
 /* --- who, what, where --- */
 
+/* The region that the client talked to has checked its key, and says what it allows. */
+static enum err check_peer(const struct api *api, const struct request *r, enum auth_rights *ret_rights, struct fault *f)
+{
+	static const struct {
+		struct str word;
+		enum auth_rights rights;
+	} words[] = { { STR("read"), AUTH_READ }, { STR("write"), AUTH_ALL }, { STR("manage"), AUTH_ADMIN } };
+	struct str access = request_header(r, "isthmus-access");
+
+	*ret_rights = AUTH_NONE;
+	if (!api->regions || !regions_by_certificate(api->regions, r->peer_region))
+		return fault_set(f, ERR_UNAUTHENTICATED, "the certificate names no region of this fleet");
+	for (size_t i = 0; i < LEN(words); i++)
+		if (words[i].word.len == access.len && memcmp(words[i].word.data, access.data, access.len) == 0)
+			*ret_rights = words[i].rights;
+	return *ret_rights ? ERR_NONE : fault_set(f, ERR_UNAUTHENTICATED, "isthmus-access is missing");
+}
+
 static enum outcome identify(struct life *l)
 {
+	const struct request *r = l->call.request;
+
+	if (r->peer) {
+		l->auth_err = check_peer(l->call.api, r, &l->rights, &l->auth_fault);
+		return GO_ON;
+	}
 	l->auth_err = auth_check(l->serve->auth, l->call.request, &l->rights, &l->auth_fault);
 	return GO_ON;
 }
@@ -207,6 +249,9 @@ static enum outcome find(struct life *l)
 		r->grpc ? method_find_grpc(r->path, &l->match.method, &c->fault)
 			: method_find_rest(r->verb, r->path, &r->arena, &l->match, &c->fault);
 
+	/* What is between regions, others do not get to know. */
+	if (!err && l->match.method->access == ACCESS_PEER && !r->peer)
+		err = ERR_NO_ROUTE;
 	if (err)
 		return l->auth_err ? fail_auth(l) : fail(l, err);
 	c->method = l->match.method;
@@ -223,10 +268,11 @@ static enum outcome allow(struct life *l)
 		[ACCESS_READ] = AUTH_READ,
 		[ACCESS_WRITE] = AUTH_ALL,
 		[ACCESS_MANAGE] = AUTH_ALL,
+		[ACCESS_PEER] = AUTH_NONE,
 	};
 	const struct method *m = l->call.method;
 
-	if (m->access != ACCESS_OPEN && l->auth_err)
+	if (m->access != ACCESS_OPEN && m->access != ACCESS_PEER && l->auth_err)
 		return fail_auth(l);
 	if (l->rights < needed[m->access])
 		return fail(l, fault_set(&l->call.fault, ERR_FORBIDDEN, "%s",
@@ -241,11 +287,128 @@ static enum outcome allow(struct life *l)
 	return GO_ON;
 }
 
-/* Here: this region answers what it was asked. What it may not write, its committer refuses. */
+/* --- other regions --- */
+
+/* On the loop: another region has answered, or this one is to, or nobody can. */
+static void forwarded(struct proxy_task *t)
+{
+	struct life *l = CONTAINER_OF(t, struct life, forward);
+
+	switch (t->outcome) {
+	case PROXY_REPLIED:
+		l->at = STEP_REPLY;
+		break;
+	case PROXY_HERE:
+		l->at = STEP_ROUTE + 1;
+		break;
+	case PROXY_FAILED:
+		l->err = t->err;
+		l->call.fault = t->fault;
+		l->at = STEP_ENCODE;
+		break;
+	}
+	run(l);
+}
+
+static void prepare_forward(struct life *l)
+{
+	struct proxy_task *t = &l->forward;
+
+	t->proxy = l->call.api->proxy;
+	t->request = l->call.request;
+	t->rights = l->rights;
+	t->done = forwarded;
+}
+
+static void try_again(struct loop_task *t)
+{
+	struct life *l = CONTAINER_OF(t, struct life, hop);
+	struct call *c = &l->call;
+	enum err why = l->err;
+
+	prepare_forward(l);
+	l->forward.fault = c->fault;
+	l->err = ERR_NONE;
+	l->must_wait = false;
+	l->session = (struct session){ 0 };
+	c->fault = (struct fault){ 0 };
+	c->write = (struct write){ 0 };
+	c->wrote = c->touched = false;
+	proxy_write_again(&l->forward, why);
+}
+
+static enum outcome route_write(struct life *l)
+{
+	struct call *c = &l->call;
+	uint8_t writer;
+	enum err err = replicator_admit(c->api->replicator, &writer, &c->fault);
+
+	if (!err)
+		return GO_ON;
+	/* Whoever sent it here looks for another; nothing goes round in circles. */
+	if (c->request->peer)
+		return fail(l, err);
+	c->fault = (struct fault){ 0 };
+	prepare_forward(l);
+	proxy_write(&l->forward);
+	return LEFT;
+}
+
+/* Without data, or with data from long ago, this region lets another one answer. */
+static bool is_for_others(const struct api *api, const struct request *r)
+{
+	CLEANUP(buf_release) struct buf why = BUF_INIT(256);
+
+	if (api->gateway_only)
+		return true;
+	if (proxy_hops(r) >= PROXY_HOPS_MAX || replicator_ready(api->replicator, SERVE_LAG_SECONDS_MAX, &why))
+		return false;
+	return proxy_can_read(api->proxy);
+}
+
+/* Here, unless it is a write and another region writes, or a read that this region cannot answer. */
 static enum outcome route(struct life *l)
 {
-	(void)l;
-	return GO_ON;
+	const struct api *api = l->call.api;
+
+	if (!api->proxy || l->call.method->reach == REACH_LOCAL)
+		return GO_ON;
+	if (l->call.method->reach == REACH_WRITE)
+		return route_write(l);
+	if (!is_for_others(api, l->call.request))
+		return GO_ON;
+	prepare_forward(l);
+	proxy_read(&l->forward, 0);
+	return LEFT;
+}
+
+static void ask_writer_here(struct loop_task *t)
+{
+	struct life *l = CONTAINER_OF(t, struct life, hop);
+	uint8_t writer = 0;
+	enum err err = replicator_admit(l->call.api->replicator, &writer, NULL);
+
+	if (err && writer != 0) {
+		prepare_forward(l);
+		proxy_read(&l->forward, writer);
+		return;
+	}
+	l->at = STEP_ENCODE;
+	run(l);
+}
+
+/* What this region has not yet, the writer has: it is asked, once. From any thread. */
+static enum outcome ask_writer(struct life *l, enum err why)
+{
+	const struct call *c = &l->call;
+
+	if (!c->api->proxy || c->method->reach != REACH_READ || proxy_hops(c->request) >= PROXY_HOPS_MAX ||
+	    why != ERR_UNAVAILABLE)
+		return fail(l, why);
+	l->err = why;
+	l->hop.run = ask_writer_here;
+	loop_post(c->loop, &l->hop);
+	return LEFT;
 }
 
 /* --- sessions and staleness --- */
@@ -254,6 +417,11 @@ static bool staleness_ms(const struct api *api, uint64_t *ret_ms)
 {
 	struct committer_state state;
 
+	if (api->replicator) {
+		double seconds = replicator_staleness_seconds(api->replicator);
+		*ret_ms = seconds < PEERS_LAG_UNKNOWN_SECONDS ? (uint64_t)(seconds * 1000) : 0;
+		return seconds < PEERS_LAG_UNKNOWN_SECONDS;
+	}
 	committer_state(api->committer, &state);
 	if (state.epoch != 0 && state.writer == api->region_id && !state.released) {
 		*ret_ms = 0;
@@ -325,9 +493,15 @@ static enum err check_position(struct life *l, uint16_t scope, struct position p
 
 static enum err check_session(struct life *l, bool *ret_wait)
 {
+	struct replicator *replicator = l->call.api->replicator;
 	enum err err = ERR_NONE;
 
 	*ret_wait = false;
+	if (replicator) {
+		err = replicator_find_session(replicator, &l->session, 0, &l->call.fault);
+		*ret_wait = err == ERR_TIMEOUT;
+		return *ret_wait ? ERR_NONE : err;
+	}
 	for (uint32_t i = 0; i < l->session.count && !err; i++)
 		err = check_position(l, l->session.scopes[i], l->session.positions[i], ret_wait);
 	return err;
@@ -347,7 +521,22 @@ static enum outcome read_session(struct life *l)
 		if (!err)
 			err = check_session(l, &l->must_wait);
 	}
-	return err ? fail(l, err) : GO_ON;
+	return err ? ask_writer(l, err) : GO_ON;
+}
+
+/* What the token names has come, or the time is up, or it will never come. */
+static enum err wait_for_positions(struct life *l)
+{
+	const struct api *api = l->call.api;
+	enum err err = ERR_NONE;
+
+	if (api->replicator) {
+		err = replicator_find_session(api->replicator, &l->session, SESSION_WAIT_MS, &l->call.fault);
+		return err == ERR_TIMEOUT ? ERR_NONE : err;
+	}
+	for (uint32_t i = 0; i < l->session.count && !err; i++)
+		err = committer_wait(api->committer, l->session.positions[i], SESSION_WAIT_MS);
+	return ERR_NONE;
 }
 
 /* A few may wait: a region that lags must not have all its threads asleep. */
@@ -361,17 +550,15 @@ static enum outcome wait_session(struct life *l)
 	if (!ahead)
 		return GO_ON;
 	if (atomic_fetch_add(&s->waiting, 1) < s->waiting_max) {
-		for (uint32_t i = 0; i < l->session.count && !err; i++)
-			err = committer_wait(c->api->committer, l->session.positions[i],
-					     SESSION_WAIT_MS);
+		err = wait_for_positions(l);
 		/* Reached or not, and even then a newer epoch may have come without it. */
-		err = check_session(l, &ahead);
+		if (!err)
+			err = check_session(l, &ahead);
 	}
 	atomic_fetch_sub(&s->waiting, 1);
 	if (!err && ahead)
-		err = fault_set(&c->fault, ERR_UNAVAILABLE,
-				"isthmus-session: this region has not yet seen that write");
-	return err ? fail(l, err) : GO_ON;
+		err = fault_set(&c->fault, ERR_UNAVAILABLE, "isthmus-session: this region has not yet seen that write");
+	return err ? ask_writer(l, err) : GO_ON;
 }
 
 /* --- the work --- */
@@ -482,6 +669,10 @@ static enum outcome mark(struct life *l)
 	add(r, STR("isthmus-region"), (struct str){ c->api->region, strlen(c->api->region) });
 	if (is_passing(l->err))
 		add(r, STR("retry-after"), STR("1"));
+	/* Said to another region only when nothing was written: it sends the write elsewhere. */
+	if (r->peer && (l->err == ERR_NOT_PRIMARY || l->err == ERR_NO_PRIMARY) && c->write.intents_done == 0 &&
+	    c->write.position.epoch == 0)
+		add(r, STR("isthmus-error"), STR("not-primary"));
 	if (l->err || !c->touched)
 		return GO_ON;
 	add_session(l);

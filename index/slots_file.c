@@ -11,9 +11,11 @@
  *
  * Records are written with pwrite and read through a mapping. The file grows in steps and every
  * step is allocated at once, so a full disk shows as an error of the growing write; it cannot show
- * as SIGBUS in a reader, as the mapping ends where the file does. Address space is reserved at open
- * and the file is mapped over it as it grows: records never move. The file is as long as it was
- * allocated; what a crash leaves unreferred to in it is free after slots_mark_done().
+ * as SIGBUS in a reader, as the mapping ends where the file does. It is mapped in chunks: a chunk's
+ * address space is reserved when the file reaches it and the file is mapped over that as it grows, so
+ * records never move and a file takes hardly more addresses than bytes; there may be thousands of files.
+ * The file is as long as it was allocated; what a crash leaves unreferred to in it is free after
+ * slots_mark_done().
  */
 #include "index/slots.h"
 
@@ -29,7 +31,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define HEADER_BYTES 4096
@@ -39,8 +40,7 @@
 #define RECORD_ALIGN 64
 #define GROW_MIN ((uint64_t)1 << 20)
 #define GROW_MAX ((uint64_t)256 << 20)
-#define RESERVE_MAX ((uint64_t)1 << 40)
-#define RESERVE_MIN ((uint64_t)1 << 30)
+#define CHUNK_MAX ((uint64_t)256 << 20)
 
 static const char magic[8] = { 'I', 'S', 'T', 'H', 'S', 'L', 'O', 'T' };
 
@@ -48,12 +48,13 @@ struct slots_file {
 	struct slots slots;
 	char *path;
 	int fd;
-	uint64_t stride;   /* bytes from one record to the next */
-	uint64_t size;     /* of the file */
-	uint64_t mapped;   /* bytes, whole pages */
-	uint64_t reserved; /* bytes of address space */
-	uint64_t page;     /* bytes */
-	uint8_t *base;
+	uint64_t stride; /* bytes from one record to the next */
+	uint64_t size;   /* of the file */
+	uint64_t mapped; /* bytes of the file, whole pages */
+	uint64_t page;   /* bytes */
+	unsigned shift;  /* a chunk has 1 << shift records */
+	uint8_t **
+		chunks; /* where the file is mapped from each multiple of chunk_bytes(); one for every record */
 	bool dirty;       /* written since the last sync */
 	bool sync_failed; /* a later sync would not tell what was lost */
 };
@@ -107,29 +108,72 @@ static enum err write_all(int fd, const void *data, size_t len, uint64_t offset)
 
 /* --- mapping and growth --- */
 
-/* Maps the file up to size over the reserved addresses; what is mapped already stays untouched. */
+static uint64_t chunk_bytes(const struct slots_file *f)
+{
+	return f->stride << f->shift;
+}
+
+/* A chunk's records stand behind the header's length, so each reaches into where the next begins. */
+static uint64_t window_bytes(const struct slots_file *f)
+{
+	return round_up(chunk_bytes(f) + HEADER_BYTES, f->page);
+}
+
+static size_t chunk_count(const struct slots_file *f)
+{
+	return (size_t)(UINT32_MAX >> f->shift) + 1;
+}
+
+static uint64_t size_max(const struct slots_file *f)
+{
+	return HEADER_BYTES + chunk_count(f) * chunk_bytes(f);
+}
+
+static void *reserve(uint64_t bytes, int access)
+{
+	void *p = mmap(NULL, bytes, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* From where the file was mapped to `end`, as far as both lie in chunk k. */
+static enum err map_chunk(struct slots_file *f, size_t k, uint64_t end)
+{
+	uint64_t start = k * chunk_bytes(f);
+	uint64_t from = MAX(start, f->mapped);
+	uint64_t to = MIN(start + window_bytes(f), end);
+
+	if (!f->chunks[k])
+		f->chunks[k] = reserve(window_bytes(f), PROT_NONE);
+	if (!f->chunks[k])
+		return err_from_errno(errno);
+	if (from < to && mmap(f->chunks[k] + (from - start), to - from, PROT_READ,
+			      MAP_SHARED | MAP_FIXED, f->fd, (off_t)from) == MAP_FAILED)
+		return err_from_errno(errno);
+	return ERR_NONE;
+}
+
+/* Maps the file up to size; what is mapped already stays untouched. */
 static enum err map_up_to(struct slots_file *f, uint64_t size)
 {
 	uint64_t end = round_up(size, f->page);
+	/* The chunk before may have a page to go in which the next one has begun. */
+	size_t first = (size_t)(f->mapped / chunk_bytes(f));
 
-	if (end <= f->mapped)
-		return ERR_NONE;
-	if (end > f->reserved)
-		return ERR_NO_SPACE;
-	void *p = mmap(f->base + f->mapped, end - f->mapped, PROT_READ, MAP_SHARED | MAP_FIXED,
-		       f->fd, (off_t)f->mapped);
-	if (p == MAP_FAILED)
-		return err_from_errno(errno);
-	f->mapped = end;
+	for (size_t k = first ? first - 1 : 0; k < chunk_count(f) && k * chunk_bytes(f) < end;
+	     k++) {
+		enum err e = map_chunk(f, k, end);
+		if (e)
+			return e;
+	}
+	f->mapped = MAX(f->mapped, end);
 	return ERR_NONE;
 }
 
 static enum err grow(struct slots_file *f, uint64_t needed)
 {
 	uint64_t step = MIN(MAX(f->size, GROW_MIN), GROW_MAX);
-	uint64_t size = round_up(MAX(f->size + step, needed), HEADER_BYTES);
-	if (size > f->reserved)
-		size = needed;
+	uint64_t size = MIN(round_up(MAX(f->size + step, needed), HEADER_BYTES), size_max(f));
 
 	int rc;
 	do
@@ -146,34 +190,14 @@ static enum err grow(struct slots_file *f, uint64_t needed)
 	return ERR_NONE;
 }
 
-/* What the records can ever need, and no more than the disk could hold: address space is finite
- * too, and there is a file for each vector of each shard. */
-static uint64_t reserve_wanted(const struct slots_file *f)
+/* Chunks of whole pages, whatever the stride: they have 1024 records and more. */
+static enum err layout(struct slots_file *f)
 {
-	struct statvfs disk;
-	uint64_t wanted = MIN(HEADER_BYTES + f->stride * UINT32_MAX, RESERVE_MAX);
-
-	if (fstatvfs(f->fd, &disk) == 0)
-		wanted = MIN(wanted, MAX((uint64_t)disk.f_blocks * disk.f_frsize, RESERVE_MIN));
-	return round_up(MAX(wanted, f->size), f->page);
-}
-
-static enum err reserve(struct slots_file *f, struct fault *reterr_fault)
-{
-	uint64_t bytes = reserve_wanted(f);
-
-	for (;;) {
-		void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			       -1, 0);
-		if (p != MAP_FAILED) {
-			f->base = p;
-			f->reserved = bytes;
-			return ERR_NONE;
-		}
-		if (bytes / 2 < MAX(RESERVE_MIN, f->size))
-			return fault_errno(reterr_fault, errno, "reserving addresses for", f->path);
-		bytes = round_up(bytes / 2, f->page);
-	}
+	f->shift = 31;
+	while (f->shift > 10 && chunk_bytes(f) > CHUNK_MAX)
+		f->shift--;
+	f->chunks = reserve(chunk_count(f) * sizeof(*f->chunks), PROT_READ | PROT_WRITE);
+	return f->chunks ? ERR_NONE : err_from_errno(errno);
 }
 
 /* --- operations --- */
@@ -214,15 +238,19 @@ static const void *file_at(const struct slots *s, uint32_t slot)
 {
 	const struct slots_file *f = file_of(s);
 
-	return f->base + offset_of(f, slot);
+	return f->chunks[slot >> f->shift] + HEADER_BYTES +
+	       (slot & (((uint32_t)1 << f->shift) - 1)) * f->stride;
 }
 
 static void file_close(struct slots *s, bool remove)
 {
 	struct slots_file *f = file_of(s);
 
-	if (f->base)
-		munmap(f->base, f->reserved);
+	/* They were reserved in order. */
+	for (size_t k = 0; f->chunks && k < chunk_count(f) && f->chunks[k]; k++)
+		munmap(f->chunks[k], window_bytes(f));
+	if (f->chunks)
+		munmap(f->chunks, chunk_count(f) * sizeof(*f->chunks));
 	if (f->fd >= 0)
 		close(f->fd);
 	/* Nothing refers to its records any more; a file that stays behind is only litter. */
@@ -364,10 +392,10 @@ static enum err open_or_create(struct slots_file *f, struct fault *reterr_fault)
 static enum err open_file(struct slots_file *f, struct fault *reterr_fault)
 {
 	enum err e = open_or_create(f, reterr_fault);
-	if (!e)
-		e = reserve(f, reterr_fault);
 	if (!e) {
-		e = map_up_to(f, f->size);
+		e = layout(f);
+		if (!e)
+			e = map_up_to(f, f->size);
 		if (!e)
 			e = begin_marking(f);
 		if (e)

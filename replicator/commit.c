@@ -512,9 +512,11 @@ enum err committer_drain(struct committer *c, uint64_t timeout_ms)
 		if (!c->running)
 			(void)committer_turn(c, 0);
 		bool taken = queue_weight(&c->queue) == 0;
-		committer_wake(c);
 		pthread_mutex_lock(&c->state_lock);
 		uint64_t turns = c->state.turns;
+		pthread_mutex_unlock(&c->state_lock);
+		committer_wake(c);
+		pthread_mutex_lock(&c->state_lock);
 		while (c->running && c->state.turns == turns && errnum != ETIMEDOUT)
 			errnum = pthread_cond_timedwait(&c->changed, &c->state_lock, &deadline);
 		empty = taken && (!c->running || c->state.turns != turns);

@@ -29,6 +29,10 @@ struct peer_link {
 	/* Its heartbeat, asked for: HEARTBEAT_BYTES appended to out. Blocks. */
 	enum err (*standing)(struct peer_link *l, uint8_t region, uint16_t scope, struct buf *out,
 			     struct fault *reterr_fault);
+	/* An audit's question, answered by that region's audit_answer(); both bounded (audit_message.h). NULL: regions of this
+	 * link cannot be asked. Blocks, for half a minute at most. */
+	enum err (*audit)(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
+			  struct fault *reterr_fault);
 };
 
 struct peer_config {

@@ -18,7 +18,8 @@ struct publisher {
 	pthread_t thread;
 	bool started;
 	struct position next_after;   /* own thread: everything up to here was handed to the stream; */
-	uint32_t salt;                /* becomes part of the messages' names unless 0 */
+	uint32_t salt;                /* becomes part of the messages' names unless 0; */
+	bool reopened;                /* the last turn found the window closed */
 	pthread_mutex_t lock;         /* guards the rest */
 	pthread_cond_t wake;
 	struct position now;
@@ -363,16 +364,23 @@ static bool is_open(struct publisher *p)
 	return open;
 }
 
-/* ERR_NOT_FOUND: all is published. ERR_RATE_LIMITED: the window is full. */
-static enum err turn(struct publisher *p, struct fault *f)
+/* ERR_NOT_FOUND: all is published. ERR_RATE_LIMITED: the window is full. ERR_GAP, or *ret_again: at once again. */
+static enum err turn(struct publisher *p, bool *ret_again, struct fault *f)
 {
-	enum err err = is_open(p) ? ERR_NONE : open_window(p, f);
+	bool was_open = is_open(p);
+	enum err err = was_open ? ERR_NONE : open_window(p, f);
 
+	*ret_again = false;
 	if (err == ERR_NONE)
 		err = publish_batch(p, f);
-	if (err == ERR_NONE || err == ERR_NOT_FOUND || err == ERR_RATE_LIMITED || err == ERR_GAP)
+	if (err == ERR_NONE || err == ERR_NOT_FOUND || err == ERR_RATE_LIMITED || err == ERR_GAP) {
+		p->reopened = false;
 		return err;
-	/* Whatever it was, the next turn begins with a look at where the stream ends. */
+	}
+	/* Whatever it was, the next turn begins with a look at where the stream ends. A window that closed is no trouble
+	 * yet: it may open again. */
+	*ret_again = err == ERR_UNAVAILABLE && was_open && !p->reopened;
+	p->reopened = *ret_again;
 	(void)pthread_mutex_lock(&p->lock);
 	p->open = false;
 	(void)pthread_mutex_unlock(&p->lock);
@@ -383,8 +391,11 @@ static enum err turn(struct publisher *p, struct fault *f)
 static bool publish_some(struct publisher *p)
 {
 	struct fault f = { 0 };
-	enum err err = turn(p, &f);
+	bool again;
+	enum err err = turn(p, &again, &f);
 
+	if (again)
+		return true;
 	if (err == ERR_GAP) {
 		/* The stream has a hole then, which readers fill from a log. */
 		log_info("ops were trimmed before they were published reason=\"%s\"", fault_text(&f));

@@ -21,6 +21,7 @@
 #define SWITCHOVER_BEHIND_MS_MAX 5000
 #define TARGET_SILENT_MS_MAX 2000
 #define TARGET_LOOK_MS 100
+#define TARGET_NEAR_OPS 16
 #define LOG_ENTRY_BYTES_MAX (16u << 20)
 
 /* Who asks one peer; a silent one must not keep the others waiting. */
@@ -63,6 +64,8 @@ struct replicator {
 	bool switching;               /* a switchover is under way */
 	bool handing_over;            /* and admits no writes */
 	bool moved;                   /* the position changed since the last heartbeat */
+	bool eager;                   /* it is this region's turn to write, once others were heard */
+	bool role_due;                /* and they were */
 	uint64_t beats;               /* that came */
 };
 
@@ -180,6 +183,10 @@ static void take_beat(struct replicator *r, const struct heartbeat *h)
 	(void)pthread_mutex_lock(&r->lock);
 	r->beats++;
 	(void)pthread_cond_broadcast(&r->changed);
+	if (r->eager) {
+		r->role_due = true;
+		(void)pthread_cond_signal(&r->wake);
+	}
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
@@ -285,21 +292,10 @@ static uint32_t heard_peers(struct replicator *r, struct position here, bool *re
 	return heard;
 }
 
-/* Is it this region's turn to begin an epoch, and is there no sign against it? */
-static bool should_begin(struct replicator *r, const struct committer_state *s)
+/* Is it this region's turn to begin an epoch? */
+static bool is_next(struct replicator *r, const struct committer_state *s)
 {
-	struct applier_state applier = { 0 };
-	bool ahead;
-
 	if (s->writing || s->failed || !r->options.self.data)
-		return false;
-	/* A region that lost its disk, or whose store was put back to an older state, must not go on from there: whoever
-	 * writes has all that a majority has, and a new fleet is founded with a majority as empty. */
-	if (heard_peers(r, s->position, &ahead) + 1 < peers_majority(r->peers) || ahead)
-		return false;
-	if (r->applier != NULL)
-		applier_state(r->applier, &applier);
-	if (applier.stopped)
 		return false;
 	if (s->released)
 		return s->released_to == r->options.self.id;
@@ -310,15 +306,31 @@ static bool should_begin(struct replicator *r, const struct committer_state *s)
 	return s->writer == r->options.self.id;
 }
 
+/* Is there no sign against it? A region that lost its disk, or whose store was put back to an older state, must not go on
+ * from there: whoever writes has all that a majority has, and a new fleet is founded with a majority as empty. */
+static bool may_begin(struct replicator *r, const struct committer_state *s)
+{
+	struct applier_state applier = { 0 };
+	bool ahead;
+
+	if (heard_peers(r, s->position, &ahead) + 1 < peers_majority(r->peers) || ahead)
+		return false;
+	if (r->applier != NULL)
+		applier_state(r->applier, &applier);
+	return !applier.stopped;
+}
+
 static void take_role(struct replicator *r, uint64_t now_ns)
 {
 	struct committer_state s;
 	struct fault f = { 0 };
 
-	if (now_ns < r->role_ns)
-		return;
 	committer_state(r->committer, &s);
-	if (!should_begin(r, &s))
+	bool next = is_next(r, &s);
+	(void)pthread_mutex_lock(&r->lock);
+	r->eager = next;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (!next || now_ns < r->role_ns || !may_begin(r, &s))
 		return;
 	enum err err = committer_begin_epoch(r->committer, &f);
 	if (err == ERR_NONE) {
@@ -329,21 +341,25 @@ static void take_role(struct replicator *r, uint64_t now_ns)
 	log_warn("cannot begin an epoch, trying again reason=\"%s\"", fault_text(&f));
 }
 
-/* Waits until a heartbeat is due; false: stop. */
-static bool wait_for_beat(struct replicator *r)
+/* Waits until there is something to do; false: stop. *ret_beat: a heartbeat is due. */
+static bool wait_for_work(struct replicator *r, bool *ret_beat)
 {
 	(void)pthread_mutex_lock(&r->lock);
-	while (!r->stop) {
+	*ret_beat = false;
+	while (!r->stop && !r->role_due) {
 		uint64_t due_ns = r->beat_ns + (uint64_t)(r->moved ? BEAT_MS_MIN : HEARTBEAT_MS) * NS_PER_MS;
 		uint64_t now_ns = clock_mono_ns(r->options.clock);
 		struct timespec until;
 
-		if (now_ns >= due_ns)
+		*ret_beat = now_ns >= due_ns;
+		if (*ret_beat)
 			break;
 		clock_wait_deadline((due_ns - now_ns) / NS_PER_MS + 1, &until);
 		(void)pthread_cond_timedwait(&r->wake, &r->lock, &until);
 	}
-	r->moved = false;
+	r->role_due = false;
+	if (*ret_beat)
+		r->moved = false;
 	bool go_on = !r->stop;
 
 	(void)pthread_mutex_unlock(&r->lock);
@@ -353,13 +369,15 @@ static bool wait_for_beat(struct replicator *r)
 static void *replicator_main(void *arg)
 {
 	struct replicator *r = arg;
+	bool beat = true;
 
 	do {
 		uint64_t now_ns = clock_mono_ns(r->options.clock);
 
-		send_beat(r, now_ns);
+		if (beat)
+			send_beat(r, now_ns);
 		take_role(r, now_ns);
-	} while (wait_for_beat(r));
+	} while (wait_for_work(r, &beat));
 	return NULL;
 }
 
@@ -850,18 +868,37 @@ static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout
 	return ERR_NONE;
 }
 
+/* While writes go on, so that the pause is short: until the target has what was written before, and what was written
+ * meanwhile is little or does not become less. */
+static enum err wait_until_near(struct replicator *r, uint8_t target, uint64_t timeout_ms)
+{
+	uint64_t until_ns = clock_mono_ns(r->options.clock) + MIN(timeout_ms, SWITCHOVER_BEHIND_MS_MAX) * NS_PER_MS;
+	uint64_t behind = UINT64_MAX;
+	struct committer_state s;
+
+	committer_state(r->committer, &s);
+	for (;;) {
+		struct position upto = s.position;
+		enum err err = wait_for_target(r, target, upto, until_ns);
+
+		if (err != ERR_NONE)
+			return err;
+		committer_state(r->committer, &s);
+		uint64_t now_behind = s.position.seq - upto.seq;
+		if (s.position.epoch != upto.epoch || now_behind <= TARGET_NEAR_OPS || now_behind > behind / 2)
+			return ERR_NONE;
+		behind = now_behind;
+	}
+}
+
 static enum err switch_to(struct replicator *r, uint8_t target, uint64_t timeout_ms, uint64_t *ret_pause_ms,
 			  struct fault *f)
 {
-	struct committer_state s;
 	enum err err = check_target(r, target, f);
 
 	if (err != ERR_NONE)
 		return err;
-	/* First near, while writes go on, so that the pause is short. */
-	committer_state(r->committer, &s);
-	uint64_t near_ns = clock_mono_ns(r->options.clock) + MIN(timeout_ms, SWITCHOVER_BEHIND_MS_MAX) * NS_PER_MS;
-	err = wait_for_target(r, target, s.position, near_ns);
+	err = wait_until_near(r, target, timeout_ms);
 	if (err != ERR_NONE)
 		return fault_set(f, err, "the target is behind and does not catch up; nothing was changed");
 

@@ -67,8 +67,9 @@ def run_tour(argv, config=None, **options):
         if done.returncode != 0 or not alive or one.proc.returncode != 0:
             print(f"tour: status {done.returncode}; isthmusd: "
                   f"{'alive until stopped' if alive else 'dead'}, status {one.proc.returncode}")
-            print(one.log_tail())
+            print(done.stdout or "", done.stderr or "", one.log_tail(), sep="\n")
             raise SystemExit(1)
+        return done
 
 
 def main(script):

@@ -357,6 +357,69 @@ START_TEST(full_disk_is_an_error_of_the_growing_write)
 }
 END_TEST
 
+static uint64_t address_bytes(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A process has 128 TiB of addresses, and a file for each vector of each shard of each collection. */
+START_TEST(small_files_take_few_addresses)
+{
+	struct bed beds[16];
+	uint64_t before = address_bytes();
+
+	for (size_t i = 0; i < LEN(beds); i++) {
+		beds[i] = bed_new(SLOTS_OF_FILE, 3072);
+		assert_record(beds[i].slots, add(beds[i].slots, i), i);
+	}
+	ck_assert_uint_le(address_bytes() - before, LEN(beds) * ((uint64_t)1 << 30));
+	for (size_t i = 0; i < LEN(beds); i++)
+		bed_free(&beds[i]);
+	ck_assert_uint_le(address_bytes() - before, (uint64_t)1 << 30);
+}
+END_TEST
+
+static uint8_t *big_record(uint8_t *record, size_t len, uint32_t n)
+{
+	memset(record, (int)(n % 251), len);
+	memcpy(record, &n, sizeof(n));
+	return record;
+}
+
+/* 256 MiB and a little, the length of a chunk. */
+START_TEST(records_stand_still_when_the_file_reaches_another_chunk)
+{
+	enum { LENGTH = 256 * 1024, COUNT = 1030 };
+	static uint8_t record[LENGTH];
+	const void *at[COUNT];
+	struct bed b = bed_new(SLOTS_OF_FILE, LENGTH);
+	uint32_t slot;
+
+	for (uint32_t i = 0; i < COUNT; i++) {
+		ck_assert_int_eq(slots_add(b.slots, big_record(record, LENGTH, i), &slot),
+				 ERR_NONE);
+		ck_assert_uint_eq(slot, i);
+		at[i] = b.slots->ops->at(b.slots, i);
+	}
+	for (int again = 0; again < 2; again++) {
+		for (uint32_t i = 0; i < COUNT; i++) {
+			const void *now = b.slots->ops->at(b.slots, i);
+			ck_assert(again || now == at[i]);
+			ck_assert(memcmp(now, big_record(record, LENGTH, i), LENGTH) == 0);
+		}
+		b.slots->ops->close(b.slots, false);
+		b.slots = open_file(&b.scratch, LENGTH);
+	}
+	bed_free(&b);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("slots");
@@ -376,6 +439,8 @@ int main(void)
 	tcase_add_test(t, file_grows_in_steps_across_openings);
 	tcase_add_test(t, header_and_records_are_these_bytes);
 	tcase_add_test(t, full_disk_is_an_error_of_the_growing_write);
+	tcase_add_test(t, small_files_take_few_addresses);
+	tcase_add_test(t, records_stand_still_when_the_file_reaches_another_chunk);
 	suite_add_tcase(s, t);
 
 	SRunner *sr = srunner_create(s);
