@@ -162,15 +162,23 @@ static bool take_over(struct daemon *d, struct config *now)
 	enum err err =
 		d->tls && !turns_tls(d, now) ? daemon_load_tls(now, &context, &fault) : ERR_NONE;
 
+	if (!err && d->peer_pool)
+		err = daemon_load_peer_tls(now, &server, &client, &fault);
 	if (!err)
 		err = auth_load(d->auth, &files, &fault);
 	if (err) {
 		log_error("what the configuration names is of no use: %s", fault_text(&fault));
 		tls_context_unref(context);
+		tls_context_unref(server);
+		tls_context_unref(client);
 		return false;
 	}
 	if (context)
 		tls_holder_swap(d->tls, context);
+	if (server)
+		tls_holder_swap(d->peer_server_tls, server);
+	if (client)
+		tls_holder_swap(d->peer_client_tls, client);
 	daemon_set_log_level(now);
 	return true;
 }

@@ -400,7 +400,7 @@ void peer_pool_free(struct peer_pool *p)
 	if (p->reach_timer.heap_index)
 		loop_timer_stop(p->loops[0], &p->reach_timer);
 	for (size_t i = 0; p->clients && i < (size_t)p->loop_count * p->region_count; i++)
-		h2_client_free(p->clients[i]);
+		h2_client_free(TAKE(p->clients[i]));
 	/* What is left was posted to a loop that ended before. */
 	while (p->calls) {
 		struct peer_call *c = p->calls;

@@ -76,7 +76,7 @@ struct keeper {
 };
 
 /* A subscription whose messages a reader gets. */
-struct listener {
+struct inbox {
 	struct reader *reader;
 	struct link *link;
 	natsSubscription *sub;
@@ -810,7 +810,7 @@ static struct arrival *arrival_of(natsMsg *msg, size_t inbox_len)
 /* libnats' delivery thread of the subscription. */
 static void on_arrival(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
 {
-	struct listener *w = closure;
+	struct inbox *w = closure;
 	(void)nc;
 	(void)sub;
 
@@ -823,7 +823,7 @@ static void on_arrival(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
 
 static void on_arrivals_complete(void *closure)
 {
-	struct listener *w = closure;
+	struct inbox *w = closure;
 	struct nats_stream *s = w->link->stream;
 	pthread_mutex_lock(&s->stream_lock);
 	w->complete = true;
@@ -831,19 +831,19 @@ static void on_arrivals_complete(void *closure)
 	pthread_mutex_unlock(&s->stream_lock);
 }
 
-enum err listener_new(struct nats_stream *s, const char *inbox, struct reader *r,
-		      struct listener **ret_listener, struct fault *reterr_fault)
+enum err inbox_new(struct nats_stream *s, const char *inbox, struct reader *r,
+		      struct inbox **ret_listener, struct fault *reterr_fault)
 {
 	char subject[READER_INBOX_MAX + 4];
 	struct link *l = link_ref(s);
 	if (!l)
 		return not_connected(reterr_fault);
-	struct listener *w = calloc(1, sizeof(*w));
+	struct inbox *w = calloc(1, sizeof(*w));
 	if (!w) {
 		link_unref(l);
 		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for a subscription");
 	}
-	*w = (struct listener){ .reader = r, .link = l, .inbox_len = strlen(inbox) };
+	*w = (struct inbox){ .reader = r, .link = l, .inbox_len = strlen(inbox) };
 	snprintf(subject, sizeof(subject), "%s.*", inbox);
 	natsStatus st = natsConnection_Subscribe(&w->sub, l->nc, subject, on_arrival, w);
 	st = st ? st : natsSubscription_SetOnCompleteCB(w->sub, on_arrivals_complete, w);
@@ -858,7 +858,7 @@ enum err listener_new(struct nats_stream *s, const char *inbox, struct reader *r
 	st = natsSubscription_SetPendingLimits(w->sub, READER_QUEUE_MESSAGES_MAX,
 					       READER_QUEUE_BYTES_MAX);
 	if (st) {
-		listener_free(w);
+		inbox_free(w);
 		return nats_fault(st, "subscribing to the inbox", reterr_fault);
 	}
 	*ret_listener = w;
@@ -867,7 +867,7 @@ enum err listener_new(struct nats_stream *s, const char *inbox, struct reader *r
 
 /* In 3.4.1 a message that is just being read may still hold a subscription that is destroyed: the
  * flush proves that the reading thread is past it. */
-void listener_free(struct listener *w)
+void inbox_free(struct inbox *w)
 {
 	struct nats_stream *s = w->link->stream;
 
@@ -882,7 +882,7 @@ void listener_free(struct listener *w)
 	free(w);
 }
 
-enum err listener_send(struct listener *w, const char *subject, const char *reply, const char *text)
+enum err inbox_send(struct inbox *w, const char *subject, const char *reply, const char *text)
 {
 	if (!reply)
 		return err_from_nats(natsConnection_PublishString(w->link->nc, subject, text));

@@ -11,7 +11,7 @@
 #include "replicator/window.h"
 
 struct link;     /* a connection */
-struct listener; /* a subscription of a reader */
+struct inbox; /* a subscription of a reader */
 
 struct nats_stream {
 	struct stream stream;
@@ -34,13 +34,13 @@ struct nats_stream {
 
 /* Moves when the connection comes or goes; 0 while there is none. Any thread. */
 uint64_t nats_epoch(struct nats_stream *s);
-/* A subscription to INBOX.*, whose messages are pushed to the reader until listener_free has
+/* A subscription to INBOX.*, whose messages are pushed to the reader until inbox_free has
  * returned, which waits for callbacks that run. Both on the reader's thread. */
-MUST_USE enum err listener_new(struct nats_stream *s, const char *inbox, struct reader *r,
-			       struct listener **ret_listener, struct fault *reterr_fault);
-void listener_free(struct listener *l);
+MUST_USE enum err inbox_new(struct nats_stream *s, const char *inbox, struct reader *r,
+			       struct inbox **ret_listener, struct fault *reterr_fault);
+void inbox_free(struct inbox *l);
 /* Sends over the same connection; reply may be NULL. */
-MUST_USE enum err listener_send(struct listener *l, const char *subject, const char *reply,
+MUST_USE enum err inbox_send(struct inbox *l, const char *subject, const char *reply,
 				const char *text);
 
 /* ---- stream_nats_read.c: of struct stream_ops ---- */

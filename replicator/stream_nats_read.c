@@ -17,7 +17,7 @@ struct nats_consumer {
 	struct nats_stream *stream;
 	struct reader *reader;
 	char region[STREAM_NAME_MAX + 1], domain[STREAM_NAME_MAX + 1];
-	struct listener *listener; /* the reader's thread only */
+	struct inbox *listener; /* the reader's thread only */
 };
 
 static struct nats_consumer *consumer_of(struct stream_consumer *c)
@@ -57,12 +57,12 @@ static enum err io_create(void *ctx, uint64_t first, struct fault *reterr_fault)
 static enum err io_listen(void *ctx, const char *inbox, struct fault *reterr_fault)
 {
 	struct nats_consumer *c = ctx;
-	return listener_new(c->stream, inbox, c->reader, &c->listener, reterr_fault);
+	return inbox_new(c->stream, inbox, c->reader, &c->listener, reterr_fault);
 }
 
 static void io_unlisten(void *ctx)
 {
-	listener_free(TAKE(((struct nats_consumer *)ctx)->listener));
+	inbox_free(TAKE(((struct nats_consumer *)ctx)->listener));
 }
 
 static enum err io_ask(void *ctx, const char *reply, const char *text)
@@ -71,12 +71,12 @@ static enum err io_ask(void *ctx, const char *reply, const char *text)
 	char subject[SUBJECT_MAX];
 	snprintf(subject, sizeof(subject), "$JS%s%s.API.CONSUMER.MSG.NEXT.OPS_%s.%s",
 		 c->domain[0] ? "." : "", c->domain, c->region, c->stream->set.region);
-	return listener_send(c->listener, subject, reply, text);
+	return inbox_send(c->listener, subject, reply, text);
 }
 
 static enum err io_ack(void *ctx, const char *reply)
 {
-	return listener_send(((struct nats_consumer *)ctx)->listener, reply, NULL, "+ACK");
+	return inbox_send(((struct nats_consumer *)ctx)->listener, reply, NULL, "+ACK");
 }
 
 enum err nats_consume(struct stream *stream, const char *region, uint64_t from,

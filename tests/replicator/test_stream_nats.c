@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The transport over real nats-servers: a core hub and a leaf with a JetStream domain for each of
- * two regions, on free loopback ports, in a folder of their own. ISTHMUS_NATS_SERVER names the
+ * two regions, on free loopback ports, in a folder of their own. NATS_SERVER names the
  * binary; without it the program is skipped.
  *
  * Each op is one message here, its payload its number. What is checked is the same everywhere: the
@@ -924,9 +924,9 @@ END_TEST
 
 int main(void)
 {
-	binary = getenv("ISTHMUS_NATS_SERVER");
+	binary = getenv("NATS_SERVER");
 	if (!binary || binary[0] == '\0') {
-		puts("SKIP: no nats-server (ISTHMUS_NATS_SERVER)");
+		puts("SKIP: no nats-server (NATS_SERVER)");
 		return SKIPPED;
 	}
 	Suite *s = suite_create("stream_nats");
