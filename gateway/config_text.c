@@ -109,7 +109,9 @@ static void turn_group(const struct config_table *t, uint32_t i, unsigned depth,
 	}
 }
 
-static void put_key_sample(const struct config_key *k, unsigned depth, struct buf *out)
+/* indent: what stands between the '#' and the name. Keys of a list's rows are set in, so that nobody takes them for keys of
+ * their own. */
+static void put_key_sample(const struct config_key *k, unsigned depth, const char *indent, struct buf *out)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(4096);
 
@@ -119,7 +121,7 @@ static void put_key_sample(const struct config_key *k, unsigned depth, struct bu
 	(void)buf_append_cstr(&words, k->reload == CONFIG_RELOAD ? "; reload)" : ")");
 	put_comment(out, depth, buf_str(&words));
 	put_tabs(out, depth);
-	(void)buf_printf(out, "#%s = ", name_of(k->path));
+	(void)buf_printf(out, "#%s%s = ", indent, name_of(k->path));
 	put_initial(k, out);
 	(void)buf_append_cstr(out, ";\n");
 	if (k->kind != CONFIG_LIST)
@@ -127,7 +129,7 @@ static void put_key_sample(const struct config_key *k, unsigned depth, struct bu
 	const struct config_table *t = k->extra;
 	put_comment(out, depth, STR("Each { … } of the list has:"));
 	for (uint32_t i = 0; i < t->count; i++)
-		put_key_sample(&t->keys[i], depth, out);
+		put_key_sample(&t->keys[i], depth, "\t", out);
 }
 
 void config_table_sample(const struct config_table *t, struct buf *out)
@@ -135,7 +137,7 @@ void config_table_sample(const struct config_table *t, struct buf *out)
 	for (uint32_t i = 0; i < t->count; i++) {
 		bool grouped = group_of(t->keys[i].path).len > 0;
 		turn_group(t, i, 0, out);
-		put_key_sample(&t->keys[i], grouped, out);
+		put_key_sample(&t->keys[i], grouped, "", out);
 	}
 	turn_group(t, t->count, 0, out);
 }

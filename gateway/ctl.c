@@ -11,10 +11,12 @@
 
 #include "base/json.h"
 #include "gateway/config.h"
+#include "gateway/ctl_fleet.h"
 #include "gateway/ctl_http.h"
 #include "gateway/ctl_status.h"
 #include "gateway/ctl_text.h"
 #include "gateway/import.h"
+#include "gateway/pki.h"
 
 #define KEY_BYTES_MAX 4096
 #define SOCKET_OF_SYSTEMD "/run/isthmus/ctl.sock"
@@ -29,6 +31,10 @@ struct options {
 	const char *socket;
 	const char *key_file;
 	const char *collection;
+	const char *config;
+	const char *to;
+	const char *dir;
+	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
 	uint64_t batch;
 	bool json;
@@ -270,13 +276,80 @@ static int run_search(struct options *o)
 	return err ? fail(err, &fault) : EXIT_OK;
 }
 
+static int run_regions(struct options *o)
+{
+	const struct ctl_http_reply *reply;
+	struct fault fault = { 0 };
+	enum err err = get(o, "/isthmus/regions", &reply, &fault);
+
+	if (!err && o->json)
+		(void)printf("%.*s\n", STR_FMT(buf_str(&reply->body)));
+	else if (!err)
+		err = ctl_fleet_print_regions(buf_str(&reply->body), stdout, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_switchover(struct options *o)
+{
+	struct fault fault = { 0 };
+
+	if (!o->to)
+		return usage_error("switchover needs --to REGION", "");
+	enum err err = open_http(o, true, &fault);
+	if (!err)
+		err = ctl_fleet_switchover(o->http, o->to, o->json, stdout, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_provision(struct options *o)
+{
+	struct fault fault = { 0 };
+	enum err err = ctl_fleet_provision(o->config ? o->config : CONFIG_OF_SYSTEMD, stdout, &fault);
+
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_pki_init(struct options *o)
+{
+	struct fault fault = { 0 };
+
+	if (!o->dir)
+		return usage_error("pki needs --dir DIR", "");
+	enum err err = pki_init(o->dir, clock_system(), &fault);
+	if (err)
+		return fail(err, &fault);
+	(void)printf("%s/ca.pem: for every region; %s/ca.key: keep it away from them\n", o->dir, o->dir);
+	return EXIT_OK;
+}
+
+static int run_pki_issue(struct options *o)
+{
+	struct fault fault = { 0 };
+
+	if (!o->dir)
+		return usage_error("pki needs --dir DIR", "");
+	if (o->arg_count > 1)
+		return usage_error("what is meant by", o->args[1]);
+	unsigned days = o->days ? (unsigned)MIN(o->days, (uint64_t)PKI_DAYS_MAX + 1) : PKI_DAYS_DEFAULT;
+	enum err err = pki_issue(o->dir, o->args[0], days, clock_system(), &fault);
+	if (err)
+		return fail(err, &fault);
+	(void)printf("%s/%s.pem and .key: for region %s, valid for %u days\n", o->dir, o->args[0], o->args[0], days);
+	return EXIT_OK;
+}
+
 static const struct command commands[] = {
 	{ "status", "", "j", "how the region is, and what it holds", run_status },
 	{ "version", "", "j", "versions of this program and of the daemon", run_version },
 	{ "config check", "[FILE]", "",
 	  "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
-	{ "import packages", "", "clb", "the packages that apt knows, as points", run_import },
-	{ "search", "TEXT...", "clj", "the packages nearest to a text", run_search },
+	{ "regions", "", "j", "the regions of the fleet, and how far they are", run_regions },
+	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
+	{ "provision", "", "c", "make the stream of a configuration's region, or prove it", run_provision },
+	{ "pki init", "", "d", "make the authority of a fleet's certificates", run_pki_init },
+	{ "pki issue", "REGION", "dy", "make a region's certificate and key", run_pki_issue },
+	{ "import packages", "", "nlb", "the packages that apt knows, as points", run_import },
+	{ "search", "TEXT...", "nlj", "the packages nearest to a text", run_search },
 };
 
 /* --- arguments --- */
@@ -284,9 +357,11 @@ static const struct command commands[] = {
 static const struct option long_options[] = {
 	{ "url", required_argument, NULL, 'u' },        { "socket", required_argument, NULL, 's' },
 	{ "key-file", required_argument, NULL, 'k' },   { "json", no_argument, NULL, 'j' },
-	{ "collection", required_argument, NULL, 'c' }, { "limit", required_argument, NULL, 'l' },
+	{ "collection", required_argument, NULL, 'n' }, { "limit", required_argument, NULL, 'l' },
 	{ "batch", required_argument, NULL, 'b' },      { "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },          { 0 },
+	{ "version", no_argument, NULL, 'V' },          { "config", required_argument, NULL, 'c' },
+	{ "to", required_argument, NULL, 't' },         { "dir", required_argument, NULL, 'd' },
+	{ "days", required_argument, NULL, 'y' },       { 0 },
 };
 
 static const char help_options[] =
@@ -296,10 +371,14 @@ static const char help_options[] =
 	",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
-	"  --json             JSON (status, version, search)\n"
+	"  --json             JSON (status, version, regions, switchover, search)\n"
 	"  --collection NAME  import and search: packages\n"
 	"  --limit N          import: the first N in the order of names; search: 5, at most 1000\n"
 	"  --batch N          import: points in one request, 256, at most 4096\n"
+	"  -c, --config FILE  provision: " CONFIG_OF_SYSTEMD "\n"
+	"  --to REGION        switchover: the next primary\n"
+	"  --dir DIR          pki: where the authority and the certificates are\n"
+	"  --days N           pki issue: 825\n"
 	"  --help, --version\n"
 	"\nStatus: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 the region is not ready (status).\n";
 
@@ -355,8 +434,21 @@ static int take_option(int letter, struct options *o, char *given)
 	case 'j':
 		o->json = true;
 		break;
-	case 'c':
+	case 'n':
 		o->collection = optarg;
+		break;
+	case 'c':
+		o->config = optarg;
+		break;
+	case 't':
+		o->to = optarg;
+		break;
+	case 'd':
+		o->dir = optarg;
+		break;
+	case 'y':
+		if (!parse_count(optarg, &o->days))
+			return usage_error("no number above 0:", optarg);
 		break;
 	case 'l':
 		if (!parse_count(optarg, &o->limit))
@@ -405,7 +497,7 @@ int main(int argc, char **argv)
 	int letter;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	while ((letter = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, "hc:", long_options, NULL)) != -1) {
 		if (letter == 'h') {
 			print_help();
 			return EXIT_OK;

@@ -28,12 +28,21 @@
 #define NODES_PROBED 65536
 #define COPY_BYTES ((size_t)1 << 20)
 #define TYPE_BYTES_MAX 128
+/* Records kept as they were read: all of a file of countries, some of a file of cities. A power of two. */
+#define KEPT_MAX 16384
+
+struct kept {
+	uint32_t offset;
+	struct geo_record record;
+};
 
 struct file {
 	MMDB_s mmdb;
 	bool open;
 	char *path;
 	char type[TYPE_BYTES_MAX];
+	bool coarse;                    /* of countries: its coordinates, if any, are their middles */
+	_Atomic(struct kept *) *kept;   /* KEPT_MAX places by offset; who came first stays */
 };
 
 struct geo {
@@ -201,6 +210,7 @@ static void keep_type(struct file *f)
 	for (f->type[i] = '\0'; i-- > 0;)
 		if (f->type[i] < ' ' || f->type[i] > '~')
 			f->type[i] = '?';
+	f->coarse = strcasestr(f->type, "country") != NULL;
 }
 
 static enum err open_copy(struct file *f, int copy, struct fault *reterr_fault)
@@ -226,9 +236,11 @@ static enum err open_copy(struct file *f, int copy, struct fault *reterr_fault)
 	err = check_size(f, reterr_fault);
 	if (!err)
 		err = probe(f, reterr_fault);
-	if (!err)
-		keep_type(f);
-	return err;
+	if (err)
+		return err;
+	keep_type(f);
+	f->kept = calloc(KEPT_MAX, sizeof(*f->kept));
+	return f->kept ? ERR_NONE : refuse(f, reterr_fault, "out of memory");
 }
 
 static int make_memory(const struct file *f)
@@ -298,6 +310,16 @@ enum err geo_open_bytes(struct bytes file, const char *name, struct geo **ret_ge
 	return ERR_NONE;
 }
 
+static void close_file(struct file *f)
+{
+	for (size_t i = 0; f->kept && i < KEPT_MAX; i++)
+		free(atomic_load_explicit(&f->kept[i], memory_order_relaxed));
+	free(f->kept);
+	if (f->open)
+		MMDB_close(&f->mmdb);
+	free(f->path);
+}
+
 struct geo *geo_ref(struct geo *g)
 {
 	if (g)
@@ -309,11 +331,8 @@ void geo_unref(struct geo *g)
 {
 	if (!g || atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) != 1)
 		return;
-	for (uint32_t i = 0; i < g->count; i++) {
-		if (g->files[i].open)
-			MMDB_close(&g->files[i].mmdb);
-		free(g->files[i].path);
-	}
+	for (uint32_t i = 0; i < g->count; i++)
+		close_file(&g->files[i]);
 	free(g);
 }
 
@@ -343,6 +362,35 @@ static bool take_address(const struct sockaddr *from, union address *ret)
 	return true;
 }
 
+static void keep(_Atomic(struct kept *) *place, uint32_t offset, const struct geo_record *record)
+{
+	struct kept *none = NULL;
+	struct kept *k = malloc(sizeof(*k));
+
+	if (!k)
+		return;
+	*k = (struct kept){ offset, *record };
+	if (!atomic_compare_exchange_strong_explicit(place, &none, k, memory_order_release, memory_order_relaxed))
+		free(k);
+}
+
+/* Reading a record takes longer than finding it, and there are far fewer of them than networks. */
+static bool read_record(const struct file *f, uint32_t offset, struct geo_record *ret_record)
+{
+	_Atomic(struct kept *) *place = &f->kept[(offset * 2654435761u >> 16) % KEPT_MAX];
+	const struct kept *k = atomic_load_explicit(place, memory_order_acquire);
+
+	if (k && k->offset == offset) {
+		*ret_record = k->record;
+		return true;
+	}
+	if (!geo_record_read(section(f), offset, ret_record))
+		return false;
+	if (!k)
+		keep(place, offset, ret_record);
+	return true;
+}
+
 static bool find_record(const struct file *f, const union address *a, struct geo_record *ret_record)
 {
 	int status = MMDB_SUCCESS;
@@ -351,17 +399,19 @@ static bool find_record(const struct file *f, const union address *a, struct geo
 		return false;
 	MMDB_lookup_result_s found = MMDB_lookup_sockaddr(&f->mmdb, &a->any, &status);
 	return status == MMDB_SUCCESS && found.found_entry &&
-	       geo_record_read(section(f), found.entry.offset, ret_record);
+	       read_record(f, found.entry.offset, ret_record);
 }
 
-static void join(struct place *p, const struct geo_record *r)
+static void join(struct place *p, const struct geo_record *r, bool coarse)
 {
+	enum place_source source = coarse ? PLACE_COUNTRY : PLACE_CITY;
+
 	if (!p->country[0])
 		memcpy(p->country, r->country, sizeof(p->country));
 	if (!p->continent[0])
 		memcpy(p->continent, r->continent, sizeof(p->continent));
-	if (p->source == PLACE_NONE && r->located) {
-		p->source = PLACE_CITY;
+	if (r->located && p->source < source) {
+		p->source = source;
 		p->lat = r->lat;
 		p->lon = r->lon;
 	}
@@ -369,8 +419,9 @@ static void join(struct place *p, const struct geo_record *r)
 
 static void fill_in(struct place *p)
 {
+	if (p->continent[0] && p->source != PLACE_NONE)
+		return;
 	const struct geo_country *c = geo_country((struct str){ p->country, strlen(p->country) });
-
 	if (c && !p->continent[0])
 		memcpy(p->continent, c->continent, sizeof(p->continent));
 	if (c && p->source == PLACE_NONE) {
@@ -389,7 +440,7 @@ void geo_lookup(const struct geo *g, const struct sockaddr *address, struct plac
 	if (g && take_address(address, &a)) {
 		for (uint32_t i = 0; i < g->count && !(p.country[0] && p.source == PLACE_CITY); i++)
 			if (find_record(&g->files[i], &a, &record))
-				join(&p, &record);
+				join(&p, &record, g->files[i].coarse);
 		fill_in(&p);
 	}
 	*ret_place = p;

@@ -2,8 +2,8 @@
 /*
  * Where an address is: from MMDB files of countries or of cities, in the schema of MaxMind (nested) or of
  * DB-IP (flat), one file for all addresses or one for each version of IP. Several files are asked in their
- * order: coordinates come from the first that has them, the country from the first that has it. A country
- * without coordinates stands where geo_countries.def puts it.
+ * order: coordinates come from the first file of cities that has them, else from the first of countries (which has
+ * their middles); the country from the first that has it. Without any, a country stands where geo_countries.def puts it.
  *
  * A file is read into memory that nobody can change or truncate any more, so that what is done to it
  * afterwards can hurt no lookup. The object never changes: to reload is to open another one and to swap.

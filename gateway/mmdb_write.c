@@ -531,6 +531,11 @@ enum err mmdb_writer_new(const struct mmdb_writer_options *o, struct mmdb_writer
 	return ERR_NONE;
 }
 
+void mmdb_writer_set_epoch(struct mmdb_writer *w, uint64_t build_epoch)
+{
+	w->build_epoch = build_epoch;
+}
+
 void mmdb_writer_free(struct mmdb_writer *w)
 {
 	if (!w)

@@ -64,6 +64,8 @@ struct mmdb_writer_options {
 
 MUST_USE enum err mmdb_writer_new(const struct mmdb_writer_options *o, struct mmdb_writer **ret_writer);
 void mmdb_writer_free(struct mmdb_writer *w);
+/* Instead of the option's, when the inputs tell it. */
+void mmdb_writer_set_epoch(struct mmdb_writer *w, uint64_t build_epoch);
 /* Puts a value into the data section, once; *ret_value is for the following two. ERR_BAD_INPUT: deeper than
  * MMDB_WRITE_DEPTH_MAX. */
 MUST_USE enum err mmdb_writer_value(struct mmdb_writer *w, const struct mmdb_value *v, uint32_t *ret_value);

@@ -264,6 +264,7 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 	struct source *s = ctx;
 	struct applier *a = s->applier;
 	struct stream_consumer *consumer = consumer_of(s);
+	struct position at = here(a);
 	struct position before;
 	struct fault f = { 0 };
 	bool foreign;
@@ -272,7 +273,7 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 		return false;
 	enum err err = apply_payload(a, d->payload, &foreign, &before, &f);
 	/* Another reader, or the watcher, may have brought what was missing. */
-	if (err == ERR_GAP && (refill(a, s, before) || position_compare(here(a), before) >= 0))
+	if (err == ERR_GAP && (refill(a, s, before) || position_compare(here(a), at) != 0))
 		err = apply_payload(a, d->payload, &foreign, &before, &f);
 	if (err != ERR_NONE && foreign) {
 		/* The log is the truth: what it should have brought is missed at the next one, and fetched. */
@@ -400,6 +401,8 @@ enum err applier_start(const struct applier_options *o, struct applier **ret_app
 	if (a == NULL)
 		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for the applier");
 	a->options = *o;
+	a->seen = here(a);
+	a->seen_ns = clock_mono_ns(o->clock);
 	for (uint32_t i = 0; i < peers_count(o->peers); i++)
 		a->sources[i] = (struct source){ .applier = a, .region = peers_config(o->peers, i)->id };
 	(void)pthread_mutex_init(&a->refill_lock, NULL);

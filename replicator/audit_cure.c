@@ -282,17 +282,26 @@ static enum err settle_batch(struct cure *c, struct batch *b)
 }
 
 /* One row that cannot be sent or taken must not keep the others from it. */
+static enum err settle_each(struct cure *c, struct batch *b)
+{
+	enum err last = ERR_NONE;
+
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct batch one = { .items = { b->items[i] }, .count = 1 };
+		enum err err = settle_batch(c, &one);
+		last = err ? err : last;
+		if (err && err != ERR_CORRUPT && err != ERR_TOO_LARGE)
+			break; /* the region itself */
+	}
+	return last;
+}
+
 static void settle_some(struct cure *c, struct batch *b)
 {
 	enum err err = b->count > 0 ? settle_batch(c, b) : ERR_NONE;
 
-	for (uint32_t i = 0; err && b->count > 1 && i < b->count; i++) {
-		struct batch one = { .items = { b->items[i] }, .count = 1 };
-		err = settle_batch(c, &one);
-		if (err && err != ERR_CORRUPT && err != ERR_TOO_LARGE)
-			break; /* the region itself */
-		err = ERR_TOO_LARGE;
-	}
+	if (err && b->count > 1)
+		err = settle_each(c, b);
 	if (err)
 		log_warn("an audit cannot settle all rows region=%s reason=\"%s\"",
 			 c->r->report->regions[b->items[0]->d.region].name, fault_text(c->r->fault));

@@ -32,7 +32,6 @@ struct deep_job {
 struct audit {
 	struct audit_options o;
 	char region[AUDIT_NAME_TEXT];
-	char *dir;
 	struct audit_reports *reports;
 	pthread_t thread;
 	bool started;

@@ -15,7 +15,7 @@ def tour(package, *programs):
     done = os.path.join(folder, f"version-{VERSION}")
     if not os.path.exists(done):
         _compat.install(f"@qdrant/{package} {VERSION} from npm", "npm", "install", "--prefix", folder, "--no-audit",
-                        "--no-fund", "--no-save", f"@qdrant/{package}@{VERSION}", cwd=folder)
+                        "--no-fund", "--no-save", "--engine-strict", f"@qdrant/{package}@{VERSION}", cwd=folder)
         with open(done, "w"):
             pass
     for program in programs:

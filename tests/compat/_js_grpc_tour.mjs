@@ -74,7 +74,8 @@ const NOT_BUILT = {
     updateAliases: () => collectionsApi.updateAliases({actions: []}),
     listShardKeys: () => collectionsApi.listShardKeys({collectionName: PLAIN}),
     queryGroups: () => points.queryGroups({collectionName: PLAIN, groupBy: 'city'}),
-    searchGroups: () => points.searchGroups({collectionName: PLAIN, vector: Q, groupBy: 'city', limit: 1, groupSize: 1}),
+    searchGroups: () => points.searchGroups({
+        collectionName: PLAIN, vector: Q, groupBy: 'city', limit: 1, groupSize: 1}),
     recommend: () => points.recommend({collectionName: PLAIN, positive: [id(1)], limit: 1n}),
     discover: () => points.discover({collectionName: PLAIN, limit: 1n}),
     facet: () => points.facet({collectionName: PLAIN, key: 'city'}),
@@ -100,7 +101,8 @@ async function create() {
     })).result, true);
     expect('exists after', (await collectionsApi.collectionExists({collectionName: PLAIN})).result.exists, true);
     expect('list', (await collectionsApi.list({})).collections.map((x) => x.name).sort(), [NAMED, PLAIN]);
-    await refusedWith('create twice', ALREADY_EXISTS, 'Collection `plain` already exists!', () => collectionsApi.create(plain));
+    await refusedWith('create twice', ALREADY_EXISTS, 'Collection `plain` already exists!',
+        () => collectionsApi.create(plain));
 }
 
 async function info() {
@@ -134,7 +136,8 @@ async function upsert() {
 }
 
 async function read() {
-    const got = await points.get({collectionName: PLAIN, ids: [3, UUID, 99].map(id), withPayload: enable, withVectors: enable});
+    const got = await points.get({
+        collectionName: PLAIN, ids: [3, UUID, 99].map(id), withPayload: enable, withVectors: enable});
     expect('records', got.result.map(record), [
         [3, {city: 'Berlin', n: 3, tags: ['a', 'b'], deep: {x: 1.5, none: null}}, [2, 1, 0, 0]],
         [UUID, {city: 'Rome', n: 5}, [0, 0, 0, 2]]]);
@@ -167,7 +170,8 @@ async function query() {
     const named = async (using, input) => pairs((await points.query({collectionName: NAMED, query: input, using})).result);
     near('cosine', (await named('text', dense([1, 0]))).map(([, score]) => score), [1, 0.6]);
     expect('euclid', await named('image', dense([0, 0])), [[1, 0], [2, 5]]);
-    expect('sparse', await named('words', nearest({case: 'sparse', value: {indices: [2, 7], values: [2, 1]}})), [[3, 4], [1, 2.5]]);
+    const words = nearest({case: 'sparse', value: {indices: [2, 7], values: [2, 1]}});
+    expect('sparse', await named('words', words), [[3, 4], [1, 2.5]]);
     const batch = await points.queryBatch({collectionName: PLAIN, queryPoints: [
         {collectionName: PLAIN, query: dense(Q), limit: 1n}]});
     expect('batch', batch.result.map((b) => pairs(b.result)), [[[3, 8]]]);
@@ -185,7 +189,8 @@ async function legacySearch() {
 }
 
 async function write() {
-    const of = async (one) => record((await points.get({collectionName: PLAIN, ids: [id(one)], withPayload: enable})).result[0])[1];
+    const one = async (request) => record((await points.get(request)).result[0]);
+    const of = async (which) => (await one({collectionName: PLAIN, ids: [id(which)], withPayload: enable}))[1];
     const on = (...list) => ({collectionName: PLAIN, wait: true, pointsSelector: listed(...list)});
     await points.setPayload({...on(1), payload: fields({new: true, n: 10})});
     expect('set merges', await of(1), {city: 'Berlin', n: 10, new: true});
@@ -196,8 +201,9 @@ async function write() {
     await points.clearPayload({collectionName: PLAIN, wait: true, points: listed(1)});
     expect('clear removes all', await of(1), {});
 
-    const image = async () => (await points.get({collectionName: NAMED, ids: [id(2)], withVectors: enable})).result.map(record)[0][2];
-    await points.updateVectors({collectionName: NAMED, wait: true, points: [{id: id(2), vectors: vectors({image: [6, 8]})}]});
+    const image = async () => (await one({collectionName: NAMED, ids: [id(2)], withVectors: enable}))[2];
+    await points.updateVectors({
+        collectionName: NAMED, wait: true, points: [{id: id(2), vectors: vectors({image: [6, 8]})}]});
     expect('only the named vector changes', await image(), {image: [6, 8], text: [1, 0]});
     await points.deleteVectors({
         collectionName: NAMED, wait: true, pointsSelector: listed(2), vectors: {names: ['image']}});
@@ -226,12 +232,14 @@ async function indexes() {
 async function refusals() {
     const nowhere = "Collection `nowhere` doesn't exist!", dimension = 'Vector dimension error: expected dim: 4, got 3';
     await refusedWith('info of nowhere', NOT_FOUND, nowhere, () => collectionsApi.get({collectionName: 'nowhere'}));
-    await refusedWith('query nowhere', NOT_FOUND, nowhere, () => points.query({collectionName: 'nowhere', query: dense([1])}));
+    await refusedWith('query nowhere', NOT_FOUND, nowhere,
+        () => points.query({collectionName: 'nowhere', query: dense([1])}));
     await refusedWith('upsert', INVALID_ARGUMENT, dimension,
         () => points.upsert({collectionName: PLAIN, points: [point(7, [1, 2, 3])]}));
-    await refusedWith('query', INVALID_ARGUMENT, dimension, () => points.query({collectionName: PLAIN, query: dense([1, 2, 3])}));
-    await refusedWith('payload of a missing point', NOT_FOUND, 'No point with id 777 found',
-        () => points.setPayload({collectionName: PLAIN, wait: true, pointsSelector: listed(777), payload: fields({a: 1})}));
+    await refusedWith('query', INVALID_ARGUMENT, dimension,
+        () => points.query({collectionName: PLAIN, query: dense([1, 2, 3])}));
+    await refusedWith('payload of a missing point', NOT_FOUND, 'No point with id 777 found', () => points.setPayload({
+        collectionName: PLAIN, wait: true, pointsSelector: listed(777), payload: fields({a: 1})}));
     for (const [what, call] of Object.entries(NOT_BUILT)) {
         await refusedWith(what, UNIMPLEMENTED, 'Not implemented', call);
     }

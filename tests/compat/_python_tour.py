@@ -276,10 +276,12 @@ def vectors(c):
 
 def batch(c):
     results = c.batch_update_points(PLAIN, [
-        m.UpsertOperation(upsert=m.PointsList(points=[m.PointStruct(id=50, vector=[9.0, 0.0, 0.0, 0.0], payload={"n": 50})])),
+        m.UpsertOperation(upsert=m.PointsList(points=[
+            m.PointStruct(id=50, vector=[9.0, 0.0, 0.0, 0.0], payload={"n": 50})])),
         m.SetPayloadOperation(set_payload=m.SetPayload(payload={"b": 1}, points=[50])),
         m.DeletePayloadOperation(delete_payload=m.DeletePayload(keys=["n"], points=[50])),
-        m.UpdateVectorsOperation(update_vectors=m.UpdateVectors(points=[m.PointVectors(id=50, vector=[0.0, 9.0, 0.0, 0.0])])),
+        m.UpdateVectorsOperation(update_vectors=m.UpdateVectors(points=[
+            m.PointVectors(id=50, vector=[0.0, 9.0, 0.0, 0.0])])),
         m.DeleteOperation(delete=m.PointIdsList(points=[4])),
     ])
     expect("statuses", [r.status for r in results], [m.UpdateStatus.COMPLETED] * 5)

@@ -302,6 +302,34 @@ START_TEST(the_first_file_that_has_it_says_it)
 }
 END_TEST
 
+START_TEST(coordinates_of_a_file_of_countries_are_their_middles)
+{
+	static const struct mmdb_row middles[] = {
+		{ "192.0.2.0/24", "DE", NULL, true, 51, 10 },
+		{ "198.51.100.0/24", "CH", NULL, true, 47, 8 },
+	};
+	static const struct mmdb_row city[] = { { "192.0.2.0/25", "DE", NULL, true, 48, 12 } };
+	static const struct expected e[] = {
+		{ "192.0.2.1", "DE", "EU", PLACE_CITY, 48, 12 },
+		{ "192.0.2.129", "DE", "EU", PLACE_COUNTRY, 51, 10 },
+		{ "198.51.100.1", "CH", "EU", PLACE_COUNTRY, 47, 8 },
+	};
+	char paths[2][PATH_MAX];
+	CLEANUP(buf_release) struct buf a = mmdb_make(middles, LEN(middles), 4, false, 1);
+	CLEANUP(buf_release) struct buf b = mmdb_make(city, LEN(city), 4, false, 1);
+	struct geo *g;
+
+	/* The file's name for itself, in the same length. */
+	uint8_t *type = memmem(a.data, a.len, "Test-City", 9);
+	ck_assert_ptr_nonnull(type);
+	memcpy(type, "ACountry!", 9);
+	const char *files[2] = { write_file("a.mmdb", &a, paths[0]), write_file("b.mmdb", &b, paths[1]) };
+	ck_assert_int_eq(geo_open(files, 2, &g, NULL), ERR_NONE);
+	check(g, e, LEN(e));
+	geo_unref(g);
+}
+END_TEST
+
 START_TEST(other_families_and_no_database_know_nothing)
 {
 	CLEANUP(buf_release) struct buf b = mmdb_make(cities, LEN(cities), 6, false, 1);
@@ -402,6 +430,7 @@ int main(void)
 	tcase_add_test(c, the_nested_schema_is_read);
 	tcase_add_test(c, the_flat_schema_is_read_from_a_file_for_each_version);
 	tcase_add_test(c, the_first_file_that_has_it_says_it);
+	tcase_add_test(c, coordinates_of_a_file_of_countries_are_their_middles);
 	tcase_add_test(c, other_families_and_no_database_know_nothing);
 	tcase_add_test(c, who_looks_up_keeps_what_it_took_when_another_comes);
 	tcase_add_test(c, the_table_of_countries_is_sorted_and_in_place);

@@ -9,7 +9,7 @@ import http.client
 
 from lib_daemon import Daemon
 
-ROUNDS = 6
+ROUNDS = 10
 WRITERS = 3
 IDS = 40
 

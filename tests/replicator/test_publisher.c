@@ -546,13 +546,14 @@ END_TEST
 
 START_TEST(full_window_is_waited_for)
 {
-	fake.window_max = 2;
 	start();
-	for (uint64_t i = 0; i < 10; i++) {
-		write_well(&a, upsert_of(&a, "c", i, 1));
-		if (i < 2)
-			wait_for(has_published_all, 0);
-	}
+	wait_for(has_published_all, 0);
+	pthread_mutex_lock(&fake.lock);
+	fake.window_max = fake.count + 1;
+	pthread_mutex_unlock(&fake.lock);
+	write_well(&a, upsert_of(&a, "c", 1, 1));
+	wait_for(has_published_all, 0);
+	write_well(&a, upsert_of(&a, "c", 2, 1));
 	wait_for(was_refused, 1);
 	ck_assert(!has_published_all(0));
 	while (!has_published_all(0)) {
