@@ -553,6 +553,7 @@ static void check_together(const struct config *c, struct buf *errors)
 	check_pair(c, &c->tls_certificate, "tls.certificate", &c->tls_key, "tls.key", errors);
 	check_pair(c, &c->tls_key, "tls.key", &c->tls_certificate, "tls.certificate", errors);
 	config_check_fleet(c, errors);
+	config_check_route(c, errors);
 	check_pair(c, &c->auth_alt_api_key_file, "auth.alt_api_key_file", &c->auth_api_key_file,
 		   "auth.api_key_file", errors);
 }

@@ -34,8 +34,30 @@ struct config_region {
 
 extern const struct config_table config_region_keys;
 
-/* Places of the words of region.role. */
+/* One row of `route.rules`. */
+struct config_rule {
+	struct config_origin *origins;
+#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence) CONFIG_MEMBER_##kind member;
+#include "gateway/config_rule.def"
+#undef KEY
+};
+
+extern const struct config_table config_rule_keys;
+
+/* One row of `route.residency`. */
+struct config_residency {
+	struct config_origin *origins;
+#define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence) CONFIG_MEMBER_##kind member;
+#include "gateway/config_residency.def"
+#undef KEY
+};
+
+extern const struct config_table config_residency_keys;
+
+/* Places of the words of region.role, route.mode and proxy_protocol. */
 enum config_role { CONFIG_ROLE_DATA, CONFIG_ROLE_GATEWAY };
+enum config_route_mode { CONFIG_ROUTE_AUTO, CONFIG_ROUTE_NEAREST, CONFIG_ROUTE_LOCAL };
+enum config_proxy { CONFIG_PROXY_OFF, CONFIG_PROXY_REQUIRED };
 
 /* file NULL: the defaults alone. Empty keys whose default depends on the machine (storage.dir, listen.ctl,
  * session.key_file) are filled in. On failure errors has lines "FILE:LINE: path: words". */
@@ -44,6 +66,8 @@ void config_free(struct config *c);
 
 /* What must be true of all keys of the fleet together; lines as config_load()'s. For config.c. */
 void config_check_fleet(const struct config *c, struct buf *errors);
+/* The same of routing. */
+void config_check_route(const struct config *c, struct buf *errors);
 
 /* The files etc/isthmus.conf and doc/isthmus.conf.5. */
 void config_sample(struct buf *out);

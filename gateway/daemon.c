@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -105,11 +106,29 @@ static enum err make_folder(const char *dir, struct fault *reterr_fault)
 	return ERR_NONE;
 }
 
+/* With an empty store the vectors that are there would be taken for litter. */
+static enum err check_store_is_there(const char *dir, struct fault *reterr_fault)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(path, sizeof(path), "%s/data.mdb", dir) >= (int)sizeof(path))
+		return fault_set(reterr_fault, ERR_CONFIG, "storage.dir: too long");
+	if ((stat(path, &st) == 0 && st.st_size > 0) || !catalog_has_folders(dir))
+		return ERR_NONE;
+	return fault_set(
+		reterr_fault, ERR_CORRUPT,
+		"storage.dir: %s has collections, but their database %s is missing or empty; bring it back, or name another folder",
+		dir, path);
+}
+
 static enum err storage_start(struct daemon *d, struct fault *reterr_fault)
 {
 	struct fault fault = { 0 };
 	enum err err = make_folder(d->config->storage_dir, reterr_fault);
 
+	if (!err)
+		err = check_store_is_there(d->config->storage_dir, reterr_fault);
 	if (err)
 		return err;
 	err = store_lmdb_open(d->config->storage_dir, d->config->storage_map_bytes, &d->store,

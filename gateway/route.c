@@ -243,12 +243,12 @@ static const struct route_region *find_ruled(struct view *v)
 		if (!c || !fits(rule, &v->query->place))
 			continue;
 		if (c->bar == ROUTE_ALLOWED) {
-			because(v, (struct route_reason){ .why = WHY_RULE, .region = c->region, .rule = rule });
+			because(v, (struct route_reason){ .why = WHY_RULE, .region = c->region, .rule = *rule });
 			return c->region;
 		}
 		if (v->d->reason_count < RULED_REASONS_MAX)
 			because(v, (struct route_reason){
-					   .why = WHY_RULE_OUT, .region = c->region, .rule = rule, .bar = c->bar });
+					   .why = WHY_RULE_OUT, .region = c->region, .rule = *rule, .bar = c->bar });
 	}
 	return NULL;
 }
@@ -315,6 +315,27 @@ static void leave(struct view *v, const struct route_region *to)
 	}
 }
 
+/* All are out: here, or through here, though it may fail. */
+static void decide_desperate_read(struct view *v)
+{
+	const struct route_candidate *here = candidate(v->d, v->self);
+	const struct route_candidate *to = NULL;
+
+	if (here && (here->bar == ROUTE_DRAINING || here->bar == ROUTE_NOT_READY))
+		to = here;
+	for (uint32_t i = 0; i < v->d->candidate_count && !to && v->query->hops < ROUTE_HOPS_MAX; i++) {
+		const struct route_candidate *c = &v->d->candidates[i];
+		if (c->bar == ROUTE_SILENT && c->region->connected)
+			to = c;
+	}
+	if (!to) {
+		give_up(v, ERR_UNAVAILABLE);
+		return;
+	}
+	because(v, (struct route_reason){ .why = WHY_LAST, .region = to->region });
+	decide(v, to == here ? ROUTE_HERE : ROUTE_PROXY, to->region);
+}
+
 static void decide_read(struct view *v)
 {
 	explain_here(v);
@@ -326,7 +347,7 @@ static void decide_read(struct view *v)
 	}
 	if (v->d->candidate_count == 0 || v->d->candidates[0].bar != ROUTE_ALLOWED) {
 		because(v, (struct route_reason){ .why = WHY_ALL_OUT });
-		give_up(v, ERR_UNAVAILABLE);
+		decide_desperate_read(v);
 		return;
 	}
 	explain_place(v);
@@ -412,13 +433,14 @@ static const struct {
 	[WHY_REDIRECT] = { "the client follows redirects", NULL },
 	[WHY_HOPS] = { "the request was passed on too often already", NULL },
 	[WHY_ALL_OUT] = { "every region that may answer is out", NULL },
+	[WHY_LAST] = { "", " is tried nevertheless" },
 };
 
 void route_reason_write(const struct route_reason *r, struct buf *out)
 {
-	if (r->rule)
-		buf_printf(out, "the rule for %s %s", r->rule->country[0] ? "country" : "continent",
-			   r->rule->country[0] ? r->rule->country : r->rule->continent);
+	if (r->rule.region)
+		buf_printf(out, "the rule for %s %s", r->rule.country[0] ? "country" : "continent",
+			   r->rule.country[0] ? r->rule.country : r->rule.continent);
 	buf_append_cstr(out, sentences[r->why].before);
 	if (!sentences[r->why].behind)
 		return;

@@ -48,6 +48,7 @@ struct route_region {
 	double rtt_ms;           /* measured from here; below 0: unknown */
 	bool draining;
 	bool not_ready;
+	bool connected;          /* it can be asked at this moment, whether it was heard or not */
 	bool no_redirect;        /* no URL is known that a client could be sent to */
 };
 
@@ -121,10 +122,10 @@ struct route_reason {
 		WHY_ASKED, WHY_NO_REGIONS, WHY_PRIMARY, WHY_PRIMARY_OUT, WHY_NO_PRIMARY, WHY_NOT_PRIMARY,
 		WHY_UNPLACED_FROM_HERE, WHY_UNPLACED, WHY_CENTROID, WHY_PINNED, WHY_RULE, WHY_RULE_OUT,
 		WHY_GATEWAY, WHY_HERE_OUT, WHY_SENT_HERE, WHY_BEST, WHY_WITHIN_SLACK, WHY_BEYOND_SLACK,
-		WHY_REDIRECT, WHY_HOPS, WHY_ALL_OUT
+		WHY_REDIRECT, WHY_HOPS, WHY_ALL_OUT, WHY_LAST
 	} why;
 	const struct route_region *region;    /* may be NULL */
-	const struct route_rule *rule;        /* the same */
+	struct route_rule rule;               /* of region 0: none */
 	enum route_bar bar;
 	double ms;
 };
@@ -140,7 +141,10 @@ struct route_decision {
 	uint32_t candidate_count;
 };
 
-/* What the pointers of the table and of the policy point at must outlive the decision. */
+/*
+ * The decision points into the table. When all regions are out that may answer a read, it is still better tried than
+ * refused: here, where the data are, though they be old; or where a region is silent but can be asked.
+ */
 void route_decide(const struct route_query *q, const struct route_table *t, const struct route_policy *p,
 		  struct route_decision *ret_decision);
 

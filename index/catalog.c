@@ -242,6 +242,21 @@ static void remove_folder(int parent, const char *name)
 	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
+/* Is it the name of a collection's folder? */
+static bool parse_folder(const char *entry, struct incarnation *ret_incarnation)
+{
+	struct incarnation i = { 0 };
+	unsigned region;
+	char name[FOLDER_NAME_BYTES];
+
+	if (sscanf(entry, "%16" SCNx64 "-%u", &i.hlc, &region) != 2 || region > UINT8_MAX)
+		return false;
+	i.region = (uint8_t)region;
+	folder_name(i, name);
+	*ret_incarnation = i;
+	return strcmp(name, entry) == 0;
+}
+
 static void sweep_folders(const struct catalog *c)
 {
 	DIR *dir = c->dir ? opendir(c->dir) : NULL;
@@ -249,19 +264,26 @@ static void sweep_folders(const struct catalog *c)
 	if (!dir)
 		return;
 	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-		struct incarnation i = { 0 };
-		unsigned region;
-		char name[FOLDER_NAME_BYTES];
+		struct incarnation i;
 
-		if (sscanf(entry->d_name, "%16" SCNx64 "-%u", &i.hlc, &region) != 2 ||
-		    region > UINT8_MAX)
-			continue;
-		i.region = (uint8_t)region;
-		folder_name(i, name);
-		if (strcmp(name, entry->d_name) == 0 && !catalog_find(c, i) && !find_dropped(c, i))
-			remove_folder(dirfd(dir), name);
+		if (parse_folder(entry->d_name, &i) && !catalog_find(c, i) && !find_dropped(c, i))
+			remove_folder(dirfd(dir), entry->d_name);
 	}
 	closedir(dir);
+}
+
+bool catalog_has_folders(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct incarnation i;
+	bool has = false;
+
+	if (!dir)
+		return false;
+	for (struct dirent *entry = readdir(dir); entry && !has; entry = readdir(dir))
+		has = parse_folder(entry->d_name, &i);
+	closedir(dir);
+	return has;
 }
 
 static enum err locks_init(struct catalog *c)

@@ -19,6 +19,9 @@ struct catalog_options {
 	uint32_t tail_vectors_max;   /* 0: from the collection's indexing threshold */
 };
 
+/* Are there folders of collections in dir? A catalog that does not know them would delete them at open: for
+ * whoever finds them without the store. */
+bool catalog_has_folders(const char *dir);
 MUST_USE enum err catalog_open(const struct catalog_options *o, struct catalog **ret_catalog,
 			       struct fault *reterr_fault);
 /* After every log record's slots were marked (collection_slot_mark): frees the rest, starts the builders. */

@@ -16,6 +16,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import fleet_part  # noqa: E402
 import one_region  # noqa: E402
 
 
@@ -68,7 +69,7 @@ def main():
     a = ap.parse_args()
     folder = tempfile.mkdtemp(prefix="isthmus-demo-")
     demo = Demo(folder, a.json)
-    parts = [one_region.Part(folder)]
+    parts = [one_region.Part(folder), fleet_part.Part(folder)]
     status = 1
     try:
         for part in parts:
@@ -77,11 +78,12 @@ def main():
                     break
             if any(not r[1] for r in demo.rows):
                 break
+            if part is not parts[-1]:
+                part.stop()
         status = demo.summary()
     finally:
         if a.stay and status == 0:
-            for part in parts:
-                part.say_where()
+            parts[-1].say_where()
             print(f"Everything lies in {folder}; remove it when you are done.")
         else:
             for part in parts:

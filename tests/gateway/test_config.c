@@ -438,11 +438,11 @@ START_TEST(the_sample_of_a_list_shows_its_rows)
 					    "#spots = ( );\n"
 					    "# Each { … } of the list has:\n"
 					    "# Its name. (text, 1 to 8 characters; required)\n"
-					    "#name = ...;\n"
+					    "#\tname = ...;\n"
 					    "# Latitude. (number, -90 to 90)\n"
-					    "#lat = 0.0;\n"
+					    "#\tlat = 0.0;\n"
 					    "# Number. (number, 1 to 255)\n"
-					    "#id = 1;\n");
+					    "#\tid = 1;\n");
 }
 END_TEST
 

@@ -108,6 +108,28 @@ START_TEST(with_everything_out_nobody_answers_and_says_so)
 }
 END_TEST
 
+START_TEST(with_everything_out_what_can_be_tried_is_tried)
+{
+	query.place = frankfurt();
+	for (uint8_t id = EU; id <= AP; id++)
+		region(id)->silent_ms = 2001;
+	region(US)->connected = region(AP)->connected = true;
+	expect(ROUTE_PROXY, US, "every region that may answer is out; us is tried nevertheless");
+	query.hops = 2;
+	expect(ROUTE_NOWHERE, 0, "every region that may answer is out");
+	/* Old data at home are better than none. */
+	query.hops = 0;
+	table.self = EU;
+	region(EU)->not_ready = true;
+	expect(ROUTE_HERE, EU, "eu itself is out: not ready; every region that may answer is out; eu is tried nevertheless");
+	/* But not where they must not be read. */
+	route_set_add(&query.residency, AP);
+	expect(ROUTE_PROXY, AP, "ap is tried nevertheless");
+	region(AP)->connected = false;
+	expect(ROUTE_NOWHERE, 0, "every region that may answer is out");
+}
+END_TEST
+
 START_TEST(a_write_without_a_primary_goes_nowhere)
 {
 	query.operation = ROUTE_WRITE;
@@ -538,6 +560,7 @@ int main(void)
 	TCase *c = tcase_create("route");
 	tcase_add_checked_fixture(c, set_up, NULL);
 	tcase_add_test(c, with_everything_out_nobody_answers_and_says_so);
+	tcase_add_test(c, with_everything_out_what_can_be_tried_is_tried);
 	tcase_add_test(c, a_write_without_a_primary_goes_nowhere);
 	tcase_add_test(c, a_write_that_a_region_sent_to_the_wrong_one_comes_back);
 	tcase_add_test(c, a_write_goes_to_the_primary_whatever_the_mode);
