@@ -210,6 +210,7 @@ static enum err report(struct call *c, const struct switchover *s, uint64_t paus
 	CLEANUP(buf_release) struct buf b = BUF_INIT(REGIONS_BYTES_MAX);
 	struct json_writer w = json_writer_to(&b);
 	struct msg_json_document *out = c->out;
+	uint64_t epoch = peers_newest_epoch(replicator_peers(c->api->replicator));
 	struct committer_state state;
 
 	committer_state(c->api->committer, &state);
@@ -217,8 +218,10 @@ static enum err report(struct call *c, const struct switchover *s, uint64_t paus
 	put_text(&w, "from", c->api->region);
 	put_text(&w, "to", s->target->name);
 	put_key(&w, "epoch");
-	json_put_u64(&w, state.epoch);
-	put_position(&w, "end", state.position);
+	json_put_u64(&w, epoch);
+	/* Where the old epoch ended, unless the new one is here already. */
+	if (state.position.epoch < epoch)
+		put_position(&w, "end", state.position);
 	put_key(&w, "pause_ms");
 	json_put_u64(&w, pause_ms);
 	json_put_object_end(&w);

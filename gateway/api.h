@@ -23,6 +23,7 @@
 #define WRITE_TIMEOUT_MS_DEFAULT 60000
 
 struct admin;
+struct audit;
 struct proxy;
 struct regions;
 struct replicator;
@@ -43,6 +44,7 @@ struct api {
 	/* How far what is read here lies behind the primary; asked when this region does not write. False, or NULL: unknown. */
 	bool (*staleness)(void *ctx, uint64_t *ret_ms);
 	void *staleness_ctx;
+	struct audit *audit; /* NULL: this region holds no data */
 	struct admin *admin; /* what admin.c needs beside; NULL in tests of other things */
 	/* NULL in tests of other things: the committer alone says who writes and how far it is. */
 	struct replicator *replicator;

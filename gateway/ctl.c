@@ -12,9 +12,11 @@
 #include "base/json.h"
 #include "gateway/config.h"
 #include "gateway/ctl_fleet.h"
+#include "gateway/ctl_audit.h"
 #include "gateway/ctl_http.h"
 #include "gateway/ctl_status.h"
 #include "gateway/ctl_text.h"
+#include "gateway/damage.h"
 #include "gateway/import.h"
 #include "gateway/pki.h"
 
@@ -34,6 +36,10 @@ struct options {
 	const char *config;
 	const char *to;
 	const char *dir;
+	const char *data_dir;
+	const char *id;
+	const char *what;
+	bool deep;
 	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
 	uint64_t batch;
@@ -301,6 +307,50 @@ static int run_switchover(struct options *o)
 	return err ? fail(err, &fault) : EXIT_OK;
 }
 
+static int run_audits(struct options *o)
+{
+	const struct ctl_http_reply *reply;
+	struct fault fault = { 0 };
+	char path[64];
+	bool equal = true;
+
+	(void)snprintf(path, sizeof(path), "/isthmus/audit?limit=%u", (unsigned)MIN(o->limit ? o->limit : 20, UINT64_C(1000)));
+	enum err err = get(o, path, &reply, &fault);
+	if (!err && o->json)
+		(void)printf("%.*s\n", STR_FMT(buf_str(&reply->body)));
+	else if (!err)
+		err = ctl_audit_print(buf_str(&reply->body), stdout, &equal, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_audit(struct options *o)
+{
+	struct fault fault = { 0 };
+	bool equal = true;
+	enum err err = open_http(o, true, &fault);
+
+	if (!err)
+		err = ctl_audit_run(o->http, o->deep, o->json, stdout, &equal, &fault);
+	if (err)
+		return fail(err, &fault);
+	return equal ? EXIT_OK : EXIT_NOT_READY;
+}
+
+static int run_damage(struct options *o)
+{
+	struct fault fault = { 0 };
+
+	if (!o->data_dir || !o->id)
+		return usage_error("damage needs --data-dir DIR and --id ID", "");
+	const struct damage_options d = { .data_dir = o->data_dir,
+					  .collection = o->collection,
+					  .id = o->id,
+					  .what = o->what ? o->what : "payload",
+					  .out = stdout };
+	enum err err = damage_point(&d, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
 static int run_provision(struct options *o)
 {
 	struct fault fault = { 0 };
@@ -345,6 +395,9 @@ static const struct command commands[] = {
 	  "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
 	{ "regions", "", "j", "the regions of the fleet, and how far they are", run_regions },
 	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
+	{ "audit run", "", "pj", "prove now that all regions hold the same, and cure them", run_audit },
+	{ "audit", "", "lj", "what audits found", run_audits },
+	{ "damage", "", "niDw", "a test aid: damage a point of a region that is stopped", run_damage },
 	{ "provision", "", "c", "make the stream of a configuration's region, or prove it", run_provision },
 	{ "pki init", "", "d", "make the authority of a fleet's certificates", run_pki_init },
 	{ "pki issue", "REGION", "dy", "make a region's certificate and key", run_pki_issue },
@@ -361,7 +414,9 @@ static const struct option long_options[] = {
 	{ "batch", required_argument, NULL, 'b' },      { "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },          { "config", required_argument, NULL, 'c' },
 	{ "to", required_argument, NULL, 't' },         { "dir", required_argument, NULL, 'd' },
-	{ "days", required_argument, NULL, 'y' },       { 0 },
+	{ "days", required_argument, NULL, 'y' },       { "deep", no_argument, NULL, 'p' },
+	{ "data-dir", required_argument, NULL, 'D' },   { "id", required_argument, NULL, 'i' },
+	{ "what", required_argument, NULL, 'w' },       { 0 },
 };
 
 static const char help_options[] =
@@ -371,16 +426,22 @@ static const char help_options[] =
 	",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
-	"  --json             JSON (status, version, regions, switchover, search)\n"
-	"  --collection NAME  import and search: packages\n"
-	"  --limit N          import: the first N in the order of names; search: 5, at most 1000\n"
+	"  --json             JSON (status, version, regions, switchover, audit, search)\n"
+	"  --collection NAME  import, search and damage: packages\n"
+	"  --limit N          import: the first N in the order of names; search: 5, at most 1000;\n"
+	"                     audit: 20, at most 1000\n"
 	"  --batch N          import: points in one request, 256, at most 4096\n"
 	"  -c, --config FILE  provision: " CONFIG_OF_SYSTEMD "\n"
 	"  --to REGION        switchover: the next primary\n"
 	"  --dir DIR          pki: where the authority and the certificates are\n"
 	"  --days N           pki issue: 825\n"
+	"  --deep             audit run: read and hash everything that is stored, in every region\n"
+	"  --data-dir DIR     damage: storage.dir of the stopped region\n"
+	"  --id ID            damage: the point\n"
+	"  --what KIND        damage: payload (a value of it), vector or missing (the row)\n"
 	"  --help, --version\n"
-	"\nStatus: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 the region is not ready (status).\n";
+	"\nStatus: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 the region is not ready\n"
+	"(status), or not all regions are equal (audit run).\n";
 
 static void print_help(void)
 {
@@ -445,6 +506,18 @@ static int take_option(int letter, struct options *o, char *given)
 		break;
 	case 'd':
 		o->dir = optarg;
+		break;
+	case 'D':
+		o->data_dir = optarg;
+		break;
+	case 'i':
+		o->id = optarg;
+		break;
+	case 'w':
+		o->what = optarg;
+		break;
+	case 'p':
+		o->deep = true;
 		break;
 	case 'y':
 		if (!parse_count(optarg, &o->days))

@@ -253,8 +253,7 @@ enum err ctl_fleet_print_regions(struct str json, FILE *out, struct fault *reter
 static enum err print_switchover(struct str json, FILE *out, struct fault *f)
 {
 	struct str from = { 0 }, to = { 0 }, key;
-	uint64_t pause_ms = 0;
-	struct line end = { 0 };
+	uint64_t pause_ms = 0, epoch = 0;
 	struct arena arena;
 
 	arena_init(&arena, ARENA_BYTES_MAX);
@@ -267,17 +266,17 @@ static enum err print_switchover(struct str json, FILE *out, struct fault *f)
 				to = json_string(&r);
 			else if (is(key, "pause_ms"))
 				pause_ms = json_u64(&r);
-			else if (is(key, "end"))
-				read_position(&r, &end);
+			else if (is(key, "epoch"))
+				epoch = json_u64(&r);
 			else
 				json_skip(&r);
 		}
 	enum err err = json_end(&r, f);
 	if (!err) {
 		ctl_text_put(out, to, 0);
-		(void)fputs(" is the primary now, and was handed over to by ", out);
+		(void)fputs(" is the primary now, after ", out);
 		ctl_text_put(out, from, 0);
-		(void)fprintf(out, "; epoch %" PRIu64 ", no writes for %" PRIu64 " ms\n", end.epoch, pause_ms);
+		(void)fprintf(out, "; epoch %" PRIu64 ", no writes for %" PRIu64 " ms\n", epoch, pause_ms);
 	}
 	arena_release(&arena);
 	return err;

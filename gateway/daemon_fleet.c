@@ -7,14 +7,17 @@
  */
 #include "gateway/daemon_inner.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/panic.h"
+#include "replicator/audit.h"
 
 #define PEER_STREAM_WINDOW (1u << 20)
 #define PEER_CONNECTION_WINDOW (16u << 20)
 #define PEER_STREAMS_MAX 256
+#define AUDIT_PATH_MAX 4096
 
 /* --- certificates ---------------------------------------------------------------------------- */
 
@@ -236,15 +239,52 @@ void daemon_replicator_stop(struct daemon *d)
 		stream_nats_end();
 }
 
+/* Before the first op of another region is applied: marks are among them. */
+enum err daemon_audit_start(struct daemon *d, struct fault *reterr_fault)
+{
+	const struct config *c = d->config;
+	char dir[AUDIT_PATH_MAX];
+	const struct audit_options o = {
+		.clock = d->clock,
+		.store = d->store,
+		.catalog = d->catalog,
+		.committer = d->committer,
+		.peers = d->regions.count > 0 ? replicator_peers(d->replicator) : NULL,
+		.region = c->region_name,
+		.interval_ms = c->audit_interval_ms,
+		.deep_bytes_per_s = c->audit_deep_bytes_per_s,
+		.dir = dir,
+		.hash = crypto_sha256,
+	};
+	struct fault fault = { 0 };
+
+	if (c->region_role == CONFIG_ROLE_GATEWAY)
+		return ERR_NONE;
+	int len = snprintf(dir, sizeof(dir), "%s/audits", c->storage_dir);
+	if (len < 0 || (size_t)len >= sizeof(dir))
+		return fault_set(reterr_fault, ERR_CONFIG, "storage.dir: the name is too long");
+	enum err err = audit_new(&o, &d->audit, &fault);
+	return err ? fault_set(reterr_fault, err, "storage.dir: %s", fault_text(&fault)) : ERR_NONE;
+}
+
+void daemon_audit_stop(struct daemon *d)
+{
+	audit_free(d->audit);
+	d->audit = NULL;
+}
+
 enum err daemon_replication_start(struct daemon *d, struct fault *reterr_fault)
 {
-	return d->regions.count > 0 ? begin_replicating(d, reterr_fault) : ERR_NONE;
+	enum err err = d->regions.count > 0 ? begin_replicating(d, reterr_fault) : ERR_NONE;
+
+	return !err && d->audit ? audit_start(d->audit) : err;
 }
 
 /* Who asks other regions at this moment is let go first. */
 void daemon_replication_stop(struct daemon *d)
 {
 	peer_pool_stop(d->peer_pool);
+	audit_stop(d->audit);
 	if (d->regions.count > 0)
 		end_replicating(d);
 }

@@ -45,6 +45,7 @@ struct daemon {
 	struct replicator *replicator;
 	bool replicating;           /* replicator_start() was good */
 	struct committer *committer;   /* the replicator's */
+	struct audit *audit;        /* NULL: no data here */
 	struct pool *pool;
 	struct auth *auth;
 	struct crypto_key session_key;
@@ -89,6 +90,8 @@ MUST_USE enum err daemon_peers_start(struct daemon *d, struct fault *reterr_faul
 void daemon_peers_stop(struct daemon *d);
 MUST_USE enum err daemon_replicator_start(struct daemon *d, struct fault *reterr_fault);
 void daemon_replicator_stop(struct daemon *d);
+MUST_USE enum err daemon_audit_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_audit_stop(struct daemon *d);
 MUST_USE enum err daemon_replication_start(struct daemon *d, struct fault *reterr_fault);
 void daemon_replication_stop(struct daemon *d);
 /* Is that the certificate's name of one of our regions? ctx is the struct daemon. */

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <maxminddb.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -474,53 +473,4 @@ uint64_t geo_build_epoch(const struct geo *g)
 		oldest = i == 0 ? g->files[i].mmdb.metadata.build_epoch
 				: MIN(oldest, g->files[i].mmdb.metadata.build_epoch);
 	return oldest;
-}
-
-/* --- the one in use --- */
-
-struct geo_holder {
-	pthread_mutex_t lock;      /* guards geo */
-	struct geo *geo;
-};
-
-enum err geo_holder_new(struct geo *g, struct geo_holder **ret_holder)
-{
-	struct geo_holder *h = calloc(1, sizeof(*h));
-	if (!h)
-		return ERR_NO_MEMORY;
-	if (pthread_mutex_init(&h->lock, NULL) != 0) {
-		free(h);
-		return ERR_NO_MEMORY;
-	}
-	h->geo = g;
-	*ret_holder = h;
-	return ERR_NONE;
-}
-
-void geo_holder_free(struct geo_holder *h)
-{
-	if (!h)
-		return;
-	geo_unref(h->geo);
-	(void)pthread_mutex_destroy(&h->lock);
-	free(h);
-}
-
-void geo_holder_swap(struct geo_holder *h, struct geo *g)
-{
-	(void)pthread_mutex_lock(&h->lock);
-	struct geo *old = h->geo;
-	h->geo = g;
-	(void)pthread_mutex_unlock(&h->lock);
-	geo_unref(old);
-}
-
-struct geo *geo_holder_get(struct geo_holder *h)
-{
-	if (!h)
-		return NULL;
-	(void)pthread_mutex_lock(&h->lock);
-	struct geo *g = geo_ref(h->geo);
-	(void)pthread_mutex_unlock(&h->lock);
-	return g;
 }

@@ -71,12 +71,3 @@ uint32_t geo_file_count(const struct geo *g);
 void geo_file_info(const struct geo *g, uint32_t i, struct geo_file *ret_file);
 /* When the oldest of its files was made; seconds since 1970, 0 without a file. */
 uint64_t geo_build_epoch(const struct geo *g);
-
-/* Who looks up takes what is there; a reload puts another one in its place. */
-struct geo_holder;
-/* Takes the reference to g, which may be NULL: nothing is known. */
-MUST_USE enum err geo_holder_new(struct geo *g, struct geo_holder **ret_holder);
-void geo_holder_free(struct geo_holder *h);
-void geo_holder_swap(struct geo_holder *h, struct geo *g);
-/* With a reference of the caller's; NULL: nothing is known. h may be NULL. */
-struct geo *geo_holder_get(struct geo_holder *h);

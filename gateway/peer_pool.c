@@ -32,6 +32,7 @@ struct peer_call {
 	struct h2_client *client;
 	struct loop *loop;
 	char path[CALL_PATH_MAX];
+	uint8_t *body;                    /* NULL: none */
 	struct peer_call *next;           /* of pool->calls */
 	struct peer_call *prev;
 	/* guarded by the pool's lock */
@@ -146,6 +147,7 @@ static void forget(struct peer_call *c)
 static void call_free(struct peer_call *c)
 {
 	h2_exchange_release(&c->x);
+	free(c->body);
 	free(c);
 }
 
@@ -243,6 +245,25 @@ static enum err take_reply(const struct peer_call *c, const struct peer_region *
 	return fault_set(f, err, "region %s: status %d: %.*s", r->name, x->status, words, (const char *)x->reply.data);
 }
 
+/* Sends it, whose path is written, and frees it. */
+static enum err exchange(struct peer_call *c, const struct peer_region *r, uint64_t ms, struct buf *out, struct fault *f)
+{
+	struct peer_pool *p = c->pool;
+
+	c->x.path = (struct str){ .data = c->path, .len = strlen(c->path) };
+	c->x.deadline_ns = clock_mono_ns(p->clock) + ms * 1000000;
+	c->x.reply_bytes_max = out->max - out->len;
+	if (!post(c)) {
+		call_free(c);
+		return fault_set(f, ERR_UNAVAILABLE, "this region is being stopped");
+	}
+	if (!wait_for(c, ms + CALL_GRACE_MS))
+		return fault_set(f, ERR_UNAVAILABLE, "region %s was not asked in time", r->name);
+	enum err err = take_reply(c, r, out, f);
+	call_free(c);
+	return err;
+}
+
 static enum err PRINTF_LIKE(6, 7)
 	get(struct peer_pool *p, uint8_t region, uint64_t ms, struct buf *out, struct fault *f, const char *fmt, ...)
 {
@@ -255,20 +276,33 @@ static enum err PRINTF_LIKE(6, 7)
 	if (!c)
 		return ERR_NO_MEMORY;
 	va_start(args, fmt);
-	int len = vsnprintf(c->path, sizeof(c->path), fmt, args);
+	(void)vsnprintf(c->path, sizeof(c->path), fmt, args);
 	va_end(args);
-	c->x.path = (struct str){ .data = c->path, .len = (size_t)len };
-	c->x.deadline_ns = clock_mono_ns(p->clock) + ms * 1000000;
-	c->x.reply_bytes_max = out->max - out->len;
-	if (!post(c)) {
+	return exchange(c, r, ms, out, f);
+}
+
+static enum err ask_audit(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
+			  struct fault *reterr_fault)
+{
+	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
+	const struct peer_region *r = region_by_id(p, region);
+
+	if (!r)
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
+	struct peer_call *c = call_new(p, r);
+	if (!c)
+		return ERR_NO_MEMORY;
+	/* The call may outlive its caller. */
+	c->body = malloc(request.len + 1);
+	if (!c->body) {
 		call_free(c);
-		return fault_set(f, ERR_UNAVAILABLE, "this region is being stopped");
+		return ERR_NO_MEMORY;
 	}
-	if (!wait_for(c, ms + CALL_GRACE_MS))
-		return fault_set(f, ERR_UNAVAILABLE, "region %s was not asked in time", r->name);
-	enum err err = take_reply(c, r, out, f);
-	call_free(c);
-	return err;
+	memcpy(c->body, request.data, request.len);
+	c->x.verb = VERB_POST;
+	c->x.body = (struct bytes){ .data = c->body, .len = request.len };
+	(void)snprintf(c->path, sizeof(c->path), PEER_PATH_AUDIT);
+	return exchange(c, r, PEER_AUDIT_MS_MAX, out, reterr_fault);
 }
 
 static enum err get_log(struct peer_link *l, uint8_t region, uint16_t scope, struct position after, struct buf *out,
@@ -364,7 +398,7 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 	struct peer_pool *p = calloc(1, sizeof(*p));
 	if (!p)
 		return ERR_NO_MEMORY;
-	p->link = (struct peer_link){ .log = get_log, .standing = get_standing };
+	p->link = (struct peer_link){ .log = get_log, .standing = get_standing, .audit = ask_audit };
 	p->reach_timer.on_fire = measure;
 	p->clock = o->clock;
 	init_lock(p);

@@ -11,8 +11,10 @@
 
 #define PEER_LOG_MS_MAX 10000
 #define PEER_STANDING_MS_MAX 500
+#define PEER_AUDIT_MS_MAX 30000
 #define PEER_PATH_LOG "/isthmus/peer/log"
 #define PEER_PATH_STANDING "/isthmus/peer/standing"
+#define PEER_PATH_AUDIT "/isthmus/peer/audit"
 
 struct peer_pool;
 

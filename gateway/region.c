@@ -21,6 +21,7 @@ void regions_init(struct regions *r, const struct config *c)
 			.self = strcmp(rows[i].name, c->region_name) == 0,
 			.lat = rows[i].lat,
 			.lon = rows[i].lon,
+			.bias = rows[i].bias,
 			.rest = rows[i].rest,
 			.grpc = rows[i].grpc,
 			.peer = rows[i].peer,

@@ -16,7 +16,8 @@ struct region {
 	uint8_t id;
 	bool data;              /* holds data; else it is a gateway only */
 	bool self;
-	double lat, lon;        /* where it stands, degrees */
+	double lat, lon;        /* where it stands, degrees; 0, 0: unknown */
+	double bias;            /* what its distance counts */
 	const char *rest;       /* for clients: "http://HOST:PORT", or "" */
 	const char *grpc;       /* "HOST:PORT", or "" */
 	const char *peer;       /* "HOST:PORT" of its peer listener */

@@ -100,9 +100,15 @@ enum err audit_answer(struct audit *a, uint8_t from, struct bytes request, struc
 		return err;
 	if (q.fleet != audit_fleet(a) || q.sender != from)
 		return fault_set(reterr_fault, ERR_FORBIDDEN, "an audit of another fleet, or in another region's name");
-	err = audit_answer_request(a, &q, &arena, &reply, reterr_fault);
-	if (err)
-		return err;
+	struct fault fault = { 0 };
+	err = audit_answer_request(a, &q, &arena, &reply, &fault);
+	if (err) {
+		const char *name = err_name(err);
+		const char *words = fault_text(&fault);
+		reply = (struct audit_reply){ .kind = q.kind,
+					      .refused = { name, strlen(name) },
+					      .words = { words, strlen(words) } };
+	}
 	err = audit_reply_encode(&reply, out);
 	return err ? fault_set(reterr_fault, err, "the answer of an audit: %s", err_sentence(err)) : ERR_NONE;
 }

@@ -53,8 +53,8 @@ MUST_USE enum err audit_start(struct audit *a);
 void audit_stop(struct audit *a);
 void audit_free(struct audit *a);
 
-/* Another region's request, from the region `from` by its certificate: an answer is appended to out. What cannot be
- * answered is an error, with words. */
+/* Another region's request, from the region `from` by its certificate: an answer is appended to out, which may be that there is
+ * none (audit_reply.refused). ERR_CORRUPT, ERR_VERSION, ERR_FORBIDDEN: it is no request, or not of this fleet or region. */
 MUST_USE enum err audit_answer(struct audit *a, uint8_t from, struct bytes request, struct buf *out,
 			       struct fault *reterr_fault);
 
@@ -62,7 +62,7 @@ MUST_USE enum err audit_answer(struct audit *a, uint8_t from, struct bytes reque
  * ERR_NOT_PRIMARY: this region writes no marks, no report. */
 MUST_USE enum err audit_run(struct audit *a, bool deep, struct audit_report *ret_report, struct fault *reterr_fault);
 
-/* Has the thread audit now and waits. *out: its report. ERR_TIMEOUT: it goes on; ERR_NOT_PRIMARY. */
+/* Has the thread audit now and waits. *out: a JSON array with its report. ERR_TIMEOUT: it goes on; ERR_NOT_PRIMARY. */
 MUST_USE enum err audit_ask(struct audit *a, bool deep, uint64_t timeout_ms, struct buf *out,
 			    struct fault *reterr_fault);
 /* {"running", "interval_ms", "broken": number of a report that does not fit the one before it, or 0, "reports": [newest first]} */

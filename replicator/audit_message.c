@@ -5,7 +5,7 @@
  *
  *   request  u64 fleet, u8 sender, u64 mark, position, u64 running hash, incarnation, u32 shard,
  *            list of u32 numbers, list of ids, list of rows
- *   answer   u8 state, position, u64 running hash, u64 number,
+ *   answer   name of an error and words (varint length, text; empty: answered), u8 state, position, u64 running hash, u64 number,
  *            list of roots    incarnation, u32 shard, u8 bits, hash, u64 rows
  *            list of hashes
  *            list of leaves   u64 lo, u64 hi, u64 count
@@ -19,6 +19,8 @@
  *            varint length, then the values of each present dense vector, in the record's order, as vector_put() has them
  */
 #include "replicator/audit_message.h"
+
+#include <string.h>
 
 #include "base/hash.h"
 #include "index/order.h"
@@ -357,6 +359,8 @@ enum err audit_reply_encode(const struct audit_reply *r, struct buf *out)
 	size_t start = out->len;
 
 	put_head(out, r->kind);
+	wire_put_str(out, r->refused);
+	wire_put_str(out, r->words);
 	wire_put_u8(out, (uint8_t)r->state);
 	put_position(out, r->position);
 	wire_put_u64(out, r->chain_hash);
@@ -443,6 +447,8 @@ enum err audit_reply_decode(struct bytes b, struct arena *a, struct audit_reply 
 
 	if (err)
 		return err;
+	q.refused = wire_str(&r);
+	q.words = wire_str(&r);
 	uint8_t state = wire_u8(&r);
 	if (state > AUDIT_GONE)
 		wire_fail(&r);
@@ -463,4 +469,16 @@ enum err audit_reply_decode(struct bytes b, struct arena *a, struct audit_reply 
 	if (!err)
 		*ret_reply = q;
 	return err;
+}
+
+enum err audit_reply_refusal(const struct audit_reply *r)
+{
+	if (r->refused.len == 0)
+		return ERR_NONE;
+	for (unsigned e = 1; e < ERR_COUNT; e++) {
+		const char *name = err_name((enum err)e);
+		if (strlen(name) == r->refused.len && memcmp(name, r->refused.data, r->refused.len) == 0)
+			return (enum err)e;
+	}
+	return ERR_BAD_GATEWAY;
 }

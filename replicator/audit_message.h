@@ -80,6 +80,8 @@ struct audit_finding {
 
 struct audit_reply {
 	enum audit_kind kind;
+	struct str refused;               /* name of an error (err.h), then words: there is no answer */
+	struct str words;
 	enum audit_state state;
 	struct position position;         /* where the answering region stood: ROOTS, ROWS, FETCH */
 	uint64_t chain_hash;              /* FETCH: there */
@@ -101,6 +103,9 @@ struct audit_reply {
 	uint32_t rows_changed;            /* SETTLE */
 	uint32_t leaves_changed;
 };
+
+/* What the answer was refused for, here: ERR_BAD_GATEWAY for an error of another version. */
+MUST_USE enum err audit_reply_refusal(const struct audit_reply *r);
 
 /* Appends to out. */
 MUST_USE enum err audit_request_encode(const struct audit_request *r, struct buf *out);

@@ -49,9 +49,12 @@ static enum err ask_there(struct audit_round *r, uint8_t region, const struct au
 		return ERR_NO_MEMORY;
 	memcpy(copy, answer.data, answer.len);
 	err = audit_reply_decode((struct bytes){ .data = copy, .len = answer.len }, arena, ret_reply, f);
-	if (!err && ret_reply->kind != q->kind)
-		err = fault_set(f, ERR_CORRUPT, "region %u answered something else", region);
-	return err;
+	if (err)
+		return err;
+	if (ret_reply->kind != q->kind)
+		return fault_set(f, ERR_CORRUPT, "region %u answered something else", region);
+	err = audit_reply_refusal(ret_reply);
+	return err ? fault_set(f, err, "region %u: %.*s", region, STR_FMT(ret_reply->words)) : ERR_NONE;
 }
 
 enum err audit_round_ask(struct audit_round *r, uint32_t member, struct audit_request *q, struct arena *arena,

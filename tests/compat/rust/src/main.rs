@@ -302,7 +302,7 @@ async fn indexes(c: &Qdrant) -> Answer<()> {
     Ok(())
 }
 
-/// What the client offers and the server does not have yet: it says so, and nothing else happens.
+/// NOT_BUILT: what the client offers and the server does not have yet. It says so, and nothing else happens.
 async fn not_built(c: &Qdrant) {
     const WORDS: &str = "Not implemented";
     refused("alias", UNIMPLEMENTED, WORDS, c.create_alias(CreateAliasBuilder::new(PLAIN, "other"))).await;
