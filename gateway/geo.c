@@ -464,13 +464,3 @@ void geo_file_info(const struct geo *g, uint32_t i, struct geo_file *ret_file)
 		.ip_version = f->mmdb.metadata.ip_version,
 	};
 }
-
-uint64_t geo_build_epoch(const struct geo *g)
-{
-	uint64_t oldest = 0;
-
-	for (uint32_t i = 0; i < geo_file_count(g); i++)
-		oldest = i == 0 ? g->files[i].mmdb.metadata.build_epoch
-				: MIN(oldest, g->files[i].mmdb.metadata.build_epoch);
-	return oldest;
-}

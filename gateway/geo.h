@@ -69,5 +69,3 @@ struct geo_file {
 };
 uint32_t geo_file_count(const struct geo *g);
 void geo_file_info(const struct geo *g, uint32_t i, struct geo_file *ret_file);
-/* When the oldest of its files was made; seconds since 1970, 0 without a file. */
-uint64_t geo_build_epoch(const struct geo *g);

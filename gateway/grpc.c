@@ -127,6 +127,26 @@ enum err grpc_decode(struct call *c)
 	return e ? e : message_from_proto(in, message, c->arena, c->in, &c->fault);
 }
 
+struct str grpc_collection(struct call *c)
+{
+	struct fault before = c->fault;
+	struct bytes message;
+	enum err e = open_frame(c, &message);
+	enum proto_type type;
+	uint32_t field;
+
+	c->fault = before;
+	if (e)
+		return (struct str){ 0 };
+	struct proto_reader r = proto_reader_of(message);
+	while (proto_next(&r, &field, &type)) {
+		if (field == 1 && type == PROTO_LENGTH)
+			return proto_string(&r, type);
+		proto_skip(&r, type);
+	}
+	return (struct str){ 0 };
+}
+
 /* ---- writing ---- */
 
 static void put_frame(struct call *c, struct buf *body)

@@ -20,5 +20,7 @@ MUST_USE enum err grpc_decode(struct call *c);
 /* Fills c->request->reply: from c->out, or from e and c->fault. c->method may be NULL when e is
  * set. */
 void grpc_encode(struct call *c, enum err e);
+/* collection_name, which all messages of Qdrant that have one have first. data == NULL: there is none, or it cannot be read. */
+struct str grpc_collection(struct call *c);
 /* "5S", "5010m": what the header grpc-timeout says, in nanoseconds. False: it is malformed. */
 bool grpc_parse_timeout(struct str text, uint64_t *ret_ns);

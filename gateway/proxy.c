@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/proxy.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/metric.h"
 #include "base/panic.h"
+#include "gateway/forwarded.h"
 #include "gateway/grpc.h"
 #include "gateway/protocol.h"
 
@@ -108,16 +107,14 @@ static struct str text_of(const char *s)
 	return (struct str){ .data = s, .len = strlen(s) };
 }
 
-static struct str client_address(struct request *r)
+static struct str client_address(const struct proxy_task *t)
 {
-	char text[INET6_ADDRSTRLEN];
+	struct request *r = t->request;
+	const struct sockaddr_storage *client = t->client ? t->client : &r->client;
+	char text[FORWARDED_ADDRESS_TEXT];
 
-	if (r->client.ss_family != AF_INET && r->client.ss_family != AF_INET6)
-		return STR("local");
-	if (getnameinfo((const struct sockaddr *)&r->client, sizeof(r->client), text, sizeof(text), NULL, 0,
-			NI_NUMERICHOST) != 0)
-		return STR("unknown");
-	return arena_str(&r->arena, text_of(text));
+	forwarded_write_address((const struct sockaddr *)client, text);
+	return *text ? arena_str(&r->arena, text_of(text)) : STR("local");
 }
 
 static struct str access_word(enum auth_rights rights)
@@ -150,7 +147,7 @@ static enum err make_headers(struct proxy_task *t)
 	struct request *r = t->request;
 
 	t->headers = arena_array(&r->arena, r->header_count + HEADERS_OF_OURS, sizeof(*t->headers));
-	struct str from = r->peer ? STR("") : client_address(r);
+	struct str from = r->peer ? STR("") : client_address(t);
 	struct str by = via(t);
 	if (!t->headers || !from.data || !by.data)
 		return ERR_NO_MEMORY;
@@ -523,12 +520,30 @@ static struct candidate candidate_of(struct proxy *p, const struct region *r)
 	return c;
 }
 
+/* The next in the order that the caller gave. 0: there is none. */
+static uint8_t next_ordered(struct proxy_task *t)
+{
+	const struct regions *regions = t->proxy->options.regions;
+
+	for (uint32_t i = 0; i < t->order_count; i++) {
+		const struct region *r = regions_by_id(regions, t->order[i]);
+		if (!r || (t->tried >> (r - regions->rows) & 1) != 0 || !candidate_of(t->proxy, r).usable)
+			continue;
+		t->tried |= UINT64_C(1) << (r - regions->rows);
+		return r->id;
+	}
+	return 0;
+}
+
 /* In the order of the configuration one that was heard, else any. 0: there is none. */
 static uint8_t next_region(struct proxy_task *t)
 {
 	const struct regions *regions = t->proxy->options.regions;
 	const struct region *best = NULL;
 	bool heard = false;
+
+	if (t->order_count > 0)
+		return next_ordered(t);
 
 	for (uint32_t i = 0; i < regions->count && !heard; i++) {
 		struct candidate c = candidate_of(t->proxy, &regions->rows[i]);

@@ -57,6 +57,11 @@ struct proxy_task {
 	struct request *request;
 	enum auth_rights rights;  /* of the client, as checked here */
 	void (*done)(struct proxy_task *t);
+	/* Where the client is, when it is not at the socket; NULL: there. */
+	const struct sockaddr_storage *client;
+	/* Of proxy_read() to the best region: the regions, the best first. None: as the configuration has them. */
+	uint8_t order[REGIONS_MAX];
+	uint32_t order_count;
 
 	enum proxy_outcome outcome;
 	enum err err;

@@ -118,10 +118,7 @@ static void decide_write(struct view *v)
 		return;
 	}
 	because(v, (struct route_reason){ .why = WHY_PRIMARY, .region = primary });
-	if (!route_set_has(&q->residency, primary->id)) {
-		because(v, (struct route_reason){ .why = WHY_PRIMARY_OUT, .region = primary, .bar = ROUTE_NOT_PINNED });
-		give_up(v, ERR_NO_PRIMARY);
-	} else if (primary == v->self) {
+	if (primary == v->self) {
 		/* Whether it may write at this moment its committer knows better than this table. */
 		decide(v, ROUTE_HERE, primary);
 	} else if (q->hops > 0) {

@@ -88,7 +88,7 @@ struct route_query {
 	enum route_operation operation;
 	struct place place;
 	struct route_set data;        /* the regions that hold the collection */
-	struct route_set residency;   /* the regions that it is pinned to */
+	struct route_set residency;   /* the regions that may answer reads of it */
 	uint8_t primary;              /* of its scope; 0: nobody writes */
 	bool redirect;                /* the client follows redirects */
 	unsigned hops;                /* made so far; above 0 a region of ours sent the request */

@@ -2,6 +2,7 @@
 #include "index/dense.h"
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "base/panic.h"
 
 #include <dirent.h>
@@ -212,6 +213,13 @@ static bool fits(const struct dense *d, const struct segment *segment)
 	return fit;
 }
 
+/* It costs a build, no data: its slots are the tail's now. */
+static void lose_segment(struct dense *d)
+{
+	d->manifest_stale = true;
+	metric_add(METRIC_isthmus_segments_lost_total, 1);
+}
+
 static void load_segment(struct dense *d, uint64_t number)
 {
 	char path[DENSE_PATH_MAX];
@@ -220,14 +228,13 @@ static void load_segment(struct dense *d, uint64_t number)
 	struct stat st = { 0 };
 
 	dense_segment_path(d, number, path);
-	/* Losing it costs a build: its slots become the tail's. */
 	if (d->segment_count == DENSE_SEGMENTS_MAX || segment_open(path, &source, &segment, NULL)) {
-		d->manifest_stale = true;
+		lose_segment(d);
 		return;
 	}
 	if (!fits(d, segment)) {
 		segment_close(segment);
-		d->manifest_stale = true;
+		lose_segment(d);
 		return;
 	}
 	(void)stat(path, &st); /* only for the size shown */

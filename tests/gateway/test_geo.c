@@ -244,7 +244,7 @@ START_TEST(the_nested_schema_is_read)
 	ck_assert_str_eq(info.type, "Test-City");
 	ck_assert_str_eq(info.path, "f");
 	ck_assert_uint_eq(info.ip_version, 6);
-	ck_assert_uint_eq(geo_build_epoch(g), 1700000000);
+	ck_assert_uint_eq(info.build_epoch, 1700000000);
 	geo_unref(g);
 }
 END_TEST
@@ -263,13 +263,16 @@ START_TEST(the_flat_schema_is_read_from_a_file_for_each_version)
 	CLEANUP(buf_release) struct buf v4 = mmdb_make(cities, 5, 4, true, 1600000000);
 	CLEANUP(buf_release) struct buf v6 = mmdb_make(cities + 5, 2, 6, true, 1500000000);
 	struct fault f = { 0 };
+	struct geo_file info;
 	struct geo *g;
 
 	files[0] = write_file("v4.mmdb", &v4, paths[0]);
 	files[1] = write_file("v6.mmdb", &v6, paths[1]);
 	ck_assert_msg(geo_open(files, 2, &g, &f) == ERR_NONE, "%s", f.text);
 	check(g, e, LEN(e));
-	ck_assert_uint_eq(geo_build_epoch(g), 1500000000);
+	geo_file_info(g, 1, &info);
+	ck_assert_uint_eq(info.build_epoch, 1500000000);
+	ck_assert_str_eq(info.type, "city flat");
 	/* Nothing that is done to the files matters any more. */
 	ck_assert_int_eq(truncate(files[0], 1), 0);
 	ck_assert_int_eq(unlink(files[1]), 0);
@@ -345,7 +348,6 @@ START_TEST(other_families_and_no_database_know_nothing)
 	look_up(NULL, "192.0.2.1", &p);
 	ck_assert_int_eq(p.source, PLACE_NONE);
 	ck_assert_uint_eq(geo_file_count(NULL), 0);
-	ck_assert_uint_eq(geo_build_epoch(NULL), 0);
 	geo_unref(NULL);
 }
 END_TEST
