@@ -24,9 +24,11 @@
 
 struct admin;
 struct audit;
+struct forwarded_nets;
 struct proxy;
 struct regions;
 struct replicator;
+struct router;
 
 /* What handlers work with; owned by the daemon, the same for all calls. */
 struct api {
@@ -52,6 +54,8 @@ struct api {
 	struct proxy *proxy;
 	const struct regions *regions;
 	bool gateway_only; /* this region holds no data: others answer */
+	struct router *router;                  /* with proxy: always; NULL in tests of other things */
+	const struct forwarded_nets *trusted;   /* proxies; NULL: none */
 };
 
 struct call;

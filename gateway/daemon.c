@@ -344,6 +344,8 @@ static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 		.proxy = d->proxy,
 		.regions = d->regions.count > 0 ? &d->regions : NULL,
 		.gateway_only = d->config->region_role == CONFIG_ROLE_GATEWAY,
+		.router = d->router,
+		.trusted = &d->trusted,
 	};
 	enum err err = admin_new(&admin, &d->api.admin);
 	return err ? err : serve_new(&serve, &d->serve);
@@ -532,6 +534,7 @@ static const struct part parts[] = {
 	{ "session", session_start, NULL },
 	{ "auth", auth_start, auth_stop },
 	{ "tls", tls_start, tls_stop },
+	{ "route", daemon_route_start, daemon_route_stop },
 	{ "api", api_start, api_stop },
 	{ "listeners", listeners_start, listeners_stop },
 	{ "threads", threads_start, threads_stop },
@@ -612,6 +615,23 @@ void daemon_stop(struct daemon *d)
 	free(d);
 }
 
+static enum err check_route(const struct config *c, struct fault *reterr_fault)
+{
+	struct router_policy *policy;
+	struct forwarded_nets trusted;
+	struct regions regions;
+	enum err err = daemon_load_proxies(c, &trusted, reterr_fault);
+
+	if (err)
+		return err;
+	free(trusted.items);
+	regions_init(&regions, c);
+	err = router_policy_new(c, &regions, true, &policy, reterr_fault);
+	if (!err)
+		router_policy_free(policy);
+	return err;
+}
+
 enum err daemon_check(const struct config *c, struct fault *reterr_fault)
 {
 	const struct auth_files files = daemon_auth_files(c);
@@ -628,6 +648,9 @@ enum err daemon_check(const struct config *c, struct fault *reterr_fault)
 		return err;
 	tls_context_unref(server);
 	tls_context_unref(client);
+	err = check_route(c, reterr_fault);
+	if (err)
+		return err;
 	err = auth_new(&auth);
 	if (!err)
 		err = auth_load(auth, &files, &fault);

@@ -11,9 +11,11 @@
 #include "gateway/admin.h"
 #include "gateway/crypto.h"
 #include "gateway/daemon.h"
+#include "gateway/forwarded.h"
 #include "gateway/listener.h"
 #include "gateway/notify.h"
 #include "gateway/proxy.h"
+#include "gateway/router.h"
 #include "gateway/serve.h"
 #include "gateway/watchdog.h"
 
@@ -52,6 +54,8 @@ struct daemon {
 	struct tls_holder *tls; /* NULL: plain text */
 	struct api api;
 	struct proxy *proxy;        /* NULL: alone */
+	struct forwarded_nets trusted;
+	struct router *router;
 	struct serve *serve;
 	struct conn_limits limits;
 	struct conn_limits peer_limits;
@@ -96,6 +100,12 @@ MUST_USE enum err daemon_replication_start(struct daemon *d, struct fault *reter
 void daemon_replication_stop(struct daemon *d);
 /* Is that the certificate's name of one of our regions? ctx is the struct daemon. */
 bool daemon_knows_peer(void *ctx, struct str name);
+/* Parts of daemon_route.c. */
+MUST_USE enum err daemon_route_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_route_stop(struct daemon *d);
+/* The networks of trusted_proxies; items are the caller's to free. */
+MUST_USE enum err daemon_load_proxies(const struct config *c, struct forwarded_nets *ret_nets,
+				      struct fault *reterr_fault);
 /* Wider windows: regions are far from each other, and trust each other. */
 void daemon_peer_limits(const struct daemon *d, struct conn_limits *ret_limits);
 

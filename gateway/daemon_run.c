@@ -128,7 +128,10 @@ static void log_changes(const struct daemon *d, const struct config *now)
 		CLEANUP(buf_release) struct buf value = BUF_INIT(LINE_BYTES_MAX);
 		if (config_value_equal(k, member_of(before, k), member_of(now, k)))
 			continue;
-		config_value_write(k, member_of(now, k), &value);
+		if (k->kind == CONFIG_LIST)
+			(void)buf_printf(&value, "%u rows", ((const struct config_list *)member_of(now, k))->count);
+		else
+			config_value_write(k, member_of(now, k), &value);
 		if (restart)
 			log_warn("configuration: needs a restart key=%s value=%.*s", k->path,
 				 STR_FMT(buf_str(&value)));
@@ -158,6 +161,7 @@ static bool take_over(struct daemon *d, struct config *now)
 {
 	const struct auth_files files = daemon_auth_files(now);
 	struct tls_context *context = NULL, *server = NULL, *client = NULL;
+	struct router_policy *policy = NULL;
 	struct fault fault = { 0 };
 	enum err err =
 		d->tls && !turns_tls(d, now) ? daemon_load_tls(now, &context, &fault) : ERR_NONE;
@@ -165,8 +169,11 @@ static bool take_over(struct daemon *d, struct config *now)
 	if (!err && d->peer_pool)
 		err = daemon_load_peer_tls(now, &server, &client, &fault);
 	if (!err)
+		err = router_policy_new(now, &d->regions, true, &policy, &fault);
+	if (!err)
 		err = auth_load(d->auth, &files, &fault);
 	if (err) {
+		router_policy_free(policy);
 		log_error("what the configuration names is of no use: %s", fault_text(&fault));
 		tls_context_unref(context);
 		tls_context_unref(server);
@@ -179,6 +186,7 @@ static bool take_over(struct daemon *d, struct config *now)
 		tls_holder_swap(d->peer_server_tls, server);
 	if (client)
 		tls_holder_swap(d->peer_client_tls, client);
+	router_swap(d->router, policy);
 	daemon_set_log_level(now);
 	return true;
 }

@@ -24,7 +24,7 @@ struct forwarded_net {
 	unsigned prefix;
 };
 struct forwarded_nets {
-	const struct forwarded_net *items;
+	struct forwarded_net *items;
 	uint32_t count;
 };
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/gzip.h"
+#include "base/proto.h"
 #include "base/wire.h"
 #include "gateway/api.h"
 #include "gateway/message_words.h"

@@ -36,7 +36,6 @@
 #define OUT_BYTES_MAX (WRITE_BYTES + ((size_t)64 << 10))
 #define TURNS_MAX 8            /* reads, or writes, before others have their turn */
 #define RETIRED_MAX 4          /* lines that said GOAWAY; the oldest is cut off beyond */
-#define EXCHANGE_ARENA_BYTES_MAX ((size_t)256 << 10)
 #define FIELDS_MAX (REQUEST_HEADERS_MAX + 5)
 #define NAME_BYTES_MAX 254
 #define USER_TIMEOUT_MS 10000
@@ -80,12 +79,6 @@ struct line {
 	struct fault why;              /* it is dead */
 };
 
-struct exchange_list {
-	struct h2_exchange *first;
-	struct h2_exchange *last;
-	uint32_t count;
-};
-
 struct h2_client {
 	struct loop *loop;
 	char *region;
@@ -96,8 +89,8 @@ struct h2_client {
 	struct loop_timer again;
 	uint32_t attempts;             /* to connect, since it was open last */
 	uint32_t attempt;              /* ever */
-	struct exchange_list waiting;
-	struct exchange_list ended;
+	struct h2_exchange_list waiting;
+	struct h2_exchange_list ended;
 	struct loop_timer tell_timer;
 	bool telling;
 	bool freeing;
@@ -111,53 +104,7 @@ struct h2_client {
 	uint8_t *scratch;
 };
 
-/* --- lists ---------------------------------------------------------------------------------- */
-
-static void list_append(struct exchange_list *l, struct h2_exchange *x)
-{
-	x->next = NULL;
-	x->prev = l->last;
-	if (l->last)
-		l->last->next = x;
-	else
-		l->first = x;
-	l->last = x;
-	l->count++;
-}
-
-static void list_remove(struct exchange_list *l, struct h2_exchange *x)
-{
-	if (x->prev)
-		x->prev->next = x->next;
-	else
-		l->first = x->next;
-	if (x->next)
-		x->next->prev = x->prev;
-	else
-		l->last = x->prev;
-	x->next = x->prev = NULL;
-	l->count--;
-}
-
 /* --- the end of an exchange ----------------------------------------------------------------- */
-
-void h2_exchange_release(struct h2_exchange *x)
-{
-	buf_release(&x->reply);
-	arena_release(&x->arena);
-	x->reply_headers = NULL;
-	x->reply_header_count = 0;
-}
-
-struct str h2_exchange_header(const struct h2_exchange *x, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (uint32_t i = 0; i < x->reply_header_count; i++)
-		if (x->reply_headers[i].name.len == len && memcmp(x->reply_headers[i].name.data, name, len) == 0)
-			return x->reply_headers[i].value;
-	return (struct str){ 0 };
-}
 
 /* done() is called from tell(). The stream, if there is one, goes on without it. */
 static void end(struct h2_exchange *x, enum err err, const struct fault *why, bool not_taken)
@@ -179,7 +126,7 @@ static void end(struct h2_exchange *x, enum err err, const struct fault *why, bo
 	c->exchanges--;
 	c->body_bytes -= x->body.len;
 	c->reply_bytes -= x->reply.len;
-	list_append(&c->ended, x);
+	h2_exchange_list_append(&c->ended, x);
 	if (!c->tell_timer.heap_index)
 		loop_timer_start(c->loop, &c->tell_timer, 0);
 }
@@ -191,7 +138,7 @@ static void tell(struct h2_client *c)
 	c->telling = true;
 	while (c->ended.first) {
 		struct h2_exchange *x = c->ended.first;
-		list_remove(&c->ended, x);
+		h2_exchange_list_remove(&c->ended, x);
 		x->done(x);
 	}
 	c->telling = false;
@@ -320,24 +267,6 @@ static int on_stream_close(nghttp2_session *session UNUSED, int32_t id, uint32_t
 	return 0;
 }
 
-static enum err keep_header(struct h2_exchange *x, struct str name, struct str value)
-{
-	x->reply_header_bytes += name.len + value.len;
-	if (x->reply_header_count >= H2_CLIENT_REPLY_HEADERS_MAX ||
-	    x->reply_header_bytes > H2_CLIENT_REPLY_HEADER_BYTES_MAX)
-		return ERR_TOO_LARGE;
-	if (!x->reply_headers) {
-		x->reply_headers = arena_array(&x->arena, H2_CLIENT_REPLY_HEADERS_MAX, sizeof(*x->reply_headers));
-		if (!x->reply_headers)
-			return ERR_NO_MEMORY;
-	}
-	struct header h = { .name = arena_str(&x->arena, name), .value = arena_str(&x->arena, value) };
-	if (!h.name.data || !h.value.data)
-		return ERR_NO_MEMORY;
-	x->reply_headers[x->reply_header_count++] = h;
-	return ERR_NONE;
-}
-
 static int on_header(nghttp2_session *session UNUSED, const nghttp2_frame *frame, const uint8_t *name_data,
 		     size_t name_len, const uint8_t *value_data, size_t value_len, uint8_t flags UNUSED, void *ctx)
 {
@@ -355,7 +284,7 @@ static int on_header(nghttp2_session *session UNUSED, const nghttp2_frame *frame
 		return 0;
 	}
 	/* Of interim responses nothing is wanted. */
-	enum err err = x->status >= 200 ? keep_header(x, name, value) : ERR_NONE;
+	enum err err = x->status >= 200 ? h2_exchange_keep_header(x, name, value) : ERR_NONE;
 	if (err) {
 		fail(x, ERR_BAD_GATEWAY, false, "the headers of its reply are too many or too large");
 		cancel_stream(l, frame->hd.stream_id);
@@ -492,7 +421,7 @@ static void begin_waiting(struct line *l)
 		if (l->stream_count >= MIN(theirs, (uint32_t)H2_CLIENT_STREAMS_MAX))
 			return;
 		struct h2_exchange *x = c->waiting.first;
-		list_remove(&c->waiting, x);
+		h2_exchange_list_remove(&c->waiting, x);
 		begin(l, x);
 	}
 }
@@ -592,7 +521,7 @@ static bool start_session(struct line *l)
 	static const nghttp2_settings_entry settings[] = {
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_CLIENT_STREAM_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_CLIENT_REPLY_HEADER_BYTES_MAX },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_EXCHANGE_HEADER_BYTES_MAX },
 	};
 	nghttp2_option *options = NULL;
 	nghttp2_session_callbacks *callbacks = NULL;
@@ -667,7 +596,7 @@ static void lose_line(struct h2_client *c, const struct fault *why)
 	tell_log(c);
 	while (c->waiting.first) {
 		struct h2_exchange *x = c->waiting.first;
-		list_remove(&c->waiting, x);
+		h2_exchange_list_remove(&c->waiting, x);
 		fail(x, ERR_UNAVAILABLE, true, "%s", why->text);
 	}
 	connect_again(c);
@@ -934,7 +863,7 @@ static void on_deadline(struct loop_timer *t)
 	struct h2_client_stream *s = x->stream;
 
 	if (!s) {
-		list_remove(&x->client->waiting, x);
+		h2_exchange_list_remove(&x->client->waiting, x);
 		fail(x, ERR_TIMEOUT, true, "was not reached in time");
 		return;
 	}
@@ -958,7 +887,7 @@ void h2_client_send(struct h2_client *c, struct h2_exchange *x)
 	x->client = c;
 	x->ended = false;
 	buf_init(&x->reply, x->reply_bytes_max);
-	arena_init(&x->arena, EXCHANGE_ARENA_BYTES_MAX);
+	arena_init(&x->arena, H2_EXCHANGE_ARENA_BYTES_MAX);
 	c->exchanges++;
 	c->body_bytes += x->body.len;
 	start_deadline(c, x);
@@ -972,7 +901,7 @@ void h2_client_send(struct h2_client *c, struct h2_exchange *x)
 		   (c->body_bytes > H2_CLIENT_BODY_BYTES_MAX && c->body_bytes > x->body.len)) {
 		fail(x, ERR_RATE_LIMITED, true, "too much waits to be sent there; retry later");
 	} else {
-		list_append(&c->waiting, x);
+		h2_exchange_list_append(&c->waiting, x);
 		if (c->line && c->line->state == LINE_OPEN && !c->line->flush_timer.heap_index)
 			loop_timer_start(c->loop, &c->line->flush_timer, 0);
 	}
@@ -1017,7 +946,7 @@ void h2_client_free(struct h2_client *c)
 	}
 	while (c->waiting.first) {
 		struct h2_exchange *x = c->waiting.first;
-		list_remove(&c->waiting, x);
+		h2_exchange_list_remove(&c->waiting, x);
 		fail(x, ERR_UNAVAILABLE, true, "this region is being stopped");
 	}
 	tell(c);

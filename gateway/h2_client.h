@@ -10,7 +10,7 @@
 
 #include <sys/socket.h>
 
-#include "gateway/request.h"
+#include "gateway/h2_exchange.h"
 #include "gateway/tls.h"
 
 #define H2_CLIENT_STREAMS_MAX 256              /* exchanges under way on one connection */
@@ -24,47 +24,8 @@
 #define H2_CLIENT_BACKOFF_MS_MAX 2000
 #define H2_CLIENT_STREAM_WINDOW (1 << 20)
 #define H2_CLIENT_CONNECTION_WINDOW (16 << 20)
-#define H2_CLIENT_REPLY_HEADERS_MAX 64
-#define H2_CLIENT_REPLY_HEADER_BYTES_MAX (32u << 10)
 
 struct h2_client;
-struct h2_client_stream;
-
-struct h2_exchange {
-	/* What is asked; all it points at must live until done(). */
-	enum http_verb verb;
-	struct str path;                 /* with the query */
-	const struct header *headers;    /* without pseudo headers and content-length */
-	uint32_t header_count;
-	struct bytes body;
-	uint64_t deadline_ns;            /* the loop's time */
-	size_t reply_bytes_max;
-	void (*done)(struct h2_exchange *x);
-
-	/* The answer. err: there is none, for the reasons in fault. */
-	enum err err;
-	struct fault fault;
-	bool surely_not_taken;           /* with err: the region did not act on it, and will not */
-	int status;
-	struct header *reply_headers;    /* trailers at the end; in the arena, as what they point at */
-	uint32_t reply_header_count;
-	struct buf reply;
-	struct arena arena;
-
-	/* The client's. */
-	struct h2_client *client;
-	struct h2_exchange *next;
-	struct h2_exchange *prev;
-	struct h2_client_stream *stream;     /* NULL: waiting, or ended */
-	struct loop_timer timer;
-	size_t reply_header_bytes;
-	bool ended;
-};
-
-/* After done(); also when it was never sent. */
-void h2_exchange_release(struct h2_exchange *x);
-/* Value of the first such header of the reply, or of a trailer; data == NULL: none. */
-struct str h2_exchange_header(const struct h2_exchange *x, const char *name);
 
 struct h2_client_options {
 	struct loop *loop;

@@ -16,9 +16,11 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/panic.h"
+#include "gateway/forwarded.h"
 #include "gateway/grpc.h"
 #include "gateway/proxy.h"
 #include "gateway/rest.h"
+#include "gateway/router.h"
 
 enum protocol_name { API_REST, API_GRPC, API_COUNT };
 static const char *const api_names[API_COUNT] = { [API_REST] = "rest", [API_GRPC] = "grpc" };
@@ -49,9 +51,14 @@ struct life {
 	struct session session; /* what the client has seen */
 	bool must_wait;
 	struct pool_task pool_task;
+	struct forwarded_client client;
+	struct str why;              /* how it was routed, when the client asks for it */
+	const struct region *to;     /* another one, which answers a read */
 	struct proxy_task forward;   /* to another region */
 	struct loop_task hop;        /* to the loop, for that */
 };
+
+#define ROUTE_WORDS_MAX 2048
 
 enum outcome { GO_ON, FAILED, LEFT };
 
@@ -222,10 +229,22 @@ static enum err check_peer(const struct api *api, const struct request *r, enum 
 	return *ret_rights ? ERR_NONE : fault_set(f, ERR_UNAUTHENTICATED, "isthmus-access is missing");
 }
 
+/* Where the client is; what could not be read of it is counted. */
+static void find_client(struct life *l)
+{
+	static const struct forwarded_nets nobody = { 0 };
+	const struct forwarded_nets *trusted = l->call.api->trusted;
+
+	forwarded_find(l->call.request, trusted ? trusted : &nobody, &l->client);
+	if (l->client.dropped)
+		metric_series_add(metric_series(METRIC_isthmus_rejected_total, l->client.dropped), 1);
+}
+
 static enum outcome identify(struct life *l)
 {
 	const struct request *r = l->call.request;
 
+	find_client(l);
 	if (r->peer) {
 		l->auth_err = check_peer(l->call.api, r, &l->rights, &l->auth_fault);
 		return GO_ON;
@@ -289,6 +308,23 @@ static enum outcome allow(struct life *l)
 
 /* --- other regions --- */
 
+/* Left out when there is no memory: a reply without it is still true. */
+static void add(struct request *r, struct str name, struct str value)
+{
+	enum err err = value.data ? request_add_header(r, name, value) : ERR_NO_MEMORY;
+	if (err)
+		log_debug("reply: header left out name=%.*s reason=\"%s\"", STR_FMT(name),
+			  err_sentence(err));
+}
+
+static void hint(struct life *l, const struct region *to);
+
+static void explain(struct life *l)
+{
+	if (l->why.data)
+		add(l->call.request, STR("isthmus-route"), l->why);
+}
+
 /* On the loop: another region has answered, or this one is to, or nobody can. */
 static void forwarded(struct proxy_task *t)
 {
@@ -296,6 +332,9 @@ static void forwarded(struct proxy_task *t)
 
 	switch (t->outcome) {
 	case PROXY_REPLIED:
+		explain(l);
+		if (l->to)
+			hint(l, l->to);
 		l->at = STEP_REPLY;
 		break;
 	case PROXY_HERE:
@@ -317,6 +356,7 @@ static void prepare_forward(struct life *l)
 	t->proxy = l->call.api->proxy;
 	t->request = l->call.request;
 	t->rights = l->rights;
+	t->client = &l->client.address;
 	t->done = forwarded;
 }
 
@@ -354,32 +394,147 @@ static enum outcome route_write(struct life *l)
 	return LEFT;
 }
 
-/* Without data, or with data from long ago, this region lets another one answer. */
-static bool is_for_others(const struct api *api, const struct request *r)
+static bool is_header(const struct request *r, const char *name, const char *value)
 {
-	CLEANUP(buf_release) struct buf why = BUF_INIT(256);
+	struct str text = request_header(r, name);
 
-	if (api->gateway_only)
-		return true;
-	if (proxy_hops(r) >= PROXY_HOPS_MAX || replicator_ready(api->replicator, SERVE_LAG_SECONDS_MAX, &why))
-		return false;
-	return proxy_can_read(api->proxy);
+	return text.len == strlen(value) && memcmp(text.data, value, text.len) == 0;
 }
 
-/* Here, unless it is a write and another region writes, or a read that this region cannot answer. */
+/* The one that the request is about, if that matters to anybody. */
+static struct str find_collection(struct life *l)
+{
+	struct call *c = &l->call;
+
+	if (!router_wants_collection(c->api->router))
+		return (struct str){ 0 };
+	if (c->request->grpc)
+		return grpc_collection(c);
+	for (uint32_t i = 0; i < l->match.param_count; i++) {
+		const struct header *p = &l->match.params[i];
+		if (p->name.len == 15 && memcmp(p->name.data, "collection_name", 15) == 0)
+			return p->value;
+	}
+	return (struct str){ 0 };
+}
+
+/* The words go out in a header: what is not printable was never in them. */
+static void keep_reasons(struct life *l, const struct route_decision *d)
+{
+	CLEANUP(buf_release) struct buf words = BUF_INIT(ROUTE_WORDS_MAX);
+	struct request *r = l->call.request;
+
+	if (r->peer || !is_header(r, "isthmus-explain", "1"))
+		return;
+	buf_printf(&words, "%s", route_kind_name(d->kind));
+	if (d->region)
+		buf_printf(&words, " %s", d->region->name);
+	buf_append_cstr(&words, ": ");
+	route_reasons_write(d, &words);
+	l->why = buf_err(&words) ? (struct str){ 0 } : arena_str(&r->arena, buf_str(&words));
+}
+
+static void decide_route(struct life *l, struct router_answer *a)
+{
+	static const enum route_operation operations[] = {
+		[REACH_READ] = ROUTE_READ, [REACH_WRITE] = ROUTE_WRITE, [REACH_LOCAL] = ROUTE_ASKED
+	};
+	const struct call *c = &l->call;
+	const struct request *r = c->request;
+	struct router_query q = {
+		.operation = operations[c->method->reach],
+		.client = (const struct sockaddr *)&l->client.address,
+		.redirect = !r->grpc && is_header(r, "isthmus-redirect", "allow"),
+		.hops = proxy_hops(r),
+	};
+
+	if (q.operation == ROUTE_READ)
+		q.collection = find_collection(l);
+	if (q.operation == ROUTE_WRITE && c->api->replicator &&
+	    !replicator_admit(c->api->replicator, &q.primary, NULL))
+		q.primary = c->api->region_id;
+	router_decide(c->api->router, &q, a);
+	keep_reasons(l, &a->decision);
+}
+
+/* For clients that choose another way to the same data by themselves (RFC 7838). Only regions that speak TLS may say so. */
+static void hint(struct life *l, const struct region *to)
+{
+	static const char scheme[] = "https://";
+	struct request *r = l->call.request;
+
+	if (!r->peer && strncmp(to->rest, scheme, sizeof(scheme) - 1) == 0)
+		add(r, STR("alt-svc"), arena_printf(&r->arena, "h2=\"%s\"; ma=60", to->rest + sizeof(scheme) - 1));
+}
+
+/* The place comes from the configuration alone; only path and query are the client's. */
+static enum outcome redirect(struct life *l, const struct region *to)
+{
+	struct request *r = l->call.request;
+	struct str place = arena_printf(&r->arena, "%s%.*s%s%.*s", to->rest, STR_FMT(r->path), r->query.len > 0 ? "?" : "",
+					STR_FMT(r->query));
+
+	if (!place.data)
+		return fail(l, ERR_NO_MEMORY);
+	r->reply.status = 307;
+	add(r, STR("location"), place);
+	hint(l, to);
+	l->at = STEP_MARK;
+	return GO_ON;
+}
+
+static enum outcome pass_on(struct life *l, const struct route_decision *d, const struct region *to)
+{
+	struct proxy_task *t = &l->forward;
+
+	prepare_forward(l);
+	t->order[t->order_count++] = to->id;
+	for (uint32_t i = 0; i < d->candidate_count; i++) {
+		const struct route_candidate *c = &d->candidates[i];
+		if (c->bar == ROUTE_ALLOWED && c->region->id != to->id && c->region->id != l->call.api->region_id)
+			t->order[t->order_count++] = c->region->id;
+	}
+	l->to = to;
+	proxy_read(t, 0);
+	return LEFT;
+}
+
+static enum outcome route_read(struct life *l, const struct route_decision *d)
+{
+	const struct api *api = l->call.api;
+	const struct region *to = d->region ? regions_by_id(api->regions, d->region->id) : NULL;
+
+	if (proxy_hops(l->call.request) == 0)
+		metric_series_add(metric_series(METRIC_isthmus_geo_routes_total, to ? to->name : "none"), 1);
+	switch (d->kind) {
+	case ROUTE_PROXY:
+		return pass_on(l, d, to);
+	case ROUTE_REDIRECT:
+		return redirect(l, to);
+	case ROUTE_NOWHERE: {
+		CLEANUP(buf_release) struct buf words = BUF_INIT(ROUTE_WORDS_MAX);
+		route_reasons_write(d, &words);
+		return fail(l, fault_set(&l->call.fault, d->err, "%.*s", STR_FMT(buf_str(&words))));
+	}
+	case ROUTE_HERE:
+		break;
+	}
+	return GO_ON;
+}
+
+/* Here, unless it is a write and another region writes, or a read that another region is to answer. */
 static enum outcome route(struct life *l)
 {
 	const struct api *api = l->call.api;
+	enum method_reach reach = l->call.method->reach;
+	struct router_answer answer;
+	bool read = api->proxy && reach == REACH_READ;
 
-	if (!api->proxy || l->call.method->reach == REACH_LOCAL)
+	if (api->router && (read || is_header(l->call.request, "isthmus-explain", "1")))
+		decide_route(l, &answer);
+	if (!api->proxy || reach == REACH_LOCAL)
 		return GO_ON;
-	if (l->call.method->reach == REACH_WRITE)
-		return route_write(l);
-	if (!is_for_others(api, l->call.request))
-		return GO_ON;
-	prepare_forward(l);
-	proxy_read(&l->forward, 0);
-	return LEFT;
+	return reach == REACH_WRITE ? route_write(l) : route_read(l, &answer.decision);
 }
 
 static void ask_writer_here(struct loop_task *t)
@@ -617,15 +772,6 @@ static enum outcome encode(struct life *l)
 	return GO_ON;
 }
 
-/* Left out when there is no memory: a reply without it is still true. */
-static void add(struct request *r, struct str name, struct str value)
-{
-	enum err err = value.data ? request_add_header(r, name, value) : ERR_NO_MEMORY;
-	if (err)
-		log_debug("reply: header left out name=%.*s reason=\"%s\"", STR_FMT(name),
-			  err_sentence(err));
-}
-
 static void add_session(struct life *l)
 {
 	struct call *c = &l->call;
@@ -667,6 +813,7 @@ static enum outcome mark(struct life *l)
 	uint64_t ms;
 
 	add(r, STR("isthmus-region"), (struct str){ c->api->region, strlen(c->api->region) });
+	explain(l);
 	if (is_passing(l->err))
 		add(r, STR("retry-after"), STR("1"));
 	/* Said to another region only when nothing was written: it sends the write elsewhere. */

@@ -10,8 +10,6 @@
 
 /* A request with a session token that this region has not reached yet waits so long before the writer is asked. */
 #define SESSION_WAIT_MS 2000
-/* Behind the writer by more, a region lets others answer, if there are any. */
-#define SERVE_LAG_SECONDS_MAX 30.0
 /* Requests with greater bodies are read on the pool, whatever their method. */
 #define LOOP_BODY_BYTES_MAX ((size_t)16 << 10)
 
