@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/metric.h"
+#include "gateway/router.h"
 #include "replicator/replicator.h"
 
 #define METRICS_BYTES_MAX ((size_t)16 << 20)
@@ -187,6 +188,8 @@ void admin_metrics(struct call *c)
 		   metric_quantile(METRIC_isthmus_search_duration_seconds, 0.99));
 	if (disk_free(a, &free_bytes))
 		metric_set(METRIC_isthmus_disk_free_bytes, (double)free_bytes);
+	if (c->api->router)
+		router_measure(c->api->router);
 	metric_write(&b);
 	call_finish(c, keep(c, &b, &out->text));
 }
@@ -353,6 +356,18 @@ static void put_standing(const struct api *api, struct json_writer *w,
 		put_text(w, "failure", s->failure);
 }
 
+static void put_geo(struct router *router, struct json_writer *w)
+{
+	CLEANUP(buf_release) struct buf geo = BUF_INIT(STATUS_BYTES_MAX);
+
+	router_write_status(router, &geo);
+	json_put_key(w, STR("geo"));
+	if (buf_err(&geo))
+		json_put_null(w);
+	else
+		json_put_raw(w, buf_str(&geo));
+}
+
 void admin_status(struct call *c)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(STATUS_BYTES_MAX);
@@ -374,6 +389,8 @@ void admin_status(struct call *c)
 	if (disk_free(a, &free_bytes))
 		put_u64(&w, "disk_free_bytes", free_bytes);
 	enum err err = put_collections(c, &w, "name", &count);
+	if (c->api->router)
+		put_geo(c->api->router, &w);
 	json_put_object_end(&w);
 	call_finish(c, err ? err : keep(c, &b, &out->json));
 }

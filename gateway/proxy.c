@@ -429,7 +429,10 @@ static void hold(struct proxy_task *t, enum err why)
 		metric_add(METRIC_isthmus_held_writes, 1);
 	}
 	t->timer.on_fire = on_retry;
-	loop_timer_start(t->request->loop, &t->timer, PROXY_RETRY_MS);
+	/* Most of the time somebody is about to write: a switchover takes some ten milliseconds. */
+	uint64_t ms = MIN((uint64_t)PROXY_RETRY_MS << MIN(t->retries / 8, 8u), (uint64_t)PROXY_RETRY_MS_MAX);
+	t->retries++;
+	loop_timer_start(t->request->loop, &t->timer, ms);
 }
 
 static void try_write(struct proxy_task *t)

@@ -25,7 +25,9 @@
 #define PROXY_TIMEOUT_MS_MAX 3600000
 /* What a region is given beyond the client's own timeout, to say itself that it was missed. */
 #define PROXY_TIMEOUT_GRACE_MS 2000
+/* A held write is tried again so soon, and less and less often. */
 #define PROXY_RETRY_MS 20
+#define PROXY_RETRY_MS_MAX 160
 #define PROXY_REPLY_BYTES_MAX (128u << 20)
 
 struct proxy;
@@ -76,6 +78,7 @@ struct proxy_task {
 	uint8_t region;           /* that is being asked */
 	uint64_t tried;           /* rows of the table, by bits */
 	uint64_t hold_until_ns;   /* 0: not begun */
+	uint32_t retries;
 	uint64_t deadline_ns;
 	struct header *headers;
 	uint32_t header_count;

@@ -163,8 +163,8 @@ AVX512 static void encode_avx512(const float *x, const float *offset, uint32_t s
 {
 	const __m512 low = _mm512_setzero_ps(), high = _mm512_set1_ps((float)CODE_MAX);
 	for (uint32_t i = 0; i < dim; i += 16) {
-		__mmask16 m =
-			dim - i < 16 ? (__mmask16)((1U << (dim - i)) - 1U) : (__mmask16)0xffff;
+		unsigned lanes = dim - i < 16 ? (1U << (dim - i)) - 1U : 0xffffU;
+		__mmask16 m = (__mmask16)lanes;
 		__m512 o =
 			step != 0 ? _mm512_maskz_loadu_ps(m, offset + i) : _mm512_set1_ps(*offset);
 		__m512 v = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), o);

@@ -514,7 +514,7 @@ START_TEST(while_nobody_writes_a_write_is_held)
 	ck_assert_uint_eq(proxy_held(t->proxy), 1);
 	ck_assert_uint_eq(t->bed.served, 0);
 	eu_writes(t);
-	pass(t, PROXY_RETRY_MS);
+	pass(t, PROXY_RETRY_MS_MAX);
 	UNTIL(t, k->done);
 	assert_replied(k, 200, "a write");
 	ck_assert_uint_eq(proxy_held(t->proxy), 0);
@@ -529,7 +529,7 @@ START_TEST(a_write_is_not_held_for_ever)
 
 	pass(t, HOLD_MS - PROXY_RETRY_MS);
 	ck_assert_uint_eq(k->done, 0);
-	pass(t, 2 * PROXY_RETRY_MS);
+	pass(t, 2 * PROXY_RETRY_MS_MAX);
 	assert_failed(k, ERR_NO_PRIMARY, "no primary yet");
 	ck_assert_uint_eq(proxy_held(t->proxy), 0);
 	close_test(t);
@@ -543,7 +543,7 @@ START_TEST(only_so_many_writes_are_held)
 	for (int i = 0; i < 3; i++)
 		ck_assert_uint_eq(write_new(t)->done, 0);
 	assert_failed(write_new(t), ERR_RATE_LIMITED, "too many");
-	pass(t, HOLD_MS + PROXY_RETRY_MS);
+	pass(t, HOLD_MS + PROXY_RETRY_MS_MAX);
 	close_test(t);
 }
 END_TEST
@@ -662,7 +662,7 @@ START_TEST(an_unknown_writer_is_waited_for_and_then_named)
 	open_way(t);
 	beat(t, EU, 256 + 99);
 	struct task *k = write_new(t);
-	pass(t, HOLD_MS + PROXY_RETRY_MS);
+	pass(t, HOLD_MS + PROXY_RETRY_MS_MAX);
 	assert_failed(k, ERR_UNAVAILABLE, "region 99 is not in the configuration");
 	close_test(t);
 }

@@ -60,6 +60,15 @@ def check_session_of_the_gateway(fleet):
     assert {"name": "d"} in fleet.client("edge").call("GET", "/collections")["collections"]
 
 
+def check_staleness(fleet):
+    """Who wants nothing stale is answered by the primary, whomever it asks."""
+    for name in ("us", "ap", "edge"):
+        status, head, _ = fleet.client(name).raw("GET", "/collections/c/points/1", headers={"isthmus-max-staleness-ms": "0"})
+        assert (status, head["isthmus-region"], head["isthmus-staleness-ms"]) == (200, "eu", "0"), (name, status, head)
+    status, head, _ = fleet.client("ap").raw("GET", "/collections/c/points/1", headers={"isthmus-max-staleness-ms": "60000"})
+    assert (status, head["isthmus-region"]) == (200, "ap"), head
+
+
 def check_regions(fleet):
     table = fleet.client("edge").call("GET", "/isthmus/regions")
     assert table["primary"] == "eu", table
@@ -77,6 +86,7 @@ def main():
         check_grpc(fleet)
         check_refusals(fleet)
         check_session_of_the_gateway(fleet)
+        check_staleness(fleet)
         check_regions(fleet)
 
 
