@@ -145,3 +145,14 @@ struct str buf_str(const struct buf *b)
 {
 	return (struct str){ .data = (const char *)b->data, .len = b->len };
 }
+
+char *str_dup(struct str s)
+{
+	char *copy = malloc(s.len + 1);
+	if (!copy)
+		return NULL;
+	if (s.len > 0)
+		memcpy(copy, s.data, s.len);
+	copy[s.len] = '\0';
+	return copy;
+}

@@ -36,5 +36,8 @@ void buf_commit(struct buf *b, size_t n);
 /* Drops the first n bytes. */
 void buf_consume(struct buf *b, size_t n);
 
+/* A terminated copy on the heap; NULL when there is no memory. */
+MUST_USE char *str_dup(struct str s);
+
 struct bytes buf_bytes(const struct buf *b);
 struct str buf_str(const struct buf *b);

@@ -308,7 +308,7 @@ static struct metric_series *add_series(enum metric m, struct str labels)
 	if (!s)
 		return NULL;
 	s->metric = m;
-	s->labels = strndup(labels.data, labels.len);
+	s->labels = str_dup(labels);
 	if (!s->labels || map_put(&series[m], labels, s, NULL)) {
 		free(s->labels);
 		free(s);

@@ -34,6 +34,7 @@
 #define AGE_SPREAD 10      /* percent of age_ms, either way */
 
 enum conn_state {
+	CONN_PROXY, /* the header of the PROXY protocol */
 	CONN_HANDSHAKE,
 	CONN_DETECT, /* which protocol? */
 	CONN_OPEN,
@@ -65,6 +66,8 @@ struct conn {
 
 	struct buf pending; /* what the socket has not taken */
 	size_t pending_at;
+	uint8_t *proxy;     /* FORWARDED_PROXY_BYTES_MAX, while its header arrives */
+	size_t proxy_len;
 	uint8_t first_bytes[sizeof(H2_PREFACE) - 1];
 	size_t first_bytes_len;
 
@@ -99,6 +102,7 @@ static void conn_free(struct conn *c)
 		(void)close(c->fd.fd);
 	}
 	buf_release(&c->pending);
+	free(c->proxy);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -120,7 +124,7 @@ static void die(struct conn *c)
 	c->state = CONN_DEAD;
 }
 
-static void count_slow(const char *reason)
+static void count_refused(const char *reason)
 {
 	metric_series_add(metric_series(METRIC_isthmus_rejected_total, reason), 1);
 }
@@ -289,6 +293,7 @@ static void receive(struct conn *c, struct bytes in)
 		if (c->lingered > c->host->limits->linger_bytes_max)
 			die(c);
 		break;
+	case CONN_PROXY:
 	case CONN_HANDSHAKE:
 	case CONN_DEAD:
 		break;
@@ -336,6 +341,69 @@ static void read_all(struct conn *c)
 
 /* --- states --------------------------------------------------------------------------------- */
 
+static void begin(struct conn *c)
+{
+	const struct conn_limits *l = c->host->limits;
+
+	c->state = c->tls ? CONN_HANDSHAKE : CONN_DETECT;
+	c->phase_ns = after(c, c->tls ? l->handshake_ms : l->preface_ms);
+}
+
+static void refuse_proxy(struct conn *c)
+{
+	count_refused("proxy_protocol");
+	die(c);
+}
+
+/* Takes so many bytes, which are there. */
+static bool take_bytes(struct conn *c, size_t n)
+{
+	ssize_t taken;
+
+	do
+		taken = recv(c->fd.fd, c->proxy + c->proxy_len, n, 0);
+	while (taken < 0 && errno == EINTR);
+	c->proxy_len += n;
+	return taken == (ssize_t)n;
+}
+
+/* What comes behind the header is TLS's, so it is looked at first and only what belongs to the header is taken. */
+static void read_proxy(struct conn *c)
+{
+	const size_t before = c->proxy_len;
+	size_t len = 0;
+	ssize_t n;
+
+	do
+		n = recv(c->fd.fd, c->proxy + before, FORWARDED_PROXY_BYTES_MAX - before, MSG_PEEK);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		die(c);
+		return;
+	}
+	const struct bytes in = { .data = c->proxy, .len = before + (size_t)n };
+	switch (forwarded_read_proxy(in, &len, &c->ph.client)) {
+	case PROXY_MORE:
+		/* All of it belongs to the header, which is complete when the buffer is full, or bad. */
+		if (!take_bytes(c, (size_t)n))
+			die(c);
+		return;
+	case PROXY_DONE:
+		break;
+	case PROXY_BAD:
+		refuse_proxy(c);
+		return;
+	}
+	if (!take_bytes(c, len - before)) {
+		die(c);
+		return;
+	}
+	free(TAKE(c->proxy));
+	begin(c);
+}
+
 /* Who knocks at the peers' door and is none is told to the operator, but not more often than the
  * log can bear. */
 static void refuse_peer(struct conn *c, struct str name, const char *reason)
@@ -343,7 +411,7 @@ static void refuse_peer(struct conn *c, struct str name, const char *reason)
 	struct conn_host *h = c->host;
 	char address[INET6_ADDRSTRLEN] = "unknown";
 
-	count_slow("peer");
+	count_refused("peer");
 	die(c);
 	if (h->warned_ns != 0 && now(c) - h->warned_ns < PEER_WARN_NS)
 		return;
@@ -377,7 +445,7 @@ static void handshake(struct conn *c)
 		if (c->host->peer && io == TLS_FAILED)
 			refuse_peer(c, (struct str){ .data = "" }, tls_why(c->tls));
 		else
-			count_slow("handshake");
+			count_refused("handshake");
 		die(c);
 	}
 	if (io != TLS_DONE)
@@ -419,7 +487,7 @@ static void watch(struct conn *c)
 {
 	uint32_t events = 0;
 
-	if (wants_read(c) || c->state == CONN_HANDSHAKE)
+	if (wants_read(c) || c->state == CONN_HANDSHAKE || c->state == CONN_PROXY)
 		events |= EPOLLIN;
 	if (is_pending(c) || c->tls_wants_write)
 		events |= EPOLLOUT;
@@ -487,9 +555,11 @@ static void advance(struct conn *c)
 {
 	c->more = false;
 	c->in_call = true;
+	if (c->state == CONN_PROXY)
+		read_proxy(c);
 	if (c->state == CONN_HANDSHAKE)
 		handshake(c);
-	if (c->state != CONN_DEAD && c->state != CONN_HANDSHAKE)
+	if (c->state != CONN_DEAD && c->state != CONN_HANDSHAKE && c->state != CONN_PROXY)
 		read_all(c);
 	if (c->state == CONN_OPEN)
 		c->protocol_ns = MIN(c->protocol_ns, after(c, CHECK_MS));
@@ -559,7 +629,7 @@ static void on_timer(struct loop_timer *t)
 	c->in_call = true;
 	if (now_ns >= c->phase_ns || now_ns >= c->drain_ns || is_stalled(c)) {
 		if (c->state != CONN_LINGER)
-			count_slow(c->state == CONN_HANDSHAKE ? "handshake" : "slow");
+			count_refused(c->state == CONN_HANDSHAKE ? "handshake" : "slow");
 		die(c);
 	}
 	if (c->state == CONN_OPEN && now_ns >= c->age_ns)
@@ -626,10 +696,16 @@ static void set_socket_options(const struct conn *c)
 enum err conn_open(struct conn_host *h, int fd, const struct sockaddr_storage *client,
 		   struct tls_context *tls)
 {
+	if (h->proxies && !forwarded_is_trusted(h->proxies, (const struct sockaddr *)client)) {
+		count_refused("proxy_protocol");
+		(void)close(fd);
+		return ERR_NONE;
+	}
 	struct conn *c = conn_new(h, fd);
 	if (!c)
 		return ERR_NO_MEMORY;
-	if (tls && tls_new(tls, fd, &c->tls)) {
+	c->proxy = h->proxies ? malloc(FORWARDED_PROXY_BYTES_MAX) : NULL;
+	if ((h->proxies && !c->proxy) || (tls && tls_new(tls, fd, &c->tls))) {
 		conn_free(c);
 		return ERR_NO_MEMORY;
 	}
@@ -649,8 +725,11 @@ enum err conn_open(struct conn_host *h, int fd, const struct sockaddr_storage *c
 		.client = *client,
 		.on_output = on_output,
 	};
-	c->state = tls ? CONN_HANDSHAKE : CONN_DETECT;
-	c->phase_ns = after(c, tls ? h->limits->handshake_ms : h->limits->preface_ms);
+	begin(c);
+	if (h->proxies) {
+		c->state = CONN_PROXY;
+		c->phase_ns = after(c, h->limits->proxy_ms);
+	}
 	c->age_ns = age(c);
 	arm(c, due(c));
 	return ERR_NONE;

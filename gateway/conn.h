@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "gateway/forwarded.h"
 #include "gateway/limits.h"
 #include "gateway/protocol.h"
 #include "gateway/request.h"
@@ -33,6 +34,9 @@ struct conn_host {
 	/* Of peers: is that name one of the fleet's? NULL: whoever the authority vouches for. */
 	bool (*knows_peer)(void *ctx, struct str name);
 	void *knows_peer_ctx;
+	/* Connections come from these only, and begin with a header of the PROXY protocol, before TLS. NULL: from anybody,
+	 * without one. */
+	const struct forwarded_nets *proxies;
 	/* A connection has ended and is gone; may be NULL. */
 	void (*on_closed)(struct conn_host *h);
 

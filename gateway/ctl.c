@@ -13,7 +13,9 @@
 #include "gateway/config.h"
 #include "gateway/ctl_fleet.h"
 #include "gateway/ctl_audit.h"
+#include "gateway/ctl_geo.h"
 #include "gateway/ctl_http.h"
+#include "gateway/ctl_route.h"
 #include "gateway/ctl_status.h"
 #include "gateway/ctl_text.h"
 #include "gateway/damage.h"
@@ -39,6 +41,10 @@ struct options {
 	const char *data_dir;
 	const char *id;
 	const char *what;
+	const char *inputs[GEO_BUILD_FILES_MAX];
+	uint32_t input_count;
+	const char *output;
+	bool named; /* a collection was given */
 	bool deep;
 	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
@@ -351,6 +357,69 @@ static int run_damage(struct options *o)
 	return err ? fail(err, &fault) : EXIT_OK;
 }
 
+static int run_geo_build(struct options *o)
+{
+	const struct geo_build_options build = { .inputs = o->inputs, .input_count = o->input_count, .output = o->output };
+	struct geo_build_result result;
+	struct fault fault = { 0 };
+
+	if (o->input_count == 0 || !o->output)
+		return usage_error("geo build needs --from DIR_OR_FILE and --output FILE", "");
+	enum err err = geo_build(&build, &result, &fault);
+	if (err)
+		return fail(err, &fault);
+	(void)printf("%s: %llu ranges of %u countries, %llu networks, %u nodes, %llu bytes; skipped %llu ranges without a "
+		     "country, left %llu without coordinates\n",
+		     o->output, (unsigned long long)result.ranges, result.countries, (unsigned long long)result.networks,
+		     result.nodes, (unsigned long long)result.bytes, (unsigned long long)result.skipped,
+		     (unsigned long long)result.unknown);
+	return EXIT_OK;
+}
+
+/* With a configuration no daemon is asked. */
+static enum err open_route(struct options *o, struct ctl_route_options *ret, struct fault *reterr_fault)
+{
+	enum err err = o->config ? ERR_NONE : open_http(o, true, reterr_fault);
+
+	*ret = (struct ctl_route_options){
+		.http = o->http,
+		.config = o->config,
+		.collection = o->named ? o->collection : NULL,
+		.json = o->json,
+		.out = stdout,
+	};
+	return err;
+}
+
+static int run_route_explain(struct options *o)
+{
+	struct ctl_route_options route;
+	struct fault fault = { 0 };
+
+	if (o->arg_count > 1)
+		return usage_error("what is meant by", o->args[1]);
+	enum err err = open_route(o, &route, &fault);
+	if (!err)
+		err = ctl_route_explain(&route, o->args[0], &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_route_simulate(struct options *o)
+{
+	struct ctl_route_options route;
+	struct fault fault = { 0 };
+	bool expected = true;
+
+	if (o->arg_count > 1)
+		return usage_error("what is meant by", o->args[1]);
+	enum err err = open_route(o, &route, &fault);
+	if (!err)
+		err = ctl_route_simulate(&route, o->args[0], &expected, &fault);
+	if (err)
+		return fail(err, &fault);
+	return expected ? EXIT_OK : EXIT_REFUSED;
+}
+
 static int run_provision(struct options *o)
 {
 	struct fault fault = { 0 };
@@ -398,6 +467,9 @@ static const struct command commands[] = {
 	{ "audit run", "", "pj", "prove now that all regions hold the same, and cure them", run_audit },
 	{ "audit", "", "lj", "what audits found", run_audits },
 	{ "damage", "", "niDw", "a test aid: damage a point of a region that is stopped", run_damage },
+	{ "route explain", "IP", "njc", "which region answers a client, and why", run_route_explain },
+	{ "route simulate", "FILE", "njc", "the same of many addresses, counted", run_route_simulate },
+	{ "geo build", "", "fo", "a database of where clients are, from ranges in text", run_geo_build },
 	{ "provision", "", "c", "make the stream of a configuration's region, or prove it", run_provision },
 	{ "pki init", "", "d", "make the authority of a fleet's certificates", run_pki_init },
 	{ "pki issue", "REGION", "dy", "make a region's certificate and key", run_pki_issue },
@@ -416,7 +488,8 @@ static const struct option long_options[] = {
 	{ "to", required_argument, NULL, 't' },         { "dir", required_argument, NULL, 'd' },
 	{ "days", required_argument, NULL, 'y' },       { "deep", no_argument, NULL, 'p' },
 	{ "data-dir", required_argument, NULL, 'D' },   { "id", required_argument, NULL, 'i' },
-	{ "what", required_argument, NULL, 'w' },       { 0 },
+	{ "what", required_argument, NULL, 'w' },       { "from", required_argument, NULL, 'f' },
+	{ "output", required_argument, NULL, 'o' },     { 0 },
 };
 
 static const char help_options[] =
@@ -426,12 +499,15 @@ static const char help_options[] =
 	",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
-	"  --json             JSON (status, version, regions, switchover, audit, search)\n"
-	"  --collection NAME  import, search and damage: packages\n"
+	"  --json             JSON (status, version, regions, switchover, audit, route, search)\n"
+	"  --collection NAME  import, search and damage: packages; route: none\n"
 	"  --limit N          import: the first N in the order of names; search: 5, at most 1000;\n"
 	"                     audit: 20, at most 1000\n"
 	"  --batch N          import: points in one request, 256, at most 4096\n"
-	"  -c, --config FILE  provision: " CONFIG_OF_SYSTEMD "\n"
+	"  -c, --config FILE  provision: " CONFIG_OF_SYSTEMD "; route: asks no daemon but this\n"
+	"                     configuration, as if all its regions were well\n"
+	"  --from PATH        geo build: a file of ranges, or a folder with geoip and geoip6; again for more\n"
+	"  -o, --output FILE  geo build: the database\n"
 	"  --to REGION        switchover: the next primary\n"
 	"  --dir DIR          pki: where the authority and the certificates are\n"
 	"  --days N           pki issue: 825\n"
@@ -497,6 +573,15 @@ static int take_option(int letter, struct options *o, char *given)
 		break;
 	case 'n':
 		o->collection = optarg;
+		o->named = true;
+		break;
+	case 'f':
+		if (o->input_count == LEN(o->inputs))
+			return usage_error("too many inputs, the last is", optarg);
+		o->inputs[o->input_count++] = optarg;
+		break;
+	case 'o':
+		o->output = optarg;
 		break;
 	case 'c':
 		o->config = optarg;
@@ -570,7 +655,7 @@ int main(int argc, char **argv)
 	int letter;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	while ((letter = getopt_long(argc, argv, "hc:", long_options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, "hc:o:", long_options, NULL)) != -1) {
 		if (letter == 'h') {
 			print_help();
 			return EXIT_OK;

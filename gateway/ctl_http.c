@@ -110,7 +110,7 @@ static enum err set_key(struct ctl_http *h, struct str key, struct fault *reterr
 		if ((unsigned char)key.data[i] < 0x20 || key.data[i] == 0x7F)
 			return fault_set(reterr_fault, ERR_BAD_INPUT,
 					 "the API key has control characters");
-	h->key = strndup(key.data, key.len);
+	h->key = str_dup(key);
 	return h->key ? ERR_NONE
 		      : fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
 }

@@ -394,6 +394,14 @@ static struct tls_holder *tls_of(const struct daemon *d, enum daemon_address whi
 	return which == LISTEN_CTL ? NULL : d->tls;
 }
 
+/* Only clients come through proxies. */
+static const struct forwarded_nets *proxies_of(const struct daemon *d, enum daemon_address which)
+{
+	bool required = d->config->proxy_protocol == CONFIG_PROXY_REQUIRED;
+
+	return required && (which == LISTEN_HTTP || which == LISTEN_GRPC) ? &d->trusted : NULL;
+}
+
 static enum err listen_on(struct daemon *d, uint32_t loop, enum daemon_address which,
 			  const char *key, const char *address, struct fault *reterr_fault)
 {
@@ -406,6 +414,7 @@ static enum err listen_on(struct daemon *d, uint32_t loop, enum daemon_address w
 		.peer = which == LISTEN_PEER,
 		.knows_peer = daemon_knows_peer,
 		.knows_peer_ctx = d,
+		.proxies = proxies_of(d, which),
 		.serve = serve_request,
 		.serve_ctx = d->serve,
 		.address = address,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "index/catalog.h"
+#include "replicator/oplog.h"
 
 #define PATH_BYTES_MAX 4200
 /* The database as it is: nothing is added that needs room. */
@@ -42,6 +43,7 @@ static enum err open_all(struct damage *d)
 {
 	struct catalog_options o = { .dir = d->o->data_dir };
 	char path[PATH_BYTES_MAX];
+	uint64_t ops, bytes;
 
 	int len = snprintf(path, sizeof(path), "%s/data.mdb", d->o->data_dir);
 	/* Opening would make a store where none is. */
@@ -52,6 +54,11 @@ static enum err open_all(struct damage *d)
 		return err;
 	o.store = d->store;
 	err = catalog_open(&o, &d->catalog, d->fault);
+	/* New values must not go where the log has some. */
+	if (!err)
+		err = oplog_mark_slots(d->store, d->catalog, &ops, &bytes, d->fault);
+	if (!err)
+		err = catalog_start(d->catalog, d->fault);
 	if (err)
 		return err;
 	struct str name = { d->o->collection, strlen(d->o->collection) };

@@ -446,6 +446,7 @@ enum err listener_new(const struct listener_options *o, struct listener **ret_li
 	l->host.peer = o->peer;
 	l->host.knows_peer = o->knows_peer;
 	l->host.knows_peer_ctx = o->knows_peer_ctx;
+	l->host.proxies = o->proxies;
 	l->host.on_closed = on_closed;
 	if (!err)
 		err = open_listening(l, o, &address, reterr_fault);

@@ -13,9 +13,10 @@ struct listener_options {
 	const struct conn_limits *limits;
 	struct conn_shared *shared;
 	struct tls_holder *tls;    /* NULL: plain */
-	bool peer;                 /* this and the next two: see struct conn_host */
+	bool peer;                 /* this and the next three: see struct conn_host */
 	bool (*knows_peer)(void *ctx, struct str name);
 	void *knows_peer_ctx;
+	const struct forwarded_nets *proxies;
 	request_fn serve;
 	void *serve_ctx;
 	const char *address;       /* "127.0.0.1:6333", "[::1]:6333", or a UNIX path with '/' */

@@ -202,7 +202,7 @@ enum err collection_new(const struct collection_options *o, struct collection **
 	c->store = o->store;
 	c->build_threads = o->build_threads;
 	c->tail_vectors_max = o->tail_vectors_max;
-	c->name = strndup(o->name.data, o->name.len);
+	c->name = str_dup(o->name);
 	c->dir = o->dir ? strdup(o->dir) : NULL;
 	enum err e = !c->name || (o->dir && !c->dir) ? ERR_NO_MEMORY : ERR_NONE;
 

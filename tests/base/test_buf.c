@@ -174,10 +174,26 @@ START_TEST(released_buf_may_be_used_again)
 }
 END_TEST
 
+START_TEST(str_dup_copies_the_view_and_not_a_byte_more)
+{
+	char *whole = malloc(3);
+	ck_assert_ptr_nonnull(whole);
+	memcpy(whole, "abc", 3);
+	char *copy = str_dup((struct str){ whole, 3 });
+	ck_assert_str_eq(copy, "abc");
+	free(copy);
+	free(whole);
+	copy = str_dup((struct str){ 0 });
+	ck_assert_str_eq(copy, "");
+	free(copy);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("buf");
 	TCase *t = tcase_create("buf");
+	tcase_add_test(t, str_dup_copies_the_view_and_not_a_byte_more);
 	tcase_add_test(t, append_beyond_the_maximum_is_refused_and_sticks);
 	tcase_add_test(t, reset_forgets_the_error_and_keeps_the_memory);
 	tcase_add_test(t, lack_of_memory_is_an_error_that_sticks);

@@ -50,16 +50,20 @@ static void teardown(void)
 	bed_close(&bed);
 }
 
-/* A connection, whose other end is the client's. */
-static void connect_client(struct client *c, struct tls_context *tls)
+static void connect_from(struct client *c, struct tls_context *tls, struct sockaddr_storage address)
 {
 	int fds[2];
-	const struct sockaddr_storage address = { .ss_family = AF_UNIX };
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
 			 0);
 	client_init(c, fds[0]);
 	ck_assert_int_eq(conn_open(&host, fds[1], &address, tls), ERR_NONE);
+}
+
+/* A connection, whose other end is the client's. */
+static void connect_client(struct client *c, struct tls_context *tls)
+{
+	connect_from(c, tls, (struct sockaddr_storage){ .ss_family = AF_UNIX });
 }
 
 #define HOST "Host: a\r\n"
@@ -76,6 +80,119 @@ static void expect_end_after(uint64_t ms)
 	client_listen(&bed, &client);
 	ck_assert_msg(client.ended, "did not end in time");
 }
+
+/* --- behind proxies --- */
+
+#define PROXY_V1 "PROXY TCP4 203.0.113.1 198.51.100.1 56324 443\r\n"
+#define PROXY_V2 "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x01\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+
+static struct forwarded_net proxy_net;
+static const struct forwarded_nets proxy_nets = { &proxy_net, 1 };
+static char seen[FORWARDED_ADDRESS_TEXT];
+
+static void serve_and_look(void *ctx, struct request *r)
+{
+	forwarded_write_address((const struct sockaddr *)&r->client, seen);
+	bed_serve(ctx, r);
+}
+
+static void require_proxy(void)
+{
+	ck_assert_int_eq(forwarded_parse_net(STR("10.0.0.0/8"), &proxy_net, NULL), ERR_NONE);
+	host.proxies = &proxy_nets;
+	host.serve = serve_and_look;
+	seen[0] = '\0';
+}
+
+static void connect_proxy(const char *from, struct tls_context *tls)
+{
+	struct sockaddr_storage address;
+	ck_assert(forwarded_parse_address((struct str){ from, strlen(from) }, &address));
+	connect_from(&client, tls, address);
+}
+
+START_TEST(who_is_no_proxy_is_not_let_in)
+{
+	require_proxy();
+	connect_proxy("192.0.2.1", NULL);
+	ck_assert_uint_eq(host.count, 0);
+	client_listen(&bed, &client);
+	ck_assert(client.ended);
+	client_close(&client);
+	connect_client(&client, NULL);
+	ck_assert_uint_eq(host.count, 0);
+}
+END_TEST
+
+START_TEST(a_connection_without_a_proxy_header_ends_unanswered)
+{
+	static const char *const texts[] = { GET("/echo"), H2_PREFACE, "PROXY TCP4 nonsense\r\n" GET("/echo"), "\x16\x03\x01" };
+	require_proxy();
+	for (size_t i = 0; i < LEN(texts); i++) {
+		connect_proxy("10.1.1.1", NULL);
+		client_say(&bed, &client, texts[i]);
+		ck_assert_msg(client.ended && client.in.len == 0, "row %zu", i);
+		client_close(&client);
+	}
+	ck_assert_uint_eq(bed.served, 0);
+	ck_assert_uint_eq(host.count, 0);
+}
+END_TEST
+
+START_TEST(a_proxy_header_has_its_time)
+{
+	require_proxy();
+	connect_proxy("10.1.1.1", NULL);
+	client_send(&client, PROXY_V1, 20);
+	expect_end_after(3000);
+	ck_assert_uint_eq(client.in.len, 0);
+}
+END_TEST
+
+START_TEST(a_proxy_header_names_the_client_however_it_is_cut)
+{
+	static const char v1[] = PROXY_V1 GET("/echo");
+	static const char v2[] = PROXY_V2 GET("/echo");
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} cases[] = { { v1, sizeof(v1) - 1 }, { v2, sizeof(v2) - 1 } };
+	require_proxy();
+	for (size_t i = 0; i < LEN(cases); i++)
+		for (size_t cut = 0; cut <= cases[i].len; cut++) {
+			seen[0] = '\0';
+			connect_proxy("10.1.1.1", NULL);
+			if (cut > 0)
+				client_send(&client, cases[i].bytes, cut);
+			client_listen(&bed, &client);
+			if (cut < cases[i].len)
+				client_send(&client, cases[i].bytes + cut, cases[i].len - cut);
+			client_listen(&bed, &client);
+			ck_assert_str_eq(client_text(&client), OK_EMPTY);
+			ck_assert_str_eq(seen, "203.0.113.1");
+			client_close(&client);
+			bed_turn(&bed, 0);
+		}
+	/* Byte by byte. */
+	connect_proxy("10.1.1.1", NULL);
+	for (size_t i = 0; i < sizeof(v1) - 1; i++) {
+		client_send(&client, v1 + i, 1);
+		bed_turn(&bed, 0);
+	}
+	client_listen(&bed, &client);
+	ck_assert_str_eq(client_text(&client), OK_EMPTY);
+}
+END_TEST
+
+START_TEST(a_proxy_that_speaks_for_itself_is_the_client)
+{
+	require_proxy();
+	connect_proxy("10.1.1.1", NULL);
+	client_say(&bed, &client, "PROXY UNKNOWN\r\n" GET("/echo"));
+	ck_assert_str_eq(client_text(&client), OK_EMPTY);
+	ck_assert_str_eq(seen, "10.1.1.1");
+}
+END_TEST
 
 START_TEST(silent_client_is_left_after_the_preface_time)
 {
@@ -493,6 +610,18 @@ START_TEST(handshake_has_its_time)
 }
 END_TEST
 
+START_TEST(tls_comes_behind_the_proxy_header)
+{
+	require_proxy();
+	connect_proxy("10.1.1.1", context);
+	client_send(&client, PROXY_V2, sizeof(PROXY_V2) - 1);
+	shake("\x08http/1.1");
+	say_tls(GET("/echo"));
+	ck_assert_str_eq(client_text(&client), OK_EMPTY);
+	ck_assert_str_eq(seen, "203.0.113.1");
+}
+END_TEST
+
 START_TEST(plain_text_on_a_tls_port_ends_the_connection)
 {
 	connect_client(&client, context);
@@ -701,6 +830,11 @@ int main(void)
 	tcase_add_test(t, drain_waits_for_replies_and_ends_the_rest);
 	tcase_add_test(t, drain_ends_at_its_time_whatever_is_left);
 	tcase_add_test(t, open_connections_are_counted);
+	tcase_add_test(t, who_is_no_proxy_is_not_let_in);
+	tcase_add_test(t, a_connection_without_a_proxy_header_ends_unanswered);
+	tcase_add_test(t, a_proxy_header_has_its_time);
+	tcase_add_test(t, a_proxy_header_names_the_client_however_it_is_cut);
+	tcase_add_test(t, a_proxy_that_speaks_for_itself_is_the_client);
 	suite_add_tcase(s, t);
 
 	t = tcase_create("TLS");
@@ -708,6 +842,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup_tls, teardown_tls);
 	tcase_add_test(t, handshake_has_its_time);
 	tcase_add_test(t, plain_text_on_a_tls_port_ends_the_connection);
+	tcase_add_test(t, tls_comes_behind_the_proxy_header);
 	tcase_add_test(t, silent_client_of_tls_is_left_as_well);
 	tcase_add_test(t, alpn_chooses_the_protocol);
 	tcase_add_test(t, big_reply_passes_tls);

@@ -550,7 +550,7 @@ START_TEST(thread_ends_when_it_is_told_to)
 	ck_assert_int_eq(reader_start(r), ERR_NONE);
 	ck_assert_int_eq(pthread_create(&t, NULL, push_many, NULL), 0);
 	pthread_join(t, NULL);
-	while (state().acked < 400)
+	while (state().acked < 400 || state().delivered < 400)
 		push_status(100, "Idle Heartbeat", 1);
 	ck_assert_uint_eq(state().delivered, 400);
 }
