@@ -14,14 +14,14 @@ static void embed(const char *text, float v[EMBED_DIM])
 	embed_finish(v);
 }
 
-static float similarity(const char *a, const char *b)
+static double similarity(const char *a, const char *b)
 {
 	float x[EMBED_DIM];
 	float y[EMBED_DIM];
 
 	embed(a, x);
 	embed(b, y);
-	return distance_exact(DISTANCE_DOT, x, y, EMBED_DIM);
+	return (double)distance_exact(DISTANCE_DOT, x, y, EMBED_DIM);
 }
 
 START_TEST(empty_text_and_stop_words_give_the_zero_vector)
@@ -30,30 +30,30 @@ START_TEST(empty_text_and_stop_words_give_the_zero_vector)
 
 	embed("the of and -- ,", v);
 	for (int i = 0; i < EMBED_DIM; i++)
-		ck_assert_float_eq(v[i], 0.0f);
+		ck_assert_double_eq((double)v[i], 0.0);
 }
 END_TEST
 
 START_TEST(a_vector_has_unit_length)
 {
-	ck_assert_float_eq_tol(similarity("web server", "web server"), 1.0f, 1e-5f);
+	ck_assert_double_eq_tol(similarity("web server", "web server"), 1.0, 1e-5);
 }
 END_TEST
 
 START_TEST(case_and_punctuation_do_not_matter)
 {
-	ck_assert_float_eq_tol(similarity("Web, SERVER!", "web server"), 1.0f, 1e-5f);
+	ck_assert_double_eq_tol(similarity("Web, SERVER!", "web server"), 1.0, 1e-5);
 }
 END_TEST
 
 START_TEST(shared_words_are_nearer_than_shared_stems_and_those_nearer_than_nothing_shared)
 {
-	float word = similarity("fast web server", "small web server");
-	float stem = similarity("fast web server", "servers and webs");
-	float none = similarity("fast web server", "chess puzzle book");
+	double word = similarity("fast web server", "small web server");
+	double stem = similarity("fast web server", "servers and webs");
+	double none = similarity("fast web server", "chess puzzle book");
 
-	ck_assert_float_gt(word, stem);
-	ck_assert_float_gt(stem, none + 0.05f);
+	ck_assert_double_gt(word, stem);
+	ck_assert_double_gt(stem, none + 0.05);
 }
 END_TEST
 
@@ -63,7 +63,7 @@ START_TEST(a_word_longer_than_the_bound_is_cut_not_overrun)
 
 	memset(longest, 'x', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
-	ck_assert_float_eq_tol(similarity(longest, longest), 1.0f, 1e-5f);
+	ck_assert_double_eq_tol(similarity(longest, longest), 1.0, 1e-5);
 }
 END_TEST
 
