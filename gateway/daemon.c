@@ -312,11 +312,17 @@ static bool is_ready(void *ctx, struct buf *why)
 {
 	const struct daemon *d = ctx;
 
-	if (!atomic_load(&d->draining))
-		return d->regions.count == 0 ||
-		       replicator_ready(d->replicator, (double)d->config->replication_lag_ms / 1000, why);
-	(void)buf_append_cstr(why, "the daemon is being stopped");
-	return false;
+	if (atomic_load(&d->draining)) {
+		(void)buf_append_cstr(why, "the daemon is being stopped");
+		return false;
+	}
+	/* A gateway is as ready as those that it passes requests on to. */
+	if (d->config->region_role == CONFIG_ROLE_GATEWAY && !proxy_can_read(d->proxy)) {
+		(void)buf_append_cstr(why, "no region that holds data is heard");
+		return false;
+	}
+	return d->regions.count == 0 ||
+	       replicator_ready(d->replicator, (double)d->config->replication_lag_ms / 1000, why);
 }
 
 static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)

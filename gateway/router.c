@@ -253,13 +253,14 @@ static uint8_t self_of(const struct regions *regions)
 	return self ? self->id : 0;
 }
 
-static void fill_table(struct router *r, struct router_answer *a)
+/* max_age_ms: 0 to look now. */
+static void fill_table(struct router *r, uint32_t max_age_ms, struct router_answer *a)
 {
 	const struct regions *regions = r->options.regions;
 	uint64_t now_ns = clock_mono_ns(r->options.clock);
 
 	(void)pthread_mutex_lock(&r->lock);
-	if (r->looked_ns == 0 || now_ns - r->looked_ns >= (uint64_t)ROUTER_LOOK_MS * 1000000) {
+	if (r->looked_ns == 0 || now_ns - r->looked_ns >= (uint64_t)max_age_ms * 1000000) {
 		look(r);
 		r->looked_ns = MAX(now_ns, (uint64_t)1);
 	}
@@ -301,8 +302,13 @@ void router_decide(struct router *r, const struct router_query *q, struct router
 {
 	struct router_policy *p = policy_of(r);
 
-	fill_table(r, ret_answer);
+	fill_table(r, ROUTER_LOOK_MS, ret_answer);
 	decide(p, q, ret_answer);
+	/* Nobody is refused for what may be over. */
+	if (ret_answer->decision.kind == ROUTE_NOWHERE) {
+		fill_table(r, 0, ret_answer);
+		decide(p, q, ret_answer);
+	}
 	router_policy_free(p);
 }
 

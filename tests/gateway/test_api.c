@@ -308,7 +308,8 @@ START_TEST(every_method_answers_the_same_by_rest_and_grpc)
 
 	world_open(&two, &(struct world_options){ 0 });
 	for (uint32_t i = 0; i < count; i++) {
-		bool there = !m[i].handler;
+		/* What is ours has no gRPC form to compare with; tests/regions/ calls it on a fleet. */
+		bool there = !m[i].handler || (m[i].path && strncmp(m[i].path, "/isthmus/", 9) == 0);
 		for (size_t k = 0; k < LEN(steps); k++)
 			there |= strcmp(steps[k].method, m[i].name) == 0;
 		ck_assert_msg(there, "no step calls %s", m[i].name);
