@@ -153,56 +153,76 @@ static void put_report(const struct report *r, FILE *out)
 	(void)fputc('\n', out);
 }
 
-/* One after the other: there may be many. */
-static uint32_t put_reports(struct json_reader *r, FILE *out, bool *ret_equal)
-{
-	uint32_t count = 0;
+struct listing {
+	FILE *out;        /* NULL: nothing is shown, it is looked whether all can be read */
+	bool there, equal;
+	uint32_t count;
+	uint64_t broken;
+};
 
+/* One after the other: there may be many. */
+static void put_reports(struct json_reader *r, struct listing *l)
+{
+	l->there = true;
 	if (json_enter_array(r))
 		while (json_next_element(r)) {
 			struct report report = { 0 };
 			read_report(r, &report);
 			if (json_failed(r))
-				break;
-			if (count++ == 0) {
-				put_head(out);
-				*ret_equal = is(report.verdict, "equal");
+				return;
+			if (l->count++ == 0) {
+				l->equal = is(report.verdict, "equal");
+				if (l->out)
+					put_head(l->out);
 			}
-			put_report(&report, out);
+			if (l->out)
+				put_report(&report, l->out);
 		}
-	return count;
 }
 
-enum err ctl_audit_print(struct str json, FILE *out, bool *ret_equal, struct fault *reterr_fault)
+static enum err read_all(struct str json, struct listing *l, struct fault *reterr_fault)
 {
-	uint64_t broken = 0;
-	uint32_t count = 0;
 	struct arena arena;
 	struct str key;
 
 	arena_init(&arena, ARENA_BYTES_MAX);
 	struct json_reader r = json_reader_of(json, &arena);
-	*ret_equal = true;
 	if (json_peek(&r) == JSON_ARRAY) {
-		count = put_reports(&r, out, ret_equal);
+		put_reports(&r, l);
 	} else if (json_enter_object(&r)) {
 		while (json_next_key(&r, &key)) {
 			if (is(key, "broken"))
-				broken = json_u64(&r);
+				l->broken = json_u64(&r);
 			else if (is(key, "reports"))
-				count = put_reports(&r, out, ret_equal);
+				put_reports(&r, l);
 			else
 				json_skip(&r);
 		}
 	}
 	enum err err = json_end(&r, reterr_fault);
-	if (!err && count == 0)
-		(void)fputs("no audits yet in this region; the primary makes them\n", out);
-	if (!err && broken > 0)
-		(void)fprintf(out, "report %" PRIu64 " does not fit the one before it: reports were changed or taken out\n",
-			      broken);
+	if (!err && !l->there)
+		err = fault_set(reterr_fault, ERR_BAD_REQUEST, "the answer has no reports of audits");
 	arena_release(&arena);
 	return err;
+}
+
+enum err ctl_audit_print(struct str json, FILE *out, bool *ret_equal, struct fault *reterr_fault)
+{
+	struct listing look = { .equal = true };
+	struct listing l = { .out = out, .equal = true };
+	enum err err = read_all(json, &look, reterr_fault);
+
+	if (!err)
+		err = read_all(json, &l, reterr_fault);
+	if (err)
+		return err;
+	if (l.count == 0)
+		(void)fputs("no audits yet in this region; the primary makes them\n", out);
+	if (l.broken > 0)
+		(void)fprintf(out, "report %" PRIu64 " does not fit the one before it: reports were changed or taken out\n",
+			      l.broken);
+	*ret_equal = l.equal;
+	return ERR_NONE;
 }
 
 enum err ctl_audit_run(struct ctl_http *http, bool deep, bool json, FILE *out, bool *ret_equal, struct fault *reterr_fault)

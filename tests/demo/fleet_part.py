@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three regions and an edge: writes anywhere, answers everywhere, faults on the way."""
 import json
+import math
 import os
 import random
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -15,12 +18,20 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import fleet as fleets  # noqa: E402
 
 COLLECTION = "packages"
-# Addresses of well-known networks, by the country that the country ranges give them.
+# Addresses in networks that have long been in these countries, and the middle of each country.
 CLIENTS = [
-    ("Germany", "46.4.1.1", "eu"), ("Spain", "81.32.1.1", "eu"), ("United States", "12.0.1.1", "us"),
-    ("Canada", "24.48.1.1", "us"), ("Brazil", "177.32.1.1", "us"), ("Japan", "133.1.1.1", "ap"),
-    ("Australia", "1.128.1.1", "ap"), ("South Africa", "196.21.1.1", "eu"),
+    ("Germany", "46.4.1.1", 51.2, 10.4), ("Spain", "81.32.1.1", 40.2, -3.6), ("Egypt", "41.32.1.1", 26.5, 29.9),
+    ("United States", "12.0.1.1", 39.8, -98.6), ("Canada", "24.48.1.1", 56.1, -106.3),
+    ("Brazil", "177.32.1.1", -10.8, -52.9), ("Japan", "133.1.1.1", 36.5, 138.2),
+    ("Australia", "1.128.1.1", -25.7, 134.5),
 ]
+
+
+def km(a, b):
+    """Great-circle distance of two (latitude, longitude) in degrees."""
+    (lat1, lon1), (lat2, lon2) = [(math.radians(x), math.radians(y)) for x, y in (a, b)]
+    h = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    return 2 * 6371 * math.asin(math.sqrt(h))
 
 
 class Writers:
@@ -83,9 +94,13 @@ class Part:
             ("Start three regions and an edge", self.start),
             ("Load the packages through a region that is not primary", self.load),
             ("The same question gives the same answer in every region", self.same_answer),
+            ("Clients on five continents are sent to their nearest region", self.nearest),
             ("A write in one region is read at once in another", self.session),
             ("Kill -9 a secondary under load, wipe its JetStream", self.kill_secondary),
             ("Switchover under load", self.switchover),
+            ("A region dies: its clients are sent to the next", self.nearest_of_the_living),
+            ("An audit finds and repairs a damaged point", self.audit_repairs),
+            ("A last audit: all regions are equal", self.last_audit),
         ]
 
     # --- helpers ---
@@ -168,6 +183,88 @@ class Part:
             assert len({json.dumps(a) for a in answers.values()}) == 1, f"{text!r}: {answers}"
             figures[text] = self.question("ap", text, 1)[0]["payload"]["name"]
         return figures
+
+    def searches_of(self, name):
+        """How many queries that region says it has answered itself."""
+        text = self.rest(name).raw("GET", "/metrics")[2].decode()
+        return sum(int(float(n)) for n in re.findall(r'^isthmus_shard_searches_total{collection="packages",[^}]*} (\S+)$',
+                                                     text, re.M))
+
+    def ask_as_clients(self, living):
+        """Each client's search through the edge, in plain words; who answered is who is nearest of the living."""
+        regions = {n: (self.fleet.region(n)["lat"], self.fleet.region(n)["lon"]) for n in living}
+        vector = self.rest("eu" if "eu" in living else living[0]).call(
+            "POST", f"/collections/{COLLECTION}/points/scroll", {"limit": 1, "with_vector": True})["points"][0]["vector"]
+        figures = {}
+        for country, address, lat, lon in CLIENTS:
+            want = min(regions, key=lambda n: km((lat, lon), regions[n]))
+            before = {n: self.searches_of(n) for n in living}
+            status, head, text = self.rest("edge").raw(
+                "POST", f"/collections/{COLLECTION}/points/query", {"query": vector, "limit": 3},
+                {"x-forwarded-for": address})
+            assert status == 200, f"{country}: {status} {text[:200]}"
+            after = {n: self.searches_of(n) for n in living}
+            counted = [n for n in living if after[n] > before[n]]
+            assert head["isthmus-region"] == want and counted == [want], \
+                f'{country} ({address}): answered by {head["isthmus-region"]}, counted by {counted}, nearest is {want}'
+            figures[f"{country} ({address})"] = want
+        return figures
+
+    def nearest(self):
+        if not self.fleet.state.get("geo"):
+            raise RuntimeError("no ranges of addresses: Debian's tor-geoipdb could not be unpacked (GEOIP_DIR)")
+        return self.ask_as_clients(fleets.DATA)
+
+    def nearest_of_the_living(self):
+        dead = next(n for n in fleets.DATA if n != self.primary())
+        self.fleet.kill(dead)
+        try:
+            living = [n for n in fleets.DATA if n != dead]
+
+            def noticed():
+                explain = self.rest("edge").call("GET", "/isthmus/regions")
+                rows = explain["regions"] if isinstance(explain, dict) else explain
+                return not next(r for r in rows if r["name"] == dead).get("heard", True)
+            srv.wait_for("the edge notices", noticed, 20)
+            return {"killed": dead, **self.ask_as_clients(living)}
+        finally:
+            self.fleet.start(dead)
+            srv.wait_for(f"{dead} is ready", lambda: self.status(dead)["ready"], 30)
+
+    def audit(self, *words):
+        ctl = srv.program("ISTHMUSCTL", "isthmusctl")
+        done = subprocess.run([ctl, "audit", "run", "--json", "--url", self.fleet.rest("edge"), *words],
+                              capture_output=True, text=True, timeout=110)
+        if done.returncode != 0:
+            raise RuntimeError(f"audit: {done.returncode} {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)[0]
+
+    def audit_repairs(self):
+        victim = next(n for n in fleets.DATA if n != self.primary())
+        point = self.rest(victim).call("POST", f"/collections/{COLLECTION}/points/scroll", {"limit": 1})["points"][0]
+        self.fleet.end(self.fleet.region(victim)["pid"]["isthmusd"], signal.SIGTERM)
+        ctl = srv.program("ISTHMUSCTL", "isthmusctl")
+        subprocess.run([ctl, "damage", "--data-dir", os.path.join(self.fleet.region(victim)["dir"], "data"),
+                        "--collection", COLLECTION, "--id", str(point["id"]), "--what", "payload"], check=True,
+                       stdout=subprocess.DEVNULL)
+        self.fleet.start(victim)
+        srv.wait_for(f"{victim} is ready", lambda: self.status(victim)["ready"], 30)
+
+        def read(name):
+            return self.rest(name).call("GET", f"/collections/{COLLECTION}/points/{point['id']}")["payload"]
+        damaged = read(victim)
+        assert damaged != point["payload"], "the damage is not to be seen"
+        report = self.audit()
+        assert report["repaired"] == 1 and report["unrepaired"] == 0, report
+        assert [p["id"] for p in report["points"]] == [str(point["id"])], report["points"]
+        assert read(victim) == point["payload"], "the point was not repaired"
+        return {"damaged": f'point {point["id"]} in {victim}', "found as": report["points"][0]["class"], "repaired": 1}
+
+    def last_audit(self):
+        report = self.audit("--deep")
+        standing = {r["name"]: r["standing"] for r in report["regions"]}
+        assert report["verdict"] == "equal" and set(standing.values()) == {"equal"}, report
+        return {"regions": standing, "position": report.get("position")}
 
     def session(self):
         for name in ("us", "edge"):

@@ -143,6 +143,7 @@ class Fleet:
                     self.state["regions"][a]["via"][f"{service}:{b}"] = port
                     self.state["relay"]["links"].append((a, b, port, self.region(b)["ports"][service]))
         self.make_keys()
+        self.make_geo()
         for name in names:
             self.write_configs(name)
         self.save()
@@ -155,6 +156,15 @@ class Fleet:
             subprocess.run([ctl, "pki", "issue", name, "--dir", pki], check=True, stdout=subprocess.DEVNULL)
         with open(os.path.join(self.dir, "session.key"), "w") as f:
             f.write(os.urandom(32).hex() + "\n")
+
+    def make_geo(self):
+        """A database of where clients are, when the ranges of Debian's tor-geoipdb are at hand."""
+        ranges = os.environ.get("GEOIP_DIR")
+        if not ranges or not os.path.exists(os.path.join(ranges, "geoip")):
+            return
+        self.state["geo"] = os.path.join(self.dir, "geo.mmdb")
+        subprocess.run([tool("ISTHMUSCTL", "isthmusctl"), "geo", "build", "--from", ranges, "-o", self.state["geo"]],
+                       check=True, stdout=subprocess.DEVNULL)
 
     def write_configs(self, name):
         r = self.region(name)
@@ -207,6 +217,8 @@ class Fleet:
                 f'nats = {{ url = "nats://127.0.0.1:{p["nats"]}"; domain = "{name}"; user = "edge"; '
                 f'password_file = "{d}/nats.password"; }};\n'
                 f'scope = {{ home = "{HOME}"; }};\n'
+                f'trusted_proxies = [ "127.0.0.0/8" ];\n'
+                + (f'geo = {{ files = [ "{self.state["geo"]}" ]; }};\n' if self.state.get("geo") else "") +
                 f'regions = (\n' + ",\n".join(rows) + "\n);\n" + self.state["extra"])
 
     # --- processes ---
