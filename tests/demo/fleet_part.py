@@ -224,7 +224,7 @@ class Part:
             def noticed():
                 explain = self.rest("edge").call("GET", "/isthmus/regions")
                 rows = explain["regions"] if isinstance(explain, dict) else explain
-                return not next(r for r in rows if r["name"] == dead).get("heard", True)
+                return not next(r for r in rows if r["name"] == dead)["connected"]
             srv.wait_for("the edge notices", noticed, 20)
             return {"killed": dead, **self.ask_as_clients(living)}
         finally:
