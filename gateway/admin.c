@@ -175,6 +175,21 @@ static enum err keep(struct call *c, const struct buf *b, struct str *ret_text)
 	return ret_text->data ? ERR_NONE : ERR_NO_MEMORY;
 }
 
+/* Computed now, so that a link that went silent shows as growing lag. */
+static void measure_lag(struct replicator *r)
+{
+	struct peers *peers = replicator_peers(r);
+	struct replicator_state state;
+
+	replicator_state(r, &state);
+	for (uint32_t i = 0; i < peers_count(peers); i++) {
+		const struct peer_config *peer = peers_config(peers, i);
+		if (peer->data)
+			metric_series_set(metric_series(METRIC_replica_lag_seconds, peer->name),
+					  peers_lag_seconds(peers, peer->id, state.commit.position));
+	}
+}
+
 void admin_metrics(struct call *c)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(METRICS_BYTES_MAX);
@@ -188,6 +203,8 @@ void admin_metrics(struct call *c)
 		   metric_quantile(METRIC_isthmus_search_duration_seconds, 0.99));
 	if (disk_free(a, &free_bytes))
 		metric_set(METRIC_isthmus_disk_free_bytes, (double)free_bytes);
+	if (c->api->replicator)
+		measure_lag(c->api->replicator);
 	if (c->api->router)
 		router_measure(c->api->router);
 	metric_write(&b);

@@ -385,7 +385,8 @@ static void find_of_peer(const struct request *r, struct forwarded_client *c)
 {
 	struct str text = request_header(r, "isthmus-client");
 
-	if (!text.data)
+	/* "local" is a client on the other region's own machine, by its UNIX socket. */
+	if (!text.data || is_word(text, "local"))
 		return;
 	if (forwarded_parse_address(text, &c->address))
 		c->source = CLIENT_PEER;

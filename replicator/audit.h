@@ -17,6 +17,8 @@
 #define AUDIT_INTERVAL_MS_DEFAULT 30000
 /* A region that has not reached the mark by then is late, not different. */
 #define AUDIT_LATE_MS 60000
+/* Nor is one waited for any longer that answers nothing for so long. */
+#define AUDIT_SILENT_MS 10000
 /* While nothing changes, a clean audit counts for so long. */
 #define AUDIT_CLEAN_MS 600000
 /* After repairs the next audit follows so soon. */

@@ -82,6 +82,12 @@ static struct audit_request about(enum audit_kind kind, const struct audit_root 
 	return q;
 }
 
+/* May it answer yet? */
+static bool is_passing(enum err err)
+{
+	return err == ERR_UNAVAILABLE || err == ERR_TIMEOUT || err == ERR_RATE_LIMITED || err == ERR_BAD_GATEWAY;
+}
+
 /* --- who takes part --- */
 
 static void add_member(struct audit_round *r, uint8_t id, const char *name, bool self)
@@ -127,8 +133,9 @@ static enum err set_mark(struct audit_round *r)
 			 : fault_set(r->fault, ERR_NO_MEMORY, "no memory for a copy of the Merkle trees");
 }
 
-/* True when nothing more is to be expected of it. */
-static bool ask_roots(struct audit_round *r, uint32_t i)
+enum roots_answer { ROOTS_ENDED, ROOTS_NOT_YET, ROOTS_SILENT };
+
+static enum roots_answer ask_roots(struct audit_round *r, uint32_t i)
 {
 	struct audit_member *m = &r->members[i];
 	struct audit_request q = about(AUDIT_ROOTS, NULL);
@@ -136,31 +143,42 @@ static bool ask_roots(struct audit_round *r, uint32_t i)
 	enum err err = audit_round_ask(r, i, &q, &r->arena, &reply, NULL);
 
 	if (err)
-		return err != ERR_UNAVAILABLE && err != ERR_TIMEOUT && err != ERR_RATE_LIMITED && err != ERR_BAD_GATEWAY;
+		return is_passing(err) ? ROOTS_SILENT : ROOTS_ENDED;
 	r->report->regions[i].position = reply.position;
 	if (reply.state == AUDIT_NOT_YET)
-		return false;
+		return ROOTS_NOT_YET;
 	m->reached = reply.state == AUDIT_DONE;
 	m->roots = reply;
 	for (uint32_t k = 0; k < reply.root_count; k++)
 		r->report->regions[i].rows += reply.roots[k].rows;
-	return true;
+	return ROOTS_ENDED;
 }
 
+/* Who is behind is given longer than who does not answer at all. */
 static void collect_roots(struct audit_round *r)
 {
+	struct clock *clock = r->a->o.clock;
 	uint64_t late_ms = r->a->o.late_ms ? r->a->o.late_ms : AUDIT_LATE_MS;
-	uint64_t until_ns = clock_mono_ns(r->a->o.clock) + late_ms * NS_PER_MS;
-	bool done[AUDIT_REGIONS_MAX] = { false };
+	uint64_t begun_ns = clock_mono_ns(clock);
+	uint64_t heard_ns[AUDIT_REGIONS_MAX];
+	bool ended[AUDIT_REGIONS_MAX] = { false };
 	uint32_t left = r->member_count;
 
+	for (uint32_t i = 0; i < r->member_count; i++)
+		heard_ns[i] = begun_ns;
 	for (uint64_t pause_ms = LOOK_MS_MIN; left > 0; pause_ms = MIN(pause_ms * 2, (uint64_t)LOOK_MS_MAX)) {
-		for (uint32_t i = 0; i < r->member_count; i++)
-			if (!done[i] && ask_roots(r, i)) {
-				done[i] = true;
-				left--;
-			}
-		if (left == 0 || clock_mono_ns(r->a->o.clock) >= until_ns || !audit_wait(r->a, pause_ms))
+		for (uint32_t i = 0; i < r->member_count; i++) {
+			if (ended[i])
+				continue;
+			enum roots_answer answer = ask_roots(r, i);
+			uint64_t now_ns = clock_mono_ns(clock);
+			if (answer != ROOTS_SILENT)
+				heard_ns[i] = now_ns;
+			ended[i] = answer == ROOTS_ENDED || now_ns - heard_ns[i] >= AUDIT_SILENT_MS * NS_PER_MS ||
+				   now_ns - begun_ns >= late_ms * NS_PER_MS;
+			left -= ended[i];
+		}
+		if (left > 0 && !audit_wait(r->a, pause_ms))
 			return;
 	}
 }
@@ -376,7 +394,7 @@ static bool ask_deep(struct audit_round *r, uint32_t i)
 		r->members[i].deep = reply;
 		return true;
 	}
-	if (err == ERR_UNAVAILABLE || err == ERR_TIMEOUT || err == ERR_RATE_LIMITED || err == ERR_BAD_GATEWAY)
+	if (is_passing(err))
 		return false;
 	r->report->regions[i].standing = AUDIT_LATE;
 	return true;

@@ -111,9 +111,9 @@ START_TEST(an_explanation_is_a_page)
 				"\n"
 				"REGION              KM      BIAS    RTT MS     LAG S     SCORE ALLOWED\n"
 				"us                 240      1.00         -         -       2.4 yes\n"
-				"eu                6655      1.00         -         -      66.5 yes\n"
-				"ap               15488      1.50         -         -     232.3 yes\n"
-				"edge              6297      1.00         -         -      63.0 holds no data\n");
+				"eu                6638      1.00         -         -      66.4 yes\n"
+				"ap               15401      1.50         -         -     231.0 yes\n"
+				"edge              6292      1.00         -         -      62.9 holds no data\n");
 	ck_assert_int_eq(explain("192.0.2.1", true), ERR_NONE);
 	ck_assert_msg(strncmp(shown, "{\"client\":{\"ip\":\"192.0.2.1\"", 26) == 0, "%s", shown);
 }

@@ -281,7 +281,8 @@ START_TEST(a_region_of_ours_says_it_by_a_header_of_its_own)
 	static const struct client_case from_peer[] = {
 		{ "198.51.100.9", { "203.0.113.1" }, { NULL }, "203.0.113.1", CLIENT_PEER, NULL },
 		{ "198.51.100.9", { "2001:db8::7" }, { "203.0.113.2" }, "2001:db8::7", CLIENT_PEER, NULL },
-		{ "198.51.100.9", { "local" }, { NULL }, "198.51.100.9", CLIENT_SOCKET, "isthmus-client" },
+		{ "198.51.100.9", { "local" }, { NULL }, "198.51.100.9", CLIENT_SOCKET, NULL },
+		{ "198.51.100.9", { "nowhere" }, { NULL }, "198.51.100.9", CLIENT_SOCKET, "isthmus-client" },
 		{ "10.1.1.1", { NULL }, { "203.0.113.2" }, "10.1.1.1", CLIENT_SOCKET, NULL },
 	};
 	struct forwarded_nets nets = trusted();

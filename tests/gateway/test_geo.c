@@ -218,6 +218,50 @@ START_TEST(a_record_that_nests_without_end_is_damage)
 }
 END_TEST
 
+/* In a block of its own, so that reading beyond it is seen. */
+static bool check_bytes(const void *bytes, size_t len)
+{
+	uint8_t *copy = malloc(len);
+	struct geo_record record;
+	ck_assert_ptr_nonnull(copy);
+	memcpy(copy, bytes, len);
+	bool good = geo_record_check((struct bytes){ copy, len }, 0);
+	bool read = geo_record_read((struct bytes){ copy, len }, 0, &record);
+	ck_assert(!read || (copy[0] >> 5) == 7);
+	free(copy);
+	return good;
+}
+
+START_TEST(a_record_is_read_within_its_bounds)
+{
+	uint8_t nested[2 * GEO_RECORD_DEPTH_MAX + 1];
+	uint8_t wide[4 + 2 * 5000] = { 0x1e, 0x04, (5000 - 285) >> 8, (5000 - 285) & 255 };
+	static const char *const cut[] = { "\xe1\x47six", "\xe1\x41k\x68\x01", "\xe1\x41k\x5d", "\xe1\x41k\x5e\x01",
+					   "\xe1\x41k\x41", "\xe1\x41k\x30\x01", "\xe1\x41k", "\xe1", "\xe2\x41k\x41v" };
+
+	for (size_t i = 0; i < LEN(cut); i++)
+		ck_assert_msg(!check_bytes(cut[i], strlen(cut[i])), "row %zu", i);
+	ck_assert(check_bytes("\xe1\x41k\x41v", 5));
+	for (size_t i = 0; i < sizeof(nested); i++)
+		nested[i] = i % 2 ? 0x40 : 0xe1;
+	nested[sizeof(nested) - 1] = 0x40;
+	/* One more map than there may be is not read, however few bytes it takes. */
+	ck_assert(check_bytes(nested, sizeof(nested)));
+	uint8_t deeper[sizeof(nested) + 2];
+	memcpy(deeper, "\xe1\x40", 2);
+	memcpy(deeper + 2, nested, sizeof(nested));
+	ck_assert(!check_bytes(deeper, sizeof(deeper)));
+	/* Nor a list that is longer than a record has reason to be. */
+	memcpy(wide + 4, "\x41v", 2);
+	for (size_t i = 6; i < sizeof(wide); i += 2)
+		memcpy(wide + i, "\x20\x04", 2);
+	ck_assert(!check_bytes(wide, sizeof(wide)));
+	wide[2] = (3000 - 285) >> 8;
+	wide[3] = (3000 - 285) & 255;
+	ck_assert(check_bytes(wide, sizeof(wide)));
+}
+END_TEST
+
 START_TEST(the_nested_schema_is_read)
 {
 	static const struct expected e[] = {
@@ -288,18 +332,21 @@ START_TEST(the_first_file_that_has_it_says_it)
 		{ "192.0.2.0/25", "DE", NULL, true, 48, 12 },
 		{ "198.51.100.0/24", "CH", NULL, true, 47, 8 },
 	};
+	static const struct mmdb_row others[] = { { "192.0.2.0/24", "IT", "AF", true, 1, 1 } };
 	static const struct expected e[] = {
-		{ "192.0.2.1", "AT", "EU", PLACE_CITY, 48, 12 },
-		{ "192.0.2.200", "AT", "EU", PLACE_COUNTRY, 47.52, 14.55 },
+		{ "192.0.2.1", "AT", "EU", PLACE_CITY, 48, 12 },   /* nothing is left to ask the third for */
+		{ "192.0.2.200", "AT", "AF", PLACE_CITY, 1, 1 },
 		{ "198.51.100.1", "CH", "EU", PLACE_CITY, 47, 8 },
 	};
-	char paths[2][PATH_MAX];
+	char paths[3][PATH_MAX];
 	CLEANUP(buf_release) struct buf a = mmdb_make(countries, LEN(countries), 4, false, 1);
 	CLEANUP(buf_release) struct buf b = mmdb_make(places, LEN(places), 6, true, 1);
-	const char *files[2] = { write_file("a.mmdb", &a, paths[0]), write_file("b.mmdb", &b, paths[1]) };
+	CLEANUP(buf_release) struct buf third = mmdb_make(others, LEN(others), 6, false, 1);
+	const char *files[3] = { write_file("a.mmdb", &a, paths[0]), write_file("b.mmdb", &b, paths[1]),
+				 write_file("c.mmdb", &third, paths[2]) };
 	struct geo *g;
 
-	ck_assert_int_eq(geo_open(files, 2, &g, NULL), ERR_NONE);
+	ck_assert_int_eq(geo_open(files, 3, &g, NULL), ERR_NONE);
 	check(g, e, LEN(e));
 	geo_unref(g);
 }
@@ -327,6 +374,51 @@ START_TEST(coordinates_of_a_file_of_countries_are_their_middles)
 	ck_assert_ptr_nonnull(type);
 	memcpy(type, "ACountry!", 9);
 	const char *files[2] = { write_file("a.mmdb", &a, paths[0]), write_file("b.mmdb", &b, paths[1]) };
+	ck_assert_int_eq(geo_open(files, 2, &g, NULL), ERR_NONE);
+	check(g, e, LEN(e));
+	geo_unref(g);
+}
+END_TEST
+
+/* More than are kept as they were read, so that they crowd each other out. */
+START_TEST(no_record_is_taken_for_another)
+{
+	enum { MANY = 40000 };
+	static char networks[MANY][24];
+	struct mmdb_row *many = calloc(MANY, sizeof(*many));
+	struct geo *g;
+
+	ck_assert_ptr_nonnull(many);
+	for (uint32_t i = 0; i < MANY; i++) {
+		snprintf(networks[i], sizeof(networks[i]), "10.%u.%u.0/24", i >> 8, i & 255);
+		many[i] = (struct mmdb_row){ networks[i], "DE", NULL, true, 10 + (double)(i % 200) / 8, 1 + (double)(i / 200) / 8 };
+	}
+	CLEANUP(buf_release) struct buf b = mmdb_make(many, MANY, 4, false, 1);
+	ck_assert_int_eq(geo_open_bytes(buf_bytes(&b), "b", &g, NULL), ERR_NONE);
+	for (unsigned turn = 0; turn < 2; turn++)
+		for (uint32_t i = 0; i < MANY; i++) {
+			char text[24];
+			struct place p;
+			snprintf(text, sizeof(text), "10.%u.%u.9", i >> 8, i & 255);
+			look_up(g, text, &p);
+			ck_assert_msg(p.lat == many[i].lat && p.lon == many[i].lon, "%s: %f %f", text, p.lat, p.lon);
+		}
+	geo_unref(g);
+	free(many);
+}
+END_TEST
+
+START_TEST(coordinates_of_the_first_city_file_count)
+{
+	static const struct mmdb_row first[] = { { "192.0.2.0/24", NULL, NULL, true, 10, 10 } };
+	static const struct mmdb_row second[] = { { "192.0.2.0/24", "DE", NULL, true, 50, 9 } };
+	static const struct expected e[] = { { "192.0.2.1", "DE", "EU", PLACE_CITY, 10, 10 } };
+	char paths[2][PATH_MAX];
+	CLEANUP(buf_release) struct buf a = mmdb_make(first, 1, 4, false, 1);
+	CLEANUP(buf_release) struct buf b = mmdb_make(second, 1, 4, false, 1);
+	const char *files[2] = { write_file("a.mmdb", &a, paths[0]), write_file("b.mmdb", &b, paths[1]) };
+	struct geo *g;
+
 	ck_assert_int_eq(geo_open(files, 2, &g, NULL), ERR_NONE);
 	check(g, e, LEN(e));
 	geo_unref(g);
@@ -416,10 +508,13 @@ int main(void)
 	tcase_add_test(c, a_file_that_is_cut_off_anywhere_is_refused);
 	tcase_add_test(c, damage_is_refused_or_harmless);
 	tcase_add_test(c, a_record_that_nests_without_end_is_damage);
+	tcase_add_test(c, a_record_is_read_within_its_bounds);
 	tcase_add_test(c, the_nested_schema_is_read);
 	tcase_add_test(c, the_flat_schema_is_read_from_a_file_for_each_version);
 	tcase_add_test(c, the_first_file_that_has_it_says_it);
 	tcase_add_test(c, coordinates_of_a_file_of_countries_are_their_middles);
+	tcase_add_test(c, no_record_is_taken_for_another);
+	tcase_add_test(c, coordinates_of_the_first_city_file_count);
 	tcase_add_test(c, other_families_and_no_database_know_nothing);
 	tcase_add_test(c, it_lives_as_long_as_somebody_holds_it);
 	tcase_add_test(c, the_table_of_countries_is_sorted_and_in_place);

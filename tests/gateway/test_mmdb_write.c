@@ -384,6 +384,68 @@ START_TEST(what_is_there_already_is_pointed_at)
 }
 END_TEST
 
+/* A text that begins at an offset, and a map that points at it. */
+static void check_pointer(uint32_t to)
+{
+	const struct mmdb_value marker = { .kind = MMDB_WRITE_TEXT, .text = STR("what is pointed at") };
+	const struct mmdb_item item = { STR("k"), marker };
+	const struct mmdb_value map = { .kind = MMDB_WRITE_MAP, .items = &item, .count = 1 };
+	/* Its own size takes some bytes. */
+	size_t len = to - (to < 65821 + 4 ? 3 : 4);
+	char *text = calloc(1, len);
+	const struct mmdb_value filler = { .kind = MMDB_WRITE_TEXT, .text = { text, len } };
+	struct mmdb_address a = address("::1");
+	MMDB_entry_data_s d;
+	uint32_t id;
+
+	ck_assert_ptr_nonnull(text);
+	ck_assert_int_eq(mmdb_writer_value(writer, &filler, &id), ERR_NONE);
+	free(text);
+	ck_assert_int_eq(mmdb_writer_value(writer, &marker, &id), ERR_NONE);
+	ck_assert_uint_eq(id, to);
+	ck_assert_int_eq(mmdb_writer_value(writer, &map, &id), ERR_NONE);
+	add("::", 0, id);
+	open_written();
+	MMDB_lookup_result_s found = look_up(&a, false);
+	ck_assert_int_eq(MMDB_get_value(&found.entry, &d, "k", NULL), MMDB_SUCCESS);
+	ck_assert_uint_eq(d.data_size, marker.text.len);
+	ck_assert_mem_eq(d.utf8_string, marker.text.data, d.data_size);
+}
+
+START_TEST(pointers_reach_to_the_edges_of_their_sizes)
+{
+	static const uint32_t offsets[] = { 2047, 2048, 2049, 70000, 526335, 526336, 10000000 };
+	for (size_t i = 0; i < LEN(offsets); i++) {
+		tear_down();
+		set_up();
+		check_pointer(offsets[i]);
+	}
+}
+END_TEST
+
+START_TEST(ranges_are_as_few_networks_as_can_be)
+{
+	static const struct {
+		const char *first, *last;
+		uint32_t networks;
+	} cases[] = {
+		{ "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 1 },
+		{ "10.0.0.0", "10.255.255.255", 1 },
+		{ "10.0.0.7", "10.0.0.7", 1 },
+		{ "10.0.0.1", "10.0.0.254", 14 },
+		{ "10.0.0.0", "10.0.2.255", 2 },
+		{ "::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", 254 },
+	};
+	uint32_t one = value_u32(1);
+	for (size_t i = 0; i < LEN(cases); i++) {
+		uint32_t networks;
+		ck_assert_int_eq(mmdb_writer_add_range(writer, address(cases[i].first), address(cases[i].last), one, &networks),
+				 ERR_NONE);
+		ck_assert_msg(networks == cases[i].networks, "row %zu: %u", i, networks);
+	}
+}
+END_TEST
+
 START_TEST(records_become_wider_with_what_they_name)
 {
 	enum { BIG = 1 << 20, COUNT = 20 };
@@ -567,6 +629,8 @@ int main(void)
 	tcase_add_test(c, neighbours_that_say_the_same_become_one);
 	tcase_add_test(c, all_kinds_of_values_are_read_back);
 	tcase_add_test(c, what_is_there_already_is_pointed_at);
+	tcase_add_test(c, pointers_reach_to_the_edges_of_their_sizes);
+	tcase_add_test(c, ranges_are_as_few_networks_as_can_be);
 	tcase_add_test(c, records_become_wider_with_what_they_name);
 	tcase_add_test(c, random_ranges_are_found_as_they_were_added);
 	tcase_add_test(c, the_same_additions_make_the_same_bytes);

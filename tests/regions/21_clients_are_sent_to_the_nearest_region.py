@@ -6,6 +6,7 @@ at home unless another is much nearer, rules and residency hold, the dead are ou
 import ipaddress
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -142,12 +143,12 @@ def check_route_answers(fleet, clients, folder):
     assert status["geo"]["files"][0]["type"] == "Isthmus-GeoIP-Country" and status["geo"]["problem"] is None, status
 
 
-def reload(fleet, name, settings, good=True):
-    """Settings: what comes behind the rest of the configuration."""
+def reload(fleet, name, database, settings="", good=True):
+    """With that database, and settings behind the rest of the configuration."""
     r = fleet.region(name)
     path = os.path.join(r["dir"], "isthmus.conf")
     with open(path) as f:
-        text = f.read().split("# behind\n")[0]
+        text = re.sub(r"^geo = .*\n", geo(database), f.read().split("# behind\n")[0], flags=re.M)
     with open(path, "w") as f:
         f.write(text + "# behind\n" + settings)
     word = "reloaded file=" if good else "not reloaded"
@@ -166,7 +167,7 @@ def geo(path):
 
 
 def check_rules(fleet, clients, path):
-    reload(fleet, "edge", geo(path) + 'route = { rules = ( { country = "DE"; region = "ap"; }, { continent = "SA"; region = "eu"; }'
+    reload(fleet, "edge", path, 'route = { rules = ( { country = "DE"; region = "ap"; }, { continent = "SA"; region = "eu"; }'
            ' ); residency = ( { collection = "pinned"; regions = [ "us" ]; } ); };\n')
     for country, region in (("DE", "ap"), ("SE", "eu"), ("BR", "eu"), ("US", "us")):
         status, head, text = read(fleet, "edge", clients[country][0])
@@ -179,7 +180,7 @@ def check_rules(fleet, clients, path):
     assert (status, words) == (0, "")
     told = fleet.ctl("edge", "route", "explain", clients["DE"][0], "--collection", "pinned")
     assert "decision  proxy us" in told and "outside the residency" in told, told
-    reload(fleet, "edge", geo(path))
+    reload(fleet, "edge", path)
     status, head, _ = read(fleet, "edge", clients["DE"][0])
     assert head["isthmus-region"] == "eu", head
 
@@ -189,7 +190,7 @@ def check_broken(fleet, clients, path, folder):
     broken = os.path.join(folder, "broken.mmdb")
     with open(path, "rb") as f, open(broken, "wb") as g:
         g.write(f.read()[:1000000])
-    reload(fleet, "edge", geo(broken), good=False)
+    reload(fleet, "edge", broken, good=False)
     assert f"{broken}: is no MMDB file, or is cut off" in log(fleet, "edge")
     assert read(fleet, "edge", clients["JP"][0])[1]["isthmus-region"] == "ap"
     # What is done to the file that is in use hurts no lookup.
@@ -212,7 +213,7 @@ def check_broken(fleet, clients, path, folder):
     with open(path + ".new", "wb") as f:
         f.write(good)
     os.replace(path + ".new", path)
-    reload(fleet, "edge", geo(path))
+    reload(fleet, "edge", path)
     assert read(fleet, "edge", clients["JP"][0])[1]["isthmus-region"] == "ap"
 
 
@@ -275,7 +276,9 @@ def main():
                        stdout=subprocess.DEVNULL)
         clients = client_addresses(source)
         check_proxy_protocol(folder, path, clients)
-        with TestFleet('trusted_proxies = [ "127.0.0.0/8" ];\n# behind\n' + geo(path)) as fleet:
+        # Its clients' proxies are on loopback, and it has made itself a database of the same ranges.
+        with TestFleet() as fleet:
+            path = fleet.state["geo"]
             for name in ("c", "pinned"):
                 fleet.make_collection("eu", name)
                 fleet.client("eu").call("PUT", f"/collections/{name}/points?wait=true", {"points": [{"id": 1, "vector": [1, 0, 0, 1]}]})

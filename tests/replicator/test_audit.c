@@ -5,6 +5,9 @@
  */
 #include "tests/replicator/audit_bed.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include "base/metric.h"
 
 static void set_up(void)
@@ -402,6 +405,16 @@ START_TEST(a_region_that_is_behind_is_late_and_not_different)
 }
 END_TEST
 
+START_TEST(a_region_that_does_not_answer_is_not_waited_for_as_long)
+{
+	bed.regions[1].deaf = true;
+	struct audit_report *r = audit_with(false);
+	ck_assert_int_eq(r->regions[1].standing, AUDIT_LATE);
+	ck_assert_uint_ge(bed.waited_ms, AUDIT_SILENT_MS);
+	ck_assert_uint_lt(bed.waited_ms, AUDIT_LATE_MS / 2);
+}
+END_TEST
+
 /* It was there, but the copy of its trees went with its memory. */
 static void crash_when_asked(struct audit_bed *b, struct bed_region *to, const struct audit_request *q)
 {
@@ -438,33 +451,39 @@ static void write_on_request(struct audit_bed *b, struct bed_region *to UNUSED, 
 	(void)carry(&b->regions[1 + random_below(&b->random, 2)], 1);
 }
 
-/* Rows that are being written are cured too, in the primary as in others: never an op is lost or applied twice. */
+/* All ops everywhere, and nobody writes. */
+static void be_quiet(void)
+{
+	bed.meanwhile = NULL;
+	bed.on_request = NULL;
+	carry_all();
+}
+
+/* Rows that are being written are cured too, in the primary as in others: never an op is lost or applied twice. A row that was
+ * written over meanwhile, or all the time, is left to the next audit. */
 START_TEST(rows_are_settled_while_they_are_written)
 {
 	unsigned i = (unsigned)_i;
 	uint64_t repaired = 0;
 
-	bed.meanwhile = write_hot;
-	bed.on_request = write_on_request;
-	for (unsigned k = 0; k < 40; k++) {
+	for (unsigned k = 0; k < 150; k++) {
 		uint64_t id = 10 + random_below(&bed.random, 10);
 		write_well(at(0), upsert_of(at(0), "c", id, 1));
 		carry_all();
 		damage_payload(i, id);
+		bed.meanwhile = write_hot;
+		bed.on_request = write_on_request;
 		struct audit_report *r = audit_with(false);
-		repaired += r->repaired;
 		ck_assert_uint_eq(r->unrepaired, 0);
+		be_quiet();
+		if (r->repaired == 0)
+			ck_assert_uint_le(audit_with(false)->repaired, 1);
+		carry_all();
+		ck_assert_msg(same_trees(0, 1) && same_trees(0, 2), "round %u, repaired %u", k, (unsigned)r->repaired);
+		repaired += r->repaired;
 	}
-	bed.meanwhile = NULL;
-	bed.on_request = NULL;
-	carry_all();
-	struct audit_report *r = audit_with(true);
-	for (unsigned k = 0; k < 3 && !audit_report_clean(r); k++)
-		r = audit_with(true);
-	check_equal(r);
-	ck_assert(same_trees(0, 1) && same_trees(0, 2));
-	/* Some were written over before they were cured. */
-	ck_assert_uint_gt(repaired, 20);
+	check_equal(audit_with(true));
+	ck_assert_uint_gt(repaired, 75);
 	for (uint64_t id = 1; id <= 300; id++) {
 		ck_assert_int_eq(payload_number(at(1), "c", id, "n"), payload_number(at(0), "c", id, "n"));
 		ck_assert_int_eq(payload_number(at(2), "c", id, "k"), payload_number(at(0), "c", id, "k"));
@@ -621,6 +640,69 @@ START_TEST(the_thread_audits_when_asked_and_its_report_is_listed)
 }
 END_TEST
 
+static void *ask_often(void *arg)
+{
+	struct audit *a = arg;
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct buf out = BUF_INIT(1u << 20);
+		struct fault f = { 0 };
+		enum err err = audit_ask(a, i % 2, 30000, &out, &f);
+		const char *equal = "\"verdict\":\"equal\"";
+		bool good = !err && !buf_append_byte(&out, '\0') && strstr((const char *)out.data, equal);
+		buf_release(&out);
+		if (!good)
+			return arg;
+	}
+	return NULL;
+}
+
+struct threaded_write {
+	struct write w;
+	_Atomic bool done;
+};
+
+static void threaded_done(struct write *w)
+{
+	atomic_store(&CONTAINER_OF(w, struct threaded_write, w)->done, true);
+}
+
+/* For the thread sanitizer above all. */
+START_TEST(audits_and_writes_run_beside_each_other)
+{
+	struct bed_region *r = &bed.regions[0];
+	struct fault f = { 0 };
+	struct audit_options o = { .clock = clock_system(),
+				   .store = r->region.store,
+				   .catalog = r->region.catalog,
+				   .committer = r->region.committer,
+				   .region = "solo",
+				   .interval_ms = 1,
+				   .hash = bed_hash };
+	pthread_t thread;
+	void *failed;
+	struct intent in = upsert_of(at(0), "c", 40, 5);
+
+	audit_free(TAKE(r->audit));
+	ck_assert_int_eq(audit_new(&o, &r->audit, &f), ERR_NONE);
+	ck_assert_int_eq(committer_start(r->region.committer), ERR_NONE);
+	ck_assert_int_eq(audit_start(r->audit), ERR_NONE);
+	ck_assert_int_eq(pthread_create(&thread, NULL, ask_often, r->audit), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		struct threaded_write t = {
+			.w = { .intents = &in, .intent_count = 1, .bytes = 100, .ack = ACK_VISIBLE, .done = threaded_done }
+		};
+		ck_assert_int_eq(committer_submit(r->region.committer, &t.w), ERR_NONE);
+		while (!atomic_load(&t.done))
+			(void)sched_yield();
+		ck_assert_int_eq(t.w.err, ERR_NONE);
+	}
+	ck_assert_int_eq(pthread_join(thread, &failed), 0);
+	ck_assert_ptr_null(failed);
+	audit_stop(r->audit);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("audit");
@@ -642,6 +724,7 @@ static Suite *suite(void)
 	tcase_add_test(t, beyond_one_row_in_a_hundred_nothing_is_repaired);
 	tcase_add_test(t, a_hundred_rows_are_cured_in_batches);
 	tcase_add_test(t, a_region_that_is_behind_is_late_and_not_different);
+	tcase_add_test(t, a_region_that_does_not_answer_is_not_waited_for_as_long);
 	tcase_add_test(t, a_region_that_was_started_since_the_mark_is_late);
 	tcase_add_loop_test(t, rows_are_settled_while_they_are_written, 0, BED_REGIONS);
 	tcase_add_test(t, a_region_that_ends_before_its_cure_is_cured_by_the_next_audit);
@@ -656,6 +739,7 @@ static Suite *suite(void)
 	tcase_add_test(t, alone_values_are_compared_with_their_hashes);
 	tcase_add_test(t, alone_writes_show_no_difference);
 	tcase_add_test(t, the_thread_audits_when_asked_and_its_report_is_listed);
+	tcase_add_test(t, audits_and_writes_run_beside_each_other);
 	suite_add_tcase(s, t);
 	return s;
 }
