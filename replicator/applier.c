@@ -13,6 +13,8 @@
 #define STALL_MS 1000
 /* One that was not heard for so long is asked only when nobody else can be. */
 #define DEAF_MS 5000
+/* How long a log of SCOPE_MULTI may be behind without progress before a peer is asked for it. */
+#define MULTI_WATCH_NS UINT64_C(1000000000)
 
 /* One of the regions that ops come from. */
 struct source {
@@ -22,6 +24,7 @@ struct source {
 	struct stream_consumer *consumer;   /* its thread runs before it is known */
 	struct fault stream_trouble;        /* why its stream stands still; err ERR_NONE: it does not */
 	struct fault log_trouble;           /* likewise, what its log brought */
+	struct fault multi_trouble;         /* likewise, what is of SCOPE_MULTI, from its stream or its log */
 };
 
 struct applier {
@@ -32,14 +35,20 @@ struct applier {
 	struct position seen;        /* the watcher's: position at the last look, */
 	uint64_t seen_ns;            /* since when, */
 	uint64_t seen_messages;      /* and what streams had brought then */
+	uint64_t multi_ns;           /* when it last looked at SCOPE_MULTI, */
+	struct log_end multi_seen[LOGS_MAX]; /* and where this region stood then */
+	uint32_t multi_seen_count;
 	bool by_log;                 /* the last progress came from a log, and streams have been silent since */
 	pthread_mutex_t refill_lock; /* one refill at a time: readers and the watcher */
 	pthread_mutex_t lock;        /* guards the rest; never held while another lock is taken */
 	pthread_cond_t wake;
 	uint64_t refills;
 	uint64_t messages;
+	bool multi_due;              /* a stream brought what could not be applied yet */
 	struct fault gap;            /* no log held what follows */
 	struct position gap_at;      /* this position */
+	struct fault multi_gap;      /* likewise, of SCOPE_MULTI, */
+	struct position multi_gap_at;
 	bool stop;
 };
 
@@ -126,7 +135,7 @@ static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret
 	*ret_foreign = err == ERR_CORRUPT;
 	if (err != ERR_NONE)
 		return err;
-	if (m.fleet != peers_fleet(a->options.peers) || m.scope != SCOPE_FLEET) {
+	if (m.fleet != peers_fleet(a->options.peers) || (m.scope != SCOPE_FLEET && m.scope != SCOPE_MULTI)) {
 		*ret_foreign = true;
 		return fault_set(f, ERR_BAD_INPUT, "a message of another fleet or scope");
 	}
@@ -142,6 +151,122 @@ static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret
 	for (uint32_t i = 0; i < m.count; i++)
 		batch.ops[i] = m.ops[i];
 	return committer_apply(a->options.committer, &batch, f);
+}
+
+/* --- SCOPE_MULTI --- */
+
+/* A message of a stream. Whatever becomes of it, the stream goes on: what waits, or is missing, is fetched from a log, and
+ * the ops of the fleet scope behind it do not wait for it. */
+static void take_multi(struct source *s, enum err err, const struct fault *f)
+{
+	struct applier *a = s->applier;
+
+	if (err == ERR_NONE) {
+		set_trouble(s, &s->multi_trouble, ERR_NONE, NULL);
+		return;
+	}
+	if (stops(err))
+		set_trouble(s, &s->multi_trouble, err, f);
+	(void)pthread_mutex_lock(&a->lock);
+	a->multi_due = true;
+	(void)pthread_cond_signal(&a->wake);
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
+/* Over once another peer brings what follows. */
+static void set_multi_gap(struct applier *a, struct position at, const struct fault *f)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	a->multi_gap = *f;
+	a->multi_gap.err = ERR_GAP;
+	a->multi_gap_at = at;
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
+/* What follows in one log, from one peer that has more of it. True when something was applied. */
+static bool refill_log(struct applier *a, struct source *s, struct log_end end)
+{
+	struct peer_link *link = peers_link(a->options.peers);
+	bool any = false;
+
+	while (!stopping(a)) {
+		CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+		struct position before;
+		struct fault f = { 0 };
+		bool foreign;
+		uint64_t seq = committer_log_seq(a->options.committer, end.log);
+
+		if (seq >= end.seq)
+			return any;
+		enum err err = link->log(link, s->region, SCOPE_MULTI, (struct position){ end.log, seq }, &payload, &f);
+		if (err == ERR_GAP)
+			set_multi_gap(a, (struct position){ end.log, seq }, &f);
+		if (err != ERR_NONE)
+			return any;
+		err = apply_payload(a, buf_bytes(&payload), &foreign, &before, &f);
+		if (err == ERR_NONE || stops(err))
+			set_trouble(s, &s->multi_trouble, err, &f);
+		uint64_t now = committer_log_seq(a->options.committer, end.log);
+		if (now == seq) {
+			log_debug("a log waits log=%llx seq=%llu reason=\"%s\"", (unsigned long long)end.log,
+				  (unsigned long long)seq, fault_text(&f));
+			return any;
+		}
+		any = true;
+		(void)pthread_mutex_lock(&a->lock);
+		a->refills++;
+		(void)pthread_mutex_unlock(&a->lock);
+	}
+	return any;
+}
+
+/* Did this region stand there at the last look already? Else its stream brings it. */
+static bool stands_still(const struct applier *a, uint64_t log, uint64_t seq)
+{
+	for (uint32_t i = 0; i < a->multi_seen_count; i++)
+		if (a->multi_seen[i].log == log)
+			return a->multi_seen[i].seq == seq;
+	return seq == 0;
+}
+
+static bool refill_from_peer(struct applier *a, uint32_t peer, bool all)
+{
+	struct log_end *ends = calloc(LOGS_MAX, sizeof(*ends));
+	bool any = false;
+
+	if (ends == NULL)
+		return false;
+	uint32_t n = peers_ends(a->options.peers, peer, ends);
+	for (uint32_t i = 0; i < n && !stopping(a); i++) {
+		uint64_t seq = committer_log_seq(a->options.committer, ends[i].log);
+
+		if (seq < ends[i].seq && (all || stands_still(a, ends[i].log, seq)))
+			any = refill_log(a, &a->sources[peer], ends[i]) || any;
+	}
+	free(ends);
+	return any;
+}
+
+/* Compares what this region has of each log with what the others have. */
+static void catch_up_multi(struct applier *a)
+{
+	uint64_t now_ns = clock_mono_ns(a->options.clock);
+	bool any = true;
+
+	(void)pthread_mutex_lock(&a->lock);
+	bool due = TAKE(a->multi_due);
+	(void)pthread_mutex_unlock(&a->lock);
+	if (peers_link(a->options.peers) == NULL || (!due && now_ns - a->multi_ns < MULTI_WATCH_NS))
+		return;
+	/* One log may wait for another: as long as any goes on, all are looked at again. */
+	for (bool all = due || a->options.stream == NULL; any; all = true) {
+		any = false;
+		for (uint32_t i = 0; i < peers_count(a->options.peers); i++)
+			if (peers_config(a->options.peers, i)->data)
+				any = refill_from_peer(a, i, all) || any;
+	}
+	a->multi_ns = now_ns;
+	a->multi_seen_count = committer_vector(a->options.committer, a->multi_seen);
 }
 
 /* Asks one peer for the ops after our position and applies them. ERR_NOT_FOUND: it has none. */
@@ -265,13 +390,23 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 	struct applier *a = s->applier;
 	struct stream_consumer *consumer = consumer_of(s);
 	struct position at = here(a);
-	struct position before;
+	struct position before = { 0 };
 	struct fault f = { 0 };
 	bool foreign;
 
 	if (consumer == NULL || stopping(a))
 		return false;
 	enum err err = apply_payload(a, d->payload, &foreign, &before, &f);
+	if (!foreign && position_is_multi(before)) {
+		take_multi(s, err, &f);
+		if (err == ERR_NONE) {
+			(void)pthread_mutex_lock(&a->lock);
+			a->messages++;
+			(void)pthread_mutex_unlock(&a->lock);
+		}
+		stream_ack(consumer, d->token);
+		return true;
+	}
 	/* Another reader, or the watcher, may have brought what was missing. */
 	if (err == ERR_GAP && (refill(a, s, before) || position_compare(here(a), at) != 0))
 		err = apply_payload(a, d->payload, &foreign, &before, &f);
@@ -346,11 +481,12 @@ static void *watch(void *arg)
 	while (!stopping(a)) {
 		struct timespec until;
 
+		catch_up_multi(a);
 		if (catch_up(a))
 			continue;
 		clock_wait_deadline(WATCH_MS, &until);
 		(void)pthread_mutex_lock(&a->lock);
-		while (!a->stop && pthread_cond_timedwait(&a->wake, &a->lock, &until) == 0)
+		while (!a->stop && !a->multi_due && pthread_cond_timedwait(&a->wake, &a->lock, &until) == 0)
 			;
 		(void)pthread_mutex_unlock(&a->lock);
 	}
@@ -425,7 +561,15 @@ void applier_state(struct applier *a, struct applier_state *ret_state)
 	struct position pos = here(a);
 
 	(void)pthread_mutex_lock(&a->lock);
+	struct position gap_at = a->multi_gap_at;
+
+	(void)pthread_mutex_unlock(&a->lock);
+	bool stuck = committer_log_seq(a->options.committer, gap_at.epoch) == gap_at.seq;
+	(void)pthread_mutex_lock(&a->lock);
 	const struct fault *trouble = NULL;
+
+	if (a->multi_gap.err != ERR_NONE && stuck && position_compare(a->multi_gap_at, gap_at) == 0)
+		trouble = &a->multi_gap;
 
 	if (a->gap.err != ERR_NONE && position_compare(a->gap_at, pos) == 0)
 		trouble = &a->gap;
@@ -434,6 +578,8 @@ void applier_state(struct applier *a, struct applier_state *ret_state)
 			trouble = &a->sources[i].log_trouble;
 		if (a->sources[i].stream_trouble.err != ERR_NONE)
 			trouble = &a->sources[i].stream_trouble;
+		if (a->sources[i].multi_trouble.err != ERR_NONE)
+			trouble = &a->sources[i].multi_trouble;
 	}
 	*ret_state = (struct applier_state){
 		.stopped = trouble != NULL,

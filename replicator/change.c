@@ -16,6 +16,7 @@
  *     u64  incarnation: HLC
  *     u8   incarnation: region
  *     varint, varint  fleet position that it needs: epoch, seq; 0, 0 when none
+ *     scope 1 only: varint count of what was seen; for each, regions ascending: u8 region, u64 HLC
  * then, by kind:
  *   EPOCH_START        varint links; for each: varint epoch, varint end
  *   RELEASE            u8 region to which
@@ -283,6 +284,13 @@ static void put_header(struct buf *b, const struct op *op)
 	wire_put_u8(b, op->incarnation.region);
 	wire_put_varint(b, op->needs.epoch);
 	wire_put_varint(b, op->needs.seq);
+	if (op->scope != SCOPE_MULTI)
+		return;
+	wire_put_varint(b, op->seen_count);
+	for (uint32_t i = 0; i < op->seen_count; i++) {
+		wire_put_u8(b, op->seen[i].region);
+		wire_put_u64(b, op->seen[i].hlc);
+	}
 }
 
 enum err op_encode(const struct op *op, enum op_form form, struct buf *out)
@@ -468,6 +476,18 @@ static void get_field_index(struct op_reader *o, struct op *op)
 	op->field_index.client_params = wire_bytes(&o->r);
 }
 
+static void get_seen(struct op_reader *o, struct op *op)
+{
+	op->seen_count = get_count(&o->r, OP_SEEN_MAX);
+	op->seen = read_array(o, op->seen_count, sizeof(*op->seen));
+	for (uint32_t i = 0; op->seen && i < op->seen_count && !o->r.err; i++) {
+		op->seen[i].region = wire_u8(&o->r);
+		op->seen[i].hlc = wire_u64(&o->r);
+		if (i > 0 && op->seen[i].region <= op->seen[i - 1].region)
+			wire_fail(&o->r);
+	}
+}
+
 static void get_header(struct op_reader *o, struct op *op)
 {
 	op->scope = wire_u16(&o->r);
@@ -483,6 +503,8 @@ static void get_header(struct op_reader *o, struct op *op)
 	op->incarnation.region = wire_u8(&o->r);
 	op->needs.epoch = wire_varint(&o->r);
 	op->needs.seq = wire_varint(&o->r);
+	if (op->scope == SCOPE_MULTI)
+		get_seen(o, op);
 }
 
 static void get_body(struct op_reader *o, struct op *op)

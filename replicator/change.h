@@ -18,6 +18,8 @@ enum op_kind {
 const char *op_kind_name(enum op_kind k);
 
 #define SCOPE_FLEET 0
+/* The collections that every data region writes: one log for each start of each region, joined by merging. */
+#define SCOPE_MULTI 1
 #define SCOPES_MAX 16
 /* One op on the wire; the committer cuts greater requests into several ops. */
 #define OP_BYTES_TARGET (128u << 10)
@@ -36,6 +38,36 @@ static inline uint64_t epoch_make(uint64_t counter, uint8_t region)
 	return counter << 8 | region;
 }
 #define EPOCH_JUMP_MAX (1u << 16)
+
+/*
+ * In SCOPE_MULTI the id of a log stands where an epoch stands elsewhere: bit 63, the time in milliseconds at which the log
+ * was begun, the region. By the time, and not by a count of starts, so that a store that was put back to an older state does
+ * not begin a log a second time. Logs of a region are in the order of their ids.
+ */
+#define MULTI_LOG_BIT (UINT64_C(1) << 63)
+static inline uint64_t multi_log_make(uint64_t ms, uint8_t region)
+{
+	return MULTI_LOG_BIT | ms << 8 | region;
+}
+static inline bool position_is_multi(struct position p)
+{
+	return (p.epoch & MULTI_LOG_BIT) != 0;
+}
+/* The position reached in one log of SCOPE_MULTI. */
+struct log_end {
+	uint64_t log;
+	uint64_t seq;
+};
+/* Of all regions and starts. A log begins with the first write after a start. */
+#define LOGS_MAX 1024
+/* How many regions a fleet has at most, this one included. */
+#define OP_SEEN_MAX 32
+
+/* The newest op of a region that the writer of an op had applied: all before it was seen, too. */
+struct op_seen {
+	uint8_t region;
+	uint64_t hlc;
+};
 
 /* One link of the history: the log of epoch ended at seq end. */
 struct epoch_end {
@@ -66,6 +98,8 @@ struct op {
 	uint8_t region;                  /* who wrote it */
 	struct incarnation incarnation;  /* SCHEMA and DATA; for CREATE_COLLECTION: {hlc, region} of this op */
 	struct position needs;           /* fleet position that a DATA op of another scope needs; else zero */
+	struct op_seen *seen;            /* SCOPE_MULTI: what its writer had seen, by region, its own included */
+	uint32_t seen_count;
 
 	/* UPSERT, UPDATE_VECTORS */
 	struct op_point *points;

@@ -162,7 +162,8 @@ static void check_lease(struct committer *c)
 		return;
 	for (uint32_t i = 0; i < c->taking_count; i++) {
 		struct write *w = c->takings[i].write;
-		if (position_compare(w->position, c->takings[i].position) != 0 && !w->err)
+		if (position_compare(w->position, c->takings[i].position) != 0 && !w->err &&
+		    !position_is_multi(w->position))
 			fail_open(c, w, w->position);
 	}
 }
@@ -611,6 +612,52 @@ enum err committer_wait(struct committer *c, struct position p, uint64_t timeout
 	return reached ? ERR_NONE : ERR_TIMEOUT;
 }
 
+static const struct multi_log *find_log(const struct committer *c, uint64_t log)
+{
+	for (uint32_t i = 0; i < c->logs.count; i++)
+		if (c->logs.items[i].log == log)
+			return &c->logs.items[i];
+	return NULL;
+}
+
+uint32_t committer_vector(struct committer *c, struct log_end out[LOGS_MAX])
+{
+	pthread_mutex_lock(&c->state_lock);
+	uint32_t count = c->logs.count;
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = (struct log_end){ c->logs.items[i].log, c->logs.items[i].seq };
+	pthread_mutex_unlock(&c->state_lock);
+	return count;
+}
+
+uint64_t committer_log_seq(struct committer *c, uint64_t log)
+{
+	pthread_mutex_lock(&c->state_lock);
+	const struct multi_log *l = find_log(c, log);
+	uint64_t seq = l ? l->seq : 0;
+	pthread_mutex_unlock(&c->state_lock);
+	return seq;
+}
+
+enum err committer_wait_log(struct committer *c, struct log_end end, uint64_t timeout_ms)
+{
+	struct timespec deadline;
+	int errnum = 0;
+	bool reached = false;
+
+	clock_wait_deadline(timeout_ms, &deadline);
+	pthread_mutex_lock(&c->state_lock);
+	while (!reached) {
+		const struct multi_log *l = find_log(c, end.log);
+		reached = l && l->seq >= end.seq;
+		if (reached || errnum == ETIMEDOUT)
+			break;
+		errnum = pthread_cond_timedwait(&c->changed, &c->state_lock, &deadline);
+	}
+	pthread_mutex_unlock(&c->state_lock);
+	return reached ? ERR_NONE : ERR_TIMEOUT;
+}
+
 /* --- opening --- */
 
 /* What does not follow from the records: how long the log is, and where it begins. */
@@ -618,14 +665,17 @@ static enum err read_log(struct committer *c, struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct store *s = c->o.store;
+	struct oplog_size sizes[SCOPES_MAX] = { 0 };
 	struct oplog_entry first;
 	struct position oldest;
 	struct position newest;
 	struct store_txn *t;
-	enum err err = oplog_mark_slots(s, c->o.catalog, &c->place.log_ops, &c->place.log_bytes,
-					reterr_fault);
+	enum err err = oplog_mark_slots(s, c->o.catalog, sizes, reterr_fault);
 
 	arena_init(&a, OP_ARENA_BYTES_MAX);
+	c->place.log_ops = sizes[SCOPE_FLEET].ops;
+	c->place.log_bytes = sizes[SCOPE_FLEET].bytes;
+	c->place.multi = sizes[SCOPE_MULTI];
 	if (err || c->place.log_ops == 0)
 		return err;
 	err = s->ops->begin(s, false, &t);
@@ -663,6 +713,8 @@ static void state_init(struct committer *c)
 		.boots = c->boots,
 		.log_ops = c->place.log_ops,
 		.log_bytes = c->place.log_bytes,
+		.multi_ops = c->place.multi.ops,
+		.multi_bytes = c->place.multi.bytes,
 	};
 	memcpy(c->state.store_id, c->store_id, sizeof(c->state.store_id));
 }
@@ -690,6 +742,8 @@ static enum err locks_init(struct committer *c)
 static void committer_free(struct committer *c)
 {
 	history_release(&c->history);
+	commit_multi_release(&c->logs);
+	commit_multi_release(&c->txn.logs);
 	buf_release(&c->wire);
 	free(c->txn.freed);
 	free(c->takings);
@@ -738,6 +792,8 @@ enum err committer_open(const struct committer_options *o, struct committer **re
 	err = commit_meta_open(c, reterr_fault);
 	if (!err)
 		err = read_log(c, reterr_fault);
+	if (!err)
+		err = commit_multi_open(c, reterr_fault);
 	if (err)
 		goto fail;
 	err = locks_init(c);

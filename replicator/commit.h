@@ -30,6 +30,7 @@ struct intent {
 	enum op_kind kind;
 	struct str collection;           /* name or alias; resolved in the commit */
 	const struct filter *filter;     /* for kinds with ids: instead of ids */
+	bool local_conditions;           /* a filter may be evaluated here although other regions write, too */
 	struct op body;                  /* points, ids, payload, keys, name, config, field_index as the kind needs */
 	/* answers */
 	uint64_t op_number;              /* Qdrant's operation_id: of its last op */
@@ -44,6 +45,7 @@ struct write {
 	uint32_t intent_count;
 	size_t bytes;                    /* weight in the queue */
 	enum ack_level ack;
+	uint64_t hlc_floor;              /* the client has seen so far: stamps in collections of several writers come after it */
 	uint64_t deadline_ns;            /* for levels above VISIBLE; 0: none */
 	/* Called once, on the committer's thread, when the level is reached or the write failed. */
 	void (*done)(struct write *w);
@@ -72,6 +74,8 @@ struct committer_options {
 	void (*on_commit)(void *ctx, struct position now);
 	/* Up to which position the log may be trimmed: what every peer that counts holds. NULL: all that is committed. */
 	struct position (*trim_floor)(void *ctx);
+	/* The same for one log of SCOPE_MULTI: up to which seq. NULL: all that is committed. */
+	uint64_t (*trim_floor_multi)(void *ctx, uint64_t log);
 	/* What a committed position has reached; asked after each commit and each committer_wake. NULL: the
 	 * region is alone, and what it committed is confirmed. */
 	enum ack_level (*level)(void *ctx, struct position p);
@@ -105,8 +109,9 @@ MUST_USE enum err committer_drain(struct committer *c, uint64_t timeout_ms);
 MUST_USE enum err committer_release(struct committer *c, uint8_t target, struct position *ret_end,
 				    struct fault *reterr_fault);
 
-/* Ops of a peer, in wire form, consecutive (also from one epoch into the next), with the running hash after the
- * last. They are applied by position: known ones are skipped, a hole is ERR_GAP, another hash ERR_FORK; nothing is
+/* Ops of a peer, in wire form, consecutive (also from one epoch into the next; in SCOPE_MULTI of one log), with the running
+ * hash after the last. In SCOPE_MULTI ops come after all that their writers had seen, and after the changes of collections
+ * that they need: ERR_UNAVAILABLE, with words, until these are here; the ops before stay. They are applied by position: known ones are skipped, a hole is ERR_GAP, another hash ERR_FORK; nothing is
  * applied before the hash was found right. From any thread but the committer's; waits for the commit. */
 struct remote_batch {
 	struct bytes *ops;
@@ -165,6 +170,15 @@ MUST_USE enum err committer_read_place(struct store *s, struct store_txn *t, str
 /* Number of an op of this region's history over all epochs. Any thread. */
 uint64_t committer_number(struct committer *c, struct position p);
 
+/* --- collections that every region writes --- */
+
+/* Where this region stands, by log. Any thread. */
+uint32_t committer_vector(struct committer *c, struct log_end out[LOGS_MAX]);
+/* The seq reached in that log; 0: nothing of it is here. Any thread. */
+uint64_t committer_log_seq(struct committer *c, uint64_t log);
+/* Waits until log has reached seq; ERR_TIMEOUT. Not for loop threads. */
+MUST_USE enum err committer_wait_log(struct committer *c, struct log_end end, uint64_t timeout_ms);
+
 /* State, from any thread. */
 struct committer_state {
 	struct position position;    /* all up to it is visible */
@@ -186,6 +200,9 @@ struct committer_state {
 	uint64_t queue_bytes;        /* that wait for the committer */
 	uint64_t log_ops;            /* held */
 	uint64_t log_bytes;
+	uint64_t multi_log;          /* that this region writes since its start; 0: none yet */
+	uint64_t multi_ops;          /* held, of all logs of SCOPE_MULTI */
+	uint64_t multi_bytes;
 };
 void committer_state(struct committer *c, struct committer_state *ret_state);
 /* Where an op lies in this region's history. */

@@ -46,7 +46,8 @@ enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault)
 				 err_sentence(err));
 	t->store = store;
 	t->place = c->place;
-	t->has_history = t->local = t->settled = false;
+	t->has_history = t->has_logs = t->local = t->settled = false;
+	t->log_ended = 0;
 	t->ops = t->freed_count = t->dropped_count = 0;
 	t->bytes = 0;
 	arena_init(&t->arena, OP_ARENA_BYTES_MAX);
@@ -58,6 +59,7 @@ static void txn_end(struct committer *c)
 	if (c->txn.has_history)
 		history_release(&c->txn.history);
 	c->txn.has_history = false;
+	c->txn.has_logs = false;
 	marked_unref(TAKE(c->txn.marked));
 	c->txn.store = NULL;
 	c->txn.freed_count = 0;
@@ -99,7 +101,7 @@ void commit_fail(struct committer *c, const struct fault *f)
 	commit_set_writing(c, false);
 }
 
-static enum err free_later(struct committer *c, const struct oplog_slot *slot)
+enum err commit_free_later(struct committer *c, const struct oplog_slot *slot)
 {
 	struct commit_txn *t = &c->txn;
 
@@ -144,14 +146,21 @@ static const struct row_vector *row_vector(const struct row *row, struct str nam
 	return NULL;
 }
 
+/* Is no op held that wrote a vector with this stamp? */
+static bool op_is_trimmed(const struct committer *c, struct stamp s)
+{
+	if (s.epoch == 0)
+		return commit_multi_is_trimmed(c, s);
+	return stamp_compare(s, c->txn.place.oldest) < 0;
+}
+
 /* Slots that only the stored row referred to, and the new one has not. */
 static enum err give_up_slots(struct committer *c, struct collection *collection,
 			      const struct row *stored, const struct row *row)
 {
 	for (uint32_t i = 0; i < stored->vector_count; i++) {
 		const struct row_vector *old = &stored->vectors[i];
-		if (!old->present || old->slot == SLOT_NONE ||
-		    stamp_compare(old->stamp, c->txn.place.oldest) >= 0)
+		if (!old->present || old->slot == SLOT_NONE || !op_is_trimmed(c, old->stamp))
 			continue;
 		const struct row_vector *new = row_vector(row, old->name);
 		if (new &&new->present &&new->slot == old->slot)
@@ -160,7 +169,7 @@ static enum err give_up_slots(struct committer *c, struct collection *collection
 					   .shard = collection_shard_of(collection, row->id),
 					   .vector_name = old->name,
 					   .slot = old->slot };
-		enum err err = free_later(c, &slot);
+		enum err err = commit_free_later(c, &slot);
 		if (err)
 			return err;
 	}
@@ -194,6 +203,7 @@ static enum err add_losses(struct committer *c, struct collection *collection, s
 				     id, &losses->items[i], now_ms);
 		if (err)
 			return err;
+		metric_series_add(metric_series(METRIC_isthmus_conflicts_total, losses->items[i].reason), 1);
 	}
 	return ERR_NONE;
 }
@@ -236,16 +246,20 @@ static enum err apply_row(struct committer *c, struct collection *collection, st
 		   : err;
 }
 
-static enum err apply_rows(struct committer *c, struct op *op, struct fault *reterr_fault)
+/* The number is that of the one history; where several write there is none, and rows must be equal everywhere. */
+enum err commit_txn_rows(struct committer *c, struct op *op, struct fault *reterr_fault)
 {
 	struct collection *collection = catalog_get_incarnation(c->o.catalog, op->incarnation);
+	/* Dropped meanwhile: what others write into it goes nowhere. */
+	if (!collection && op->scope == SCOPE_MULTI)
+		return ERR_NONE;
 	if (!collection)
 		return fault_set(
 			reterr_fault, ERR_CORRUPT,
 			"op (%llu, %llu) is for a collection that this region does not have",
 			(unsigned long long)op->epoch, (unsigned long long)op->seq);
 	struct position p = { .epoch = op->epoch, .seq = op->seq };
-	uint64_t number = history_number(commit_history(c), p);
+	uint64_t number = op->scope == SCOPE_MULTI ? 0 : history_number(commit_history(c), p);
 	uint32_t count = op->points ? op->point_count : op->id_count;
 	enum err err = ERR_NONE;
 
@@ -355,7 +369,7 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 	case OP_CLEAR_PAYLOAD:
 	case OP_UPDATE_VECTORS:
 	case OP_DELETE_VECTORS:
-		return apply_rows(c, op, reterr_fault);
+		return commit_txn_rows(c, op, reterr_fault);
 	case OP_ALIAS_PUT:
 	case OP_ALIAS_DROP:
 	case OP_ORPHAN:
@@ -371,7 +385,7 @@ bool commit_is_alone(enum op_kind kind)
 	return kind < OP_UPSERT && kind != OP_MARK;
 }
 
-static enum err encode_wire(struct committer *c, const struct op *op, struct bytes *ret_wire)
+enum err commit_encode(struct committer *c, const struct op *op, struct bytes *ret_wire)
 {
 	buf_reset(&c->wire);
 	enum err err = op_encode(op, OP_FORM_WIRE, &c->wire);
@@ -386,7 +400,7 @@ enum err commit_txn_apply(struct committer *c, struct op *op, struct bytes wire,
 {
 	struct place *p = &c->txn.place;
 	uint64_t record_bytes;
-	enum err err = wire.data ? ERR_NONE : encode_wire(c, op, &wire);
+	enum err err = wire.data ? ERR_NONE : commit_encode(c, op, &wire);
 
 	if (err)
 		return fault_set(reterr_fault, err, "an op of kind %s: %s", op_kind_name(op->kind),
@@ -456,13 +470,14 @@ static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 	struct oplog_trimming t = { .scope = SCOPE_FLEET,
 				    .upto = floor,
 				    .ops_max = TRIM_OPS_MAX,
+				    .drop_before = commit_multi_oldest(c),
 				    .bytes_enough = p->log_bytes - c->o.log_bytes_max };
 	enum err err =
 		oplog_trim(c->o.store, c->txn.store, c->o.catalog, &c->txn.arena, &t, reterr_fault);
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < t.slot_count; i++) {
-		err = free_later(c, &t.slots[i]);
+		err = commit_free_later(c, &t.slots[i]);
 		if (err)
 			return fault_set(reterr_fault, err, "trimming the log: %s",
 					 err_sentence(err));
@@ -471,7 +486,9 @@ static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 	c->txn.dropped_count = t.dropped_count;
 	p->log_ops -= t.ops;
 	p->log_bytes -= t.bytes;
-	return t.ops > 0 ? oldest_stamp(c, reterr_fault) : ERR_NONE;
+	err = t.ops > 0 ? oldest_stamp(c, reterr_fault) : ERR_NONE;
+	/* Ops of several writers have their vectors in what was dropped: they go first. */
+	return !err && t.at_drop ? commit_multi_trim(c, true, reterr_fault) : err;
 }
 
 /* Before the rows are visible: what was read between publishing and state_update() must not seem older than it is. */
@@ -491,6 +508,7 @@ static void state_update(struct committer *c)
 		c->txn.history = old;
 	}
 	c->place = c->txn.place;
+	commit_multi_publish(c);
 	struct committer_state *s = &c->state;
 	s->position = c->place.position;
 	s->chain_hash = c->place.chain_hash;
@@ -502,6 +520,9 @@ static void state_update(struct committer *c)
 	s->hlc = c->hlc.last;
 	s->log_ops = c->place.log_ops;
 	s->log_bytes = c->place.log_bytes;
+	s->multi_log = c->own_log;
+	s->multi_ops = c->place.multi.ops;
+	s->multi_bytes = c->place.multi.bytes;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->state_lock);
 }
@@ -542,11 +563,15 @@ static enum err make_durable(struct committer *c, uint64_t now_ns, struct fault 
 {
 	enum err err = trim_log(c, reterr_fault);
 	if (!err)
+		err = commit_multi_trim(c, false, reterr_fault);
+	if (!err)
 		err = checkpoint(c, now_ns, reterr_fault);
 	if (err)
 		return err;
 	c->txn.place.hlc = c->hlc.last;
 	err = commit_meta_save(c);
+	if (!err)
+		err = commit_multi_save(c);
 	if (err)
 		return fault_set(reterr_fault, err, "storing the position: %s", err_sentence(err));
 	err = catalog_sync(c->o.catalog, reterr_fault);
@@ -606,7 +631,7 @@ static enum err check_vector(struct collection *collection, const struct op_vect
 }
 
 /* Its writer refused what does not fit its collection: here it is damage, or a bug. */
-static enum err check_remote(struct committer *c, const struct op *op, struct fault *reterr_fault)
+enum err commit_check_remote(struct committer *c, const struct op *op, struct fault *reterr_fault)
 {
 	struct collection *collection =
 		op->points ? catalog_get_incarnation(c->o.catalog, op->incarnation) : NULL;
@@ -735,7 +760,7 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *wa
 	}
 	err = admit_remote(c, &op, reterr_fault);
 	if (!err)
-		err = check_remote(c, &op, reterr_fault);
+		err = commit_check_remote(c, &op, reterr_fault);
 	if (!err)
 		err = commit_txn_begin(c, reterr_fault);
 	if (err)
@@ -762,6 +787,8 @@ enum err commit_remote(struct committer *c, const struct remote_batch *b,
 	bool warned = false;
 
 	ASSERT(!c->txn.store);
+	if (b->scope == SCOPE_MULTI)
+		return commit_multi_remote(c, b, reterr_fault);
 	if (b->scope != SCOPE_FLEET)
 		return fault_set(reterr_fault, ERR_BAD_INPUT,
 				 "scope %u is not one of this region's", b->scope);

@@ -4,6 +4,7 @@
  *   commit.c        the thread, the queue, the batch of writes, epochs
  *   commit_local.c  a client's intents: what only the commit can judge, and cutting into ops
  *   commit_apply.c  the transaction: ops into rows, log and position; the ops of peers
+ *   commit_multi.c  the logs of collections that every region writes
  *   commit_settle.c rows that another region has right
  *   commit_meta.c   the records that say where the region stands
  */
@@ -31,6 +32,23 @@ struct place {
 	uint64_t log_ops;
 	uint64_t log_bytes;
 	struct stamp oldest; /* of its first op */
+	struct oplog_size multi;
+};
+
+/* One log of SCOPE_MULTI. */
+struct multi_log {
+	uint64_t log;
+	uint64_t seq;
+	uint64_t chain_hash;
+	uint64_t hlc;        /* of its last op */
+	uint64_t oldest_hlc; /* of the oldest op held; 0: none is held */
+	bool changed;        /* by the open transaction */
+};
+
+/* In the order of their ids. */
+struct multi_logs {
+	struct multi_log *items;
+	uint32_t count, cap;
 };
 
 /* The open transaction, if any, and what it makes of the place. */
@@ -39,6 +57,9 @@ struct commit_txn {
 	struct place place;
 	struct history history; /* when it has a new one */
 	bool has_history;
+	struct multi_logs logs; /* when it has ops of SCOPE_MULTI */
+	bool has_logs;
+	uint64_t log_ended; /* the one that its last op of SCOPE_MULTI is of */
 	bool local;   /* has ops of this region's clients */
 	bool settled; /* has rows without ops */
 	struct marked *marked; /* of the last mark in it; NULL: none */
@@ -74,6 +95,7 @@ struct committer {
 	struct hlc hlc;
 	struct place place; /* as committed */
 	struct commit_txn txn;
+	uint64_t own_log;        /* of SCOPE_MULTI, begun by this object; 0: not yet */
 	bool writing;            /* this object began the open epoch and has not released it */
 	uint64_t checkpoint_ns;  /* when the last one was, on the mono clock */
 	uint64_t checkpoint_ops; /* ops since */
@@ -99,6 +121,7 @@ struct committer {
 	pthread_cond_t changed;     /* position moved, a job was finished */
 	struct committer_state state;
 	struct history history; /* read by the committer without the lock */
+	struct multi_logs logs; /* likewise */
 };
 
 /* --- commit_meta.c --- */
@@ -122,6 +145,15 @@ MUST_USE enum err commit_stamp(struct committer *c, struct op *op, struct fault 
 /* What is pending must have been committed. */
 MUST_USE enum err commit_remote(struct committer *c, const struct remote_batch *b,
 				struct fault *reterr_fault);
+/* The part of it that is about rows. */
+MUST_USE enum err commit_txn_rows(struct committer *c, struct op *op, struct fault *reterr_fault);
+/* The op in wire form; of the committer's own buffer. */
+MUST_USE enum err commit_encode(struct committer *c, const struct op *op, struct bytes *ret_wire);
+/* Slots to free once the transaction is committed. */
+MUST_USE enum err commit_free_later(struct committer *c, const struct oplog_slot *slot);
+/* Does what a peer's op brings fit its collection? */
+MUST_USE enum err commit_check_remote(struct committer *c, const struct op *op,
+				      struct fault *reterr_fault);
 /* The history as the open transaction has it. */
 const struct history *commit_history(const struct committer *c);
 /* Begins or ends this region's right to write. */
@@ -130,6 +162,31 @@ void commit_set_writing(struct committer *c, bool writing);
 void commit_fail(struct committer *c, const struct fault *f);
 /* Does the op want a transaction of its own? */
 bool commit_is_alone(enum op_kind kind);
+
+/* --- commit_multi.c --- */
+MUST_USE enum err commit_multi_open(struct committer *c, struct fault *reterr_fault);
+void commit_multi_release(struct multi_logs *logs);
+/* Fills in an op's place in this region's own log, its stamp, what was seen. */
+MUST_USE enum err commit_multi_stamp(struct committer *c, struct op *op, uint64_t hlc_floor,
+				     struct fault *reterr_fault);
+/* As commit_txn_apply. */
+MUST_USE enum err commit_multi_apply(struct committer *c, struct op *op, struct bytes wire,
+				     struct fault *reterr_fault);
+/* As commit_remote. */
+MUST_USE enum err commit_multi_remote(struct committer *c, const struct remote_batch *b,
+				      struct fault *reterr_fault);
+/* Where the last op of the open transaction, or the last committed one of it, stands. */
+struct position commit_multi_position(const struct committer *c);
+/* Is no op that has this stamp held any more? */
+bool commit_multi_is_trimmed(const struct committer *c, struct stamp s);
+/* The stamp of the oldest op held; 0: none is. */
+uint64_t commit_multi_oldest(const struct committer *c);
+/* all: also what the budget would keep. */
+MUST_USE enum err commit_multi_trim(struct committer *c, bool all, struct fault *reterr_fault);
+/* Into the open transaction. */
+MUST_USE enum err commit_multi_save(struct committer *c);
+/* The transaction is committed; under state_lock. */
+void commit_multi_publish(struct committer *c);
 
 /* --- commit_settle.c --- */
 /* What is pending must have been committed. */

@@ -58,10 +58,36 @@ static enum err refuse_writer(const struct committer *c, struct fault *reterr_fa
 			 "this region has not begun an epoch; retry later");
 }
 
+/* Is it a write into a collection that every region writes? Then this region's role is not asked for. */
+static bool is_multi(const struct local *l)
+{
+	return l->in->kind >= OP_UPSERT && l->collection &&
+	       collection_config(l->collection)->multi_writer;
+}
+
+static enum err begin_multi(struct local *l)
+{
+	struct committer *c = l->c;
+
+	if (c->state.failed)
+		return fault_set(l->fault, ERR_IO, "writing stopped: %s", c->state.failure);
+	if (l->in->filter && !l->in->local_conditions)
+		return fault_set(l->fault, ERR_BAD_INPUT,
+				 "every region writes this collection: what a filter finds here may be another "
+				 "thing elsewhere; send `isthmus-conditional: local` to change what this region finds");
+	enum err err = commit_txn_begin(c, l->fault);
+	if (!err)
+		l->first_op = c->txn.ops;
+	return err;
+}
+
 static enum err begin(struct local *l)
 {
 	struct committer *c = l->c;
 	enum err err;
+
+	if (is_multi(l))
+		return begin_multi(l);
 
 	if (!c->writing)
 		return refuse_writer(c, l->fault);
@@ -269,8 +295,13 @@ static enum err check_common(struct local *l, size_t *ret_bytes)
 static enum err add_op(struct local *l, struct op *op)
 {
 	static const struct bytes encode_here;
-	enum err err = commit_stamp(l->c, op, l->fault);
+	enum err err;
 
+	if (is_multi(l)) {
+		err = commit_multi_stamp(l->c, op, l->w->hlc_floor, l->fault);
+		return err ? err : commit_multi_apply(l->c, op, encode_here, l->fault);
+	}
+	err = commit_stamp(l->c, op, l->fault);
 	if (err)
 		return err;
 	if (op->kind == OP_CREATE_COLLECTION)
@@ -524,9 +555,12 @@ enum err commit_intent(struct committer *c, struct write *w, struct intent *in, 
 	enum err err = run_intent(&l, ret_dirty);
 	if (!err) {
 		const struct place *p = c->txn.store ? &c->txn.place : &c->place;
-		in->op_number = history_number(commit_history(c), p->position);
-		if (c->txn.store && c->txn.ops > l.first_op)
-			w->position = p->position;
+		bool wrote = c->txn.store && c->txn.ops > l.first_op;
+		struct position at = wrote && is_multi(&l) ? commit_multi_position(c) : p->position;
+		in->op_number = position_is_multi(at) ? at.seq
+						      : history_number(commit_history(c), at);
+		if (wrote)
+			w->position = at;
 	}
 	if (l.collection)
 		collection_unref(l.collection);

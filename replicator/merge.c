@@ -21,9 +21,9 @@
  *   UPDATE_VECTORS     its vectors
  *   DELETE_VECTORS     the vectors absent
  *
- * Losses are told only where an op of one region meets something greater of another region: had the
- * op's writer seen that, its stamp would be the greater one. (The winner's region, where the loser came first,
- * sees an ordinary overwrite and tells nothing.)
+ * Losses are told where an op of one region meets something greater of another region: had the op's writer seen that, its
+ * stamp would be the greater one. Ops that several regions write say what their writers had seen, and come after all of it:
+ * there also what they replace is told when they had not seen it, so that every region tells of the same losers.
  */
 #include "replicator/merge.h"
 
@@ -88,9 +88,23 @@ static bool is_hidden(const struct row *row, struct stamp s, bool payload)
 
 /* --- the op's part --- */
 
+/* Logs of several writers have no order: their versions compare by clock, region and content. */
 struct stamp op_stamp(const struct op *op)
 {
-	return (struct stamp){ .epoch = op->epoch, .hlc = op->hlc, .region = op->region };
+	return (struct stamp){ .epoch = op->scope == SCOPE_MULTI ? 0 : op->epoch,
+			       .hlc = op->hlc,
+			       .region = op->region };
+}
+
+/* Did the op's writer know of what has this stamp? */
+static bool op_saw(const struct op *op, struct stamp s)
+{
+	if (op->scope != SCOPE_MULTI || stamp_is_zero(s) || s.region == op->region)
+		return true;
+	for (uint32_t i = 0; i < op->seen_count; i++)
+		if (op->seen[i].region == s.region)
+			return s.hlc <= op->seen[i].hlc;
+	return false;
 }
 
 struct merging {
@@ -271,6 +285,21 @@ static void tell_loss(struct merging *m, struct str field, struct stamp winner, 
 	};
 }
 
+/* What was stored lost to the op, whose writer had not seen it. */
+static void tell_replaced(struct merging *m, struct str field, struct stamp loser,
+			  struct value value, const char *reason)
+{
+	if (!m->losses || !m->losses->items || m->losses->count == m->losses->cap || !field.data)
+		return;
+	m->losses->items[m->losses->count++] = (struct merge_loss){
+		.field = field,
+		.winner = m->stamp,
+		.loser = loser,
+		.loser_value = value,
+		.reason = stamp_compare(loser, m->stamp) == 0 ? "tie" : reason,
+	};
+}
+
 /* Lost to a mark: a reset or a delete. */
 static void tell_hidden(struct merging *m, struct str field, struct value value)
 {
@@ -289,6 +318,33 @@ static void tell_hidden(struct merging *m, struct str field, struct value value)
 static bool wants_losses(const struct merging *m)
 {
 	return m->losses && m->losses->items;
+}
+
+/* A register as it was stored is gone: replaced by what the op writes, or hidden by its mark. */
+static const char *replaced_by(const struct merging *m, struct stamp loser, bool replaced)
+{
+	if (!wants_losses(m) || op_saw(m->op, loser))
+		return NULL;
+	if (replaced)
+		return "lww";
+	return m->op->kind == OP_DELETE ? "delete" : "lww";
+}
+
+static void tell_old_vector(struct merging *m, const struct row_vector *old, bool replaced)
+{
+	const char *reason = replaced_by(m, old->stamp, replaced);
+
+	if (reason)
+		tell_replaced(m, loss_name(m, "vector:", old->name), old->stamp,
+			      (struct value){ 0 }, reason);
+}
+
+static void tell_old_field(struct merging *m, const struct row_field *old, bool replaced)
+{
+	const char *reason = replaced_by(m, old->stamp, replaced);
+
+	if (reason)
+		tell_replaced(m, loss_name(m, "payload:", old->key), old->stamp, old->value, reason);
 }
 
 /* --- the join --- */
@@ -312,7 +368,11 @@ static void join_vector(struct merging *m, const struct row_vector *old,
 				tell_loss(m, field, old->stamp, (struct value){ 0 });
 		}
 	}
-	if (best && !is_hidden(&m->row, best->stamp, false))
+	bool kept = best && !is_hidden(&m->row, best->stamp, false);
+
+	if (old && (best != old || !kept))
+		tell_old_vector(m, old, best != old);
+	if (kept)
 		m->row.vectors[m->row.vector_count++] = *best;
 }
 
@@ -333,7 +393,11 @@ static void join_field(struct merging *m, const struct row_field *old, const str
 				tell_loss(m, field, old->stamp, new->value);
 		}
 	}
-	if (best && !is_hidden(&m->row, best->stamp, true))
+	bool kept = best && !is_hidden(&m->row, best->stamp, true);
+
+	if (old && (best != old || !kept))
+		tell_old_field(m, old, best != old);
+	if (kept)
 		m->row.fields[m->row.field_count++] = *best;
 }
 
@@ -390,6 +454,9 @@ static enum err take_op(struct merging *m, uint32_t at)
 
 	switch (op->kind) {
 	case OP_UPSERT: {
+		if (wants_losses(m) && stamp_compare(m->stamp, r->deleted) > 0 &&
+		    stamp_compare(r->deleted, r->created) > 0 && !op_saw(op, r->deleted))
+			tell_replaced(m, STR(""), r->deleted, (struct value){ 0 }, "lww");
 		m->changed |= mark_raise(&r->created, m->stamp);
 		m->changed |= mark_raise(&r->reset, m->stamp);
 		enum err err = write_vectors(m, &op->points[at]);

@@ -153,6 +153,14 @@ enum err oplog_get(struct store *s, struct store_txn *t, uint16_t scope, struct 
 	return record_read_copy(record, p, a, ret_entry, reterr_fault);
 }
 
+enum err oplog_has(struct store *s, struct store_txn *t, uint16_t scope, struct position p)
+{
+	struct log_key key = key_of(scope, p);
+	struct bytes record;
+
+	return s->ops->get(t, STORE_LOG, key_bytes(&key), &record);
+}
+
 /* The first record at or after p in the scope. */
 static enum err seek_in_scope(struct store *s, struct store_cursor *c, uint16_t scope,
 			      struct position p, struct position *ret_at, struct bytes *ret_record)
@@ -298,7 +306,7 @@ static enum err mark_slots(struct catalog *c, const struct op *op)
 }
 
 static enum err mark_record(struct catalog *c, struct bytes key, struct bytes record,
-			    uint64_t *bytes, struct fault *reterr_fault)
+			    struct oplog_size sizes[SCOPES_MAX], struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct oplog_entry entry;
@@ -318,19 +326,19 @@ static enum err mark_record(struct catalog *c, struct bytes key, struct bytes re
 		return fault_set(reterr_fault, err, "op log: a slot of op (%llu, %llu): %s",
 				 (unsigned long long)p.epoch, (unsigned long long)p.seq,
 				 err_sentence(err));
-	*bytes += entry.record_bytes;
+	sizes[entry.op.scope].ops++;
+	sizes[entry.op.scope].bytes += entry.record_bytes;
 	return ERR_NONE;
 }
 
-enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops,
-			  uint64_t *ret_bytes, struct fault *reterr_fault)
+enum err oplog_mark_slots(struct store *s, struct catalog *c,
+			  struct oplog_size ret_sizes[SCOPES_MAX], struct fault *reterr_fault)
 {
 	struct store_txn *t;
 	struct store_cursor *cursor;
 	struct bytes key;
 	struct bytes record;
-	uint64_t ops = 0;
-	uint64_t bytes = 0;
+	struct oplog_size sizes[SCOPES_MAX] = { 0 };
 	enum err err = s->ops->begin(s, false, &t);
 
 	if (err)
@@ -341,17 +349,15 @@ enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops,
 		return fault_set(reterr_fault, err, "op log: %s", err_sentence(err));
 	}
 	while (!(err = s->ops->next(cursor, &key, &record))) {
-		err = mark_record(c, key, record, &bytes, reterr_fault);
+		err = mark_record(c, key, record, sizes, reterr_fault);
 		if (err)
 			break;
-		ops++;
 	}
 	s->ops->cursor_close(cursor);
 	s->ops->abort(t);
 	if (err != ERR_NOT_FOUND)
 		return err;
-	*ret_ops = ops;
-	*ret_bytes = bytes;
+	memcpy(ret_sizes, sizes, sizeof(sizes));
 	return ERR_NONE;
 }
 
@@ -467,12 +473,17 @@ static enum err trim_one(struct freed *f, struct store *s, struct store_txn *t, 
 
 	arena_init(&a, OP_ARENA_BYTES_MAX);
 	enum err err =
-		oplog_next(s, t, trimming->scope, (struct position){ 0 }, &a, &entry, reterr_fault);
+		oplog_next(s, t, trimming->scope, trimming->after, &a, &entry, reterr_fault);
 	if (err)
 		return err;
 	struct position p = { .epoch = entry.op.epoch, .seq = entry.op.seq };
 	if (position_compare(p, trimming->upto) > 0)
 		return ERR_NOT_FOUND;
+	if (entry.op.kind == OP_DROP_COLLECTION && trimming->drop_before != 0 &&
+	    entry.op.hlc > trimming->drop_before) {
+		trimming->at_drop = true;
+		return ERR_NOT_FOUND;
+	}
 	err = free_slots(f, t, c, &entry.op);
 	if (!err && entry.op.kind == OP_DROP_COLLECTION)
 		err = add_dropped(f, entry.op.incarnation);
@@ -496,6 +507,7 @@ enum err oplog_trim(struct store *s, struct store_txn *t, struct catalog *c, str
 
 	trimming->ops = 0;
 	trimming->bytes = 0;
+	trimming->at_drop = false;
 	trimming->slot_count = 0;
 	trimming->dropped_count = 0;
 	while (trimming->ops < trimming->ops_max && trimming->bytes < trimming->bytes_enough) {

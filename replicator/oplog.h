@@ -31,9 +31,15 @@ MUST_USE enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t sc
  * fills and encodes first, then looks, in a new transaction, whether the oldest op held (oplog_bounds) is still not
  * after this one; else the values are not this op's. */
 MUST_USE enum err oplog_fill(struct catalog *c, struct op *op, struct arena *a);
-/* Every slot and every dropped collection that the log refers to, to the catalog (at start). *ret_ops and *ret_bytes sum up
- * the log. */
-MUST_USE enum err oplog_mark_slots(struct store *s, struct catalog *c, uint64_t *ret_ops, uint64_t *ret_bytes,
+/* ERR_NONE: the op is held; ERR_NOT_FOUND. */
+MUST_USE enum err oplog_has(struct store *s, struct store_txn *t, uint16_t scope, struct position p);
+
+struct oplog_size {
+	uint64_t ops;
+	uint64_t bytes;
+};
+/* Every slot and every dropped collection that the log refers to, to the catalog (at start). ret_sizes: by scope. */
+MUST_USE enum err oplog_mark_slots(struct store *s, struct catalog *c, struct oplog_size ret_sizes[SCOPES_MAX],
 				   struct fault *reterr_fault);
 
 /* A slot that nothing durable refers to once the transaction is committed; only then is it to be freed. */
@@ -47,12 +53,15 @@ struct oplog_slot {
 struct oplog_trimming {
 	/* asked */
 	uint16_t scope;
+	struct position after;       /* begins after it; zero: with the oldest */
 	struct position upto;        /* ops up to and including it */
 	uint32_t ops_max;
+	uint64_t drop_before;        /* a drop stamped after it stays, and all after it; 0: none does */
 	uint64_t bytes_enough;       /* stops when so many bytes are gone */
 	/* answered */
 	uint32_t ops;
 	uint64_t bytes;
+	bool at_drop;                /* stopped at such a drop */
 	struct oplog_slot *slots;    /* in the arena */
 	uint32_t slot_count;
 	struct incarnation *dropped; /* likewise */

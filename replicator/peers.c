@@ -41,6 +41,10 @@ struct peer {
 	struct beat applied;                     /* the newest whose position was reached here */
 	struct beat waiting[BEATS_WAITING_MAX];  /* newer ones, oldest first */
 	uint32_t waiting_count;
+	/* SCOPE_MULTI: what it has of each log, in the order of their ids */
+	struct log_end *ends;
+	uint32_t end_count;
+	uint64_t ends_wall_ms;
 };
 
 struct peers {
@@ -94,6 +98,8 @@ void peers_free(struct peers *p)
 {
 	if (p == NULL)
 		return;
+	for (uint32_t i = 0; i < p->count; i++)
+		free(p->peer[i].ends);
 	(void)pthread_mutex_destroy(&p->lock);
 	free(p);
 }
@@ -320,6 +326,112 @@ uint32_t peers_applied(struct peers *p, struct position here, struct position po
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return n;
+}
+
+/* --- SCOPE_MULTI --- */
+
+static struct log_end *find_end(struct peer *peer, uint64_t log)
+{
+	for (uint32_t i = 0; i < peer->end_count; i++)
+		if (peer->ends[i].log == log)
+			return &peer->ends[i];
+	return NULL;
+}
+
+static void set_end(struct peer *peer, struct log_end end)
+{
+	struct log_end *known = find_end(peer, end.log);
+
+	if (known != NULL) {
+		known->seq = end.seq;
+		return;
+	}
+	if (peer->end_count == LOGS_MAX)
+		return;
+	uint32_t at = peer->end_count++;
+	for (; at > 0 && peer->ends[at - 1].log > end.log; at--)
+		peer->ends[at] = peer->ends[at - 1];
+	peer->ends[at] = end;
+}
+
+/* A region that lost its disk stands lower than before: what it says last counts. */
+bool peers_stand(struct peers *p, const struct standing *s)
+{
+	if (s->fleet != p->fleet)
+		return false;
+	(void)pthread_mutex_lock(&p->lock);
+	struct peer *peer = find(p, s->region);
+	bool taken = peer != NULL && s->wall_ms >= peer->ends_wall_ms;
+
+	if (taken && peer->ends == NULL)
+		peer->ends = calloc(LOGS_MAX, sizeof(*peer->ends));
+	taken = taken && peer->ends != NULL;
+	if (taken) {
+		peer->ends_wall_ms = s->wall_ms;
+		if (s->whole)
+			peer->end_count = 0;
+		for (uint32_t i = 0; i < s->count; i++)
+			set_end(peer, s->ends[i]);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return taken;
+}
+
+uint32_t peers_ends(struct peers *p, uint32_t i, struct log_end out[LOGS_MAX])
+{
+	ASSERT(i < p->count);
+	(void)pthread_mutex_lock(&p->lock);
+	uint32_t n = p->peer[i].end_count;
+
+	if (n > 0)
+		memcpy(out, p->peer[i].ends, n * sizeof(*out));
+	(void)pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+uint32_t peers_holders(struct peers *p, struct log_end end, uint64_t here)
+{
+	uint32_t n = p->self.data && here >= end.seq ? 1 : 0;
+
+	(void)pthread_mutex_lock(&p->lock);
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct log_end *has = find_end(&p->peer[i], end.log);
+
+		if (p->peer[i].config.data && has != NULL && has->seq >= end.seq)
+			n++;
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+static int compare_seq_down(const void *a, const void *b)
+{
+	const uint64_t *x = a;
+	const uint64_t *y = b;
+
+	return (*x < *y) - (*x > *y);
+}
+
+uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here)
+{
+	uint64_t all[PEERS_MAX + 1] = { 0 };
+	uint32_t n = 0;
+
+	if (p->self.data)
+		all[n++] = here;
+	(void)pthread_mutex_lock(&p->lock);
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct log_end *has = find_end(&p->peer[i], log);
+
+		if (p->peer[i].config.data)
+			all[n++] = has != NULL ? has->seq : 0;
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	uint32_t majority = peers_majority(p);
+	if (n < majority)
+		return 0;
+	qsort(all, n, sizeof(all[0]), compare_seq_down);
+	return all[majority - 1];
 }
 
 uint64_t peers_newest_epoch(struct peers *p)

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "replicator/message.h"
+#include "replicator/standing.h"
 #include "replicator/stream.h"
 
 #define PEERS_MAX 31
@@ -26,7 +27,7 @@ struct peer_link {
 	 */
 	enum err (*log)(struct peer_link *l, uint8_t region, uint16_t scope, struct position after, struct buf *out,
 			struct fault *reterr_fault);
-	/* Its heartbeat, asked for: HEARTBEAT_BYTES appended to out. Blocks. */
+	/* Its heartbeat, asked for: HEARTBEAT_BYTES appended to out; of SCOPE_MULTI a whole standing (standing.h). Blocks. */
 	enum err (*standing)(struct peer_link *l, uint8_t region, uint16_t scope, struct buf *out,
 			     struct fault *reterr_fault);
 	/* An audit's question, answered by that region's audit_answer(); both bounded (audit_message.h). NULL: regions of this
@@ -93,5 +94,16 @@ struct position peers_confirmed(struct peers *p, struct position here, uint64_t 
 /* How many data regions have surely applied pos, an op of this region's history; this one at `here` included. One in a third
  * epoch, neither that of pos nor ours, is not counted: its history may be another. */
 uint32_t peers_applied(struct peers *p, struct position here, struct position pos);
+/* --- SCOPE_MULTI --- */
+
+/* Where a peer stands, by log; of another fleet, an unknown region or older than the last: false. */
+bool peers_stand(struct peers *p, const struct standing *s);
+/* What is known of peer i's logs. */
+uint32_t peers_ends(struct peers *p, uint32_t i, struct log_end out[LOGS_MAX]);
+/* How many data regions have that op, this one at `here` included. */
+uint32_t peers_holders(struct peers *p, struct log_end end, uint64_t here);
+/* The greatest seq of the log that M data regions have, this one at `here` included. */
+uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here);
+
 /* The newest epoch that a data region said it stands in; 0: none was heard. */
 uint64_t peers_newest_epoch(struct peers *p);

@@ -12,19 +12,28 @@
 #define RETRY_MS 500
 #define IDLE_MS 1000
 
+#define LANES 2
+
+/* What is published of one scope. The stream has one window for both: opening it forgets what either has on its way, so one
+ * thread publishes both. */
+struct lane {
+	uint16_t scope;
+	struct position next_after;   /* own thread: everything up to here was handed to the stream; */
+	uint32_t salt;                /* becomes part of the messages' names unless 0 */
+	struct position published;    /* under the publisher's lock */
+	struct position accepted;     /* likewise */
+};
+
 struct publisher {
 	struct publisher_options options;
 	struct stream *stream;
 	pthread_t thread;
 	bool started;
-	struct position next_after;   /* own thread: everything up to here was handed to the stream; */
-	uint32_t salt;                /* becomes part of the messages' names unless 0; */
+	struct lane lanes[LANES];
 	bool reopened;                /* the last turn found the window closed */
 	pthread_mutex_t lock;         /* guards the rest */
 	pthread_cond_t wake;
 	struct position now;
-	struct position published;
-	struct position accepted;
 	struct fault trouble;
 	bool open;                    /* the stream's window, as far as is known */
 	uint64_t wakes;               /* moves with every call from outside, so that none is slept through */
@@ -111,20 +120,18 @@ static enum err batch_encode(struct batch *b, struct buf *out)
 }
 
 /* ERR_GAP unless the first op read was still in the log afterwards: a slot of it may have had the values of another op, or
- * of none. The log is trimmed from its beginning, so the first one speaks for all. */
+ * of none. Each log is trimmed from its beginning, so the first one speaks for all. */
 static enum err check_held(const struct log_source *s, uint16_t scope, const struct batch *b, struct fault *f)
 {
 	struct position first = { b->head.epoch, b->head.first };
-	struct position oldest = { 0 };
-	struct position newest;
 	struct store_txn *t;
 	enum err err = s->store->ops->begin(s->store, false, &t);
 
 	if (err != ERR_NONE)
 		return fault_set(f, err, "reading the op log: %s", err_sentence(err));
-	err = oplog_bounds(s->store, t, scope, &oldest, &newest);
+	err = oplog_has(s->store, t, scope, first);
 	s->store->ops->abort(t);
-	if (err == ERR_NOT_FOUND || (err == ERR_NONE && position_compare(oldest, first) > 0))
+	if (err == ERR_NOT_FOUND)
 		return fault_set(f, ERR_GAP, "op (%llu,%llu) was trimmed while it was read",
 				 (unsigned long long)first.epoch, (unsigned long long)first.seq);
 	return err;
@@ -183,6 +190,7 @@ enum err publisher_new(const struct publisher_options *o, struct publisher **ret
 		return ERR_NO_MEMORY;
 	p->options = *o;
 	p->now = o->now;
+	p->lanes[1].scope = SCOPE_MULTI;
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -197,7 +205,8 @@ void publisher_wake(struct publisher *p, struct position now)
 {
 	(void)pthread_mutex_lock(&p->lock);
 	if ((uint8_t)now.epoch == p->options.region) {
-		p->now = now;
+		if (!position_is_multi(now))
+			p->now = now;
 		p->wakes++;
 		(void)pthread_cond_signal(&p->wake);
 	}
@@ -207,8 +216,10 @@ void publisher_wake(struct publisher *p, struct position now)
 void publisher_accepted(struct publisher *p, struct position upto)
 {
 	(void)pthread_mutex_lock(&p->lock);
-	if (position_compare(upto, p->accepted) > 0)
-		p->accepted = upto;
+	struct lane *l = &p->lanes[position_is_multi(upto) ? 1 : 0];
+
+	if (position_compare(upto, l->accepted) > 0)
+		l->accepted = upto;
 	p->wakes++;
 	(void)pthread_cond_signal(&p->wake);
 	(void)pthread_mutex_unlock(&p->lock);
@@ -226,7 +237,8 @@ void publisher_closed(struct publisher *p)
 void publisher_state(struct publisher *p, struct publisher_state *ret_state)
 {
 	(void)pthread_mutex_lock(&p->lock);
-	*ret_state = (struct publisher_state){ p->published, p->accepted, p->trouble };
+	*ret_state = (struct publisher_state){ p->lanes[0].published, p->lanes[0].accepted, p->lanes[1].accepted,
+					       p->trouble };
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -246,7 +258,7 @@ static void set_trouble(struct publisher *p, enum err err, const struct fault *f
 }
 
 /* Does the log hold the op at p, with that running hash after it? */
-static enum err holds(struct publisher *p, struct position at, uint64_t chain_hash, bool *ret_holds, struct fault *f)
+static enum err holds(struct publisher *p, uint16_t scope, struct position at, uint64_t chain_hash, bool *ret_holds, struct fault *f)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct store *s = p->options.store;
@@ -257,7 +269,7 @@ static enum err holds(struct publisher *p, struct position at, uint64_t chain_ha
 	enum err err = s->ops->begin(s, false, &t);
 	if (err != ERR_NONE)
 		return fault_set(f, err, "reading the op log: %s", err_sentence(err));
-	err = oplog_get(s, t, SCOPE_FLEET, at, &a, &entry, f);
+	err = oplog_get(s, t, scope, at, &a, &entry, f);
 	s->ops->abort(t);
 	*ret_holds = err == ERR_NONE && entry.chain_hash == chain_hash;
 	return err == ERR_NOT_FOUND ? ERR_NONE : err;
@@ -266,7 +278,7 @@ static enum err holds(struct publisher *p, struct position at, uint64_t chain_ha
 /* Where the stream ends: the position of its last op, when that very op is also in our log. Else (an empty stream, one
  * that holds what a store restored to an older state has forgotten, a damaged message) nothing is known to be there and
  * everything that the log still holds is published; known ops are skipped by whoever reads. */
-static enum err find_tail(struct publisher *p, struct position *ret_after, struct fault *f)
+static enum err find_tail(struct publisher *p, struct lane *l, struct position *ret_after, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf raw = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
@@ -276,7 +288,7 @@ static enum err find_tail(struct publisher *p, struct position *ret_after, struc
 
 	arena_init(&a, BATCH_ARENA_BYTES_MAX);
 	*ret_after = (struct position){ 0 };
-	enum err err = stream_tail(p->stream, SCOPE_FLEET, &raw, f);
+	enum err err = stream_tail(p->stream, l->scope, &raw, f);
 	if (err == ERR_NOT_FOUND)
 		return ERR_NONE;
 	if (err != ERR_NONE)
@@ -285,7 +297,7 @@ static enum err find_tail(struct publisher *p, struct position *ret_after, struc
 	if (err == ERR_NO_MEMORY)
 		return err;
 	if (err == ERR_NONE && m.fleet == p->options.fleet && (uint8_t)m.epoch == p->options.region) {
-		err = holds(p, message_last(&m), m.chain_hash, &known, f);
+		err = holds(p, l->scope, message_last(&m), m.chain_hash, &known, f);
 		if (err != ERR_NONE)
 			return err;
 	}
@@ -295,52 +307,51 @@ static enum err find_tail(struct publisher *p, struct position *ret_after, struc
 	}
 	log_info("the stream ends with what this region's log does not hold, publishing all that it holds");
 	/* The same batches may be in the stream already, before what is strange: by their names they would be refused. */
-	p->salt = (uint32_t)clock_wall_ms(p->options.clock) | 1;
+	l->salt = (uint32_t)clock_wall_ms(p->options.clock) | 1;
 	return ERR_NONE;
 }
 
 static enum err open_window(struct publisher *p, struct fault *f)
 {
-	struct position after;
+	struct position after[LANES];
 
 	(void)pthread_mutex_lock(&p->lock);
 	p->open = true; /* before it opens: that it closes again must not be missed */
 	(void)pthread_mutex_unlock(&p->lock);
 	enum err err = stream_open(p->stream, f);
-	if (err == ERR_NONE)
-		err = find_tail(p, &after, f);
+	for (uint32_t i = 0; i < LANES && err == ERR_NONE; i++)
+		err = find_tail(p, &p->lanes[i], &after[i], f);
 	if (err != ERR_NONE)
 		return err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err;
-	p->next_after = after;
 	(void)pthread_mutex_lock(&p->lock);
-	p->published = after;
-	p->accepted = after;
+	for (uint32_t i = 0; i < LANES; i++)
+		p->lanes[i].next_after = p->lanes[i].published = p->lanes[i].accepted = after[i];
 	(void)pthread_mutex_unlock(&p->lock);
 	return ERR_NONE;
 }
 
-static void name_batch(const struct publisher *p, const struct message *head, char id[STREAM_ID_MAX])
+static void name_batch(const struct lane *l, const struct message *head, char id[STREAM_ID_MAX])
 {
 	size_t len = message_id(head, id);
 
-	if (p->salt != 0)
-		(void)snprintf(id + len, STREAM_ID_MAX - len, ".%08x", p->salt);
+	if (l->salt != 0)
+		(void)snprintf(id + len, STREAM_ID_MAX - len, ".%08x", l->salt);
 }
 
-static enum err publish_batch(struct publisher *p, struct fault *f)
+static enum err publish_batch(struct publisher *p, struct lane *l, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	struct log_source source = { p->options.store, p->options.catalog, p->options.fleet };
 	char id[STREAM_ID_MAX];
 	struct message head;
-	enum err err = log_message(&source, SCOPE_FLEET, p->next_after, p->options.region, PUBLISH_BYTES_TARGET,
+	enum err err = log_message(&source, l->scope, l->next_after, p->options.region, PUBLISH_BYTES_TARGET,
 				   &payload, &head, f);
 
 	if (err != ERR_NONE)
 		return err;
-	name_batch(p, &head, id);
+	name_batch(l, &head, id);
 	struct stream_message m = {
-		.scope = SCOPE_FLEET,
+		.scope = l->scope,
 		.last = message_last(&head),
 		.id = id,
 		.payload = buf_bytes(&payload),
@@ -348,11 +359,27 @@ static enum err publish_batch(struct publisher *p, struct fault *f)
 	err = stream_publish(p->stream, &m);
 	if (err != ERR_NONE)
 		return fault_set(f, err, "the stream takes no message: %s", err_sentence(err));
-	p->next_after = m.last;
+	l->next_after = m.last;
 	(void)pthread_mutex_lock(&p->lock);
-	p->published = m.last;
+	l->published = m.last;
 	(void)pthread_mutex_unlock(&p->lock);
 	return ERR_NONE;
+}
+
+/* A batch of each scope that has one. ERR_NOT_FOUND: neither has. */
+static enum err publish_lanes(struct publisher *p, struct fault *f)
+{
+	enum err all = ERR_NOT_FOUND;
+
+	for (uint32_t i = 0; i < LANES; i++) {
+		enum err err = publish_batch(p, &p->lanes[i], f);
+
+		if (err == ERR_NONE)
+			all = ERR_NONE;
+		else if (err != ERR_NOT_FOUND)
+			return err;
+	}
+	return all;
 }
 
 static bool is_open(struct publisher *p)
@@ -372,7 +399,7 @@ static enum err turn(struct publisher *p, bool *ret_again, struct fault *f)
 
 	*ret_again = false;
 	if (err == ERR_NONE)
-		err = publish_batch(p, f);
+		err = publish_lanes(p, f);
 	if (err == ERR_NONE || err == ERR_NOT_FOUND || err == ERR_RATE_LIMITED || err == ERR_GAP) {
 		p->reopened = false;
 		return err;

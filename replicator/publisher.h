@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Publishes the ops that this region wrote: op log -> stream, in order, in batches of one epoch. The stream's last message
+ * Publishes the ops that this region wrote, of SCOPE_FLEET and SCOPE_MULTI: op log -> stream, in order, in batches of one epoch. The stream's last message
  * says where to go on after a start, a reconnect or an error; what it lost is published again. Nothing waits for it but
  * writes that asked for the level `stream`.
  * Thread: its own, one.
@@ -39,6 +39,7 @@ void publisher_closed(struct publisher *p);
 struct publisher_state {
 	struct position published;   /* handed to the stream */
 	struct position accepted;    /* the region's own server has it */
+	struct position multi_accepted; /* likewise, in SCOPE_MULTI */
 	struct fault trouble;        /* err ERR_NONE: all is well */
 };
 void publisher_state(struct publisher *p, struct publisher_state *ret_state);

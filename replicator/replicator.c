@@ -16,6 +16,7 @@
 /* A peer whose heartbeats do not come by stream is asked this often over its own port; without a stream as often as it
  * would send them. */
 #define ASK_MS 1000
+#define STANDING_MS 900
 /* After an epoch could not be begun. */
 #define ROLE_RETRY_MS 1000
 #define SWITCHOVER_BEHIND_MS_MAX 5000
@@ -48,6 +49,7 @@ struct replicator {
 	uint64_t known_news;
 	struct position known_confirmed;
 	struct position known_accepted;
+	struct position known_multi_accepted;
 
 	/* The thread of heartbeats and of the role */
 	pthread_t thread;
@@ -90,8 +92,28 @@ static void update_known(struct replicator *r)
 
 		publisher_state(r->publisher, &published);
 		r->known_accepted = published.accepted;
+		r->known_multi_accepted = published.multi_accepted;
 	}
 	r->known_news = news;
+}
+
+/* Likewise, about an op of this region's own log: there is no history that could go another way. */
+static enum ack_level multi_level_of(struct replicator *r, struct position p)
+{
+	struct log_end end = { p.epoch, p.seq };
+
+	update_known(r);
+	if (peers_holders(r->peers, end, p.seq) >= peers_majority(r->peers))
+		return ACK_CONFIRMED;
+	return position_compare(p, r->known_multi_accepted) <= 0 ? ACK_STREAM : ACK_VISIBLE;
+}
+
+static uint64_t trim_floor_multi(void *ctx, uint64_t log)
+{
+	struct replicator *r = ctx;
+	uint64_t here = committer_log_seq(r->committer, log);
+
+	return r->alone ? here : peers_log_floor(r->peers, log, here);
 }
 
 /* On the committer's thread, about a position of an epoch that this region wrote and has gone on from without loss. */
@@ -101,6 +123,8 @@ static enum ack_level level_of(void *ctx, struct position p)
 
 	if (r->alone)
 		return ACK_CONFIRMED;
+	if (position_is_multi(p))
+		return multi_level_of(r, p);
 	update_known(r);
 	if (position_compare(p, r->known_confirmed) <= 0)
 		return ACK_CONFIRMED;
@@ -143,9 +167,14 @@ static void on_commit(void *ctx, struct position now)
 {
 	struct replicator *r = ctx;
 
+	struct committer_state s;
+
 	atomic_fetch_add(&r->news, 1);
+	committer_state(r->committer, &s);
 	if (r->publisher != NULL)
 		publisher_wake(r->publisher, now);
+	if (r->publisher != NULL && s.multi_log != 0)
+		publisher_wake(r->publisher, (struct position){ s.multi_log, 0 });
 	(void)pthread_mutex_lock(&r->lock);
 	r->moved = true;
 	(void)pthread_cond_signal(&r->wake);
@@ -158,7 +187,7 @@ static void on_accepted(void *ctx, uint16_t scope, struct position upto)
 {
 	struct replicator *r = ctx;
 
-	if (scope != SCOPE_FLEET || r->publisher == NULL)
+	if ((scope != SCOPE_FLEET && scope != SCOPE_MULTI) || r->publisher == NULL)
 		return;
 	publisher_accepted(r->publisher, upto);
 	atomic_fetch_add(&r->news, 1);
@@ -190,12 +219,30 @@ static void take_beat(struct replicator *r, const struct heartbeat *h)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+static void take_standing(struct replicator *r, uint8_t region, struct bytes b)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct standing s;
+
+	arena_init(&a, STANDING_BYTES_MAX);
+	if (standing_decode(b, &a, &s, NULL) != ERR_NONE || s.region != region || !peers_stand(r->peers, &s))
+		return;
+	atomic_fetch_add(&r->news, 1);
+	committer_wake(r->committer);
+}
+
 /* Only on its own subject does a region speak for itself. */
 static void on_beat(void *ctx, const char *region, uint16_t scope, struct bytes beat)
 {
 	struct replicator *r = ctx;
 	struct heartbeat h;
 
+	if (scope == SCOPE_MULTI) {
+		for (uint32_t i = 0; i < peers_count(r->peers); i++)
+			if (strcmp(peers_config(r->peers, i)->name, region) == 0)
+				take_standing(r, peers_config(r->peers, i)->id, beat);
+		return;
+	}
 	if (scope != SCOPE_FLEET || heartbeat_decode(beat, &h, NULL) != ERR_NONE)
 		return;
 	const struct peer_config *config = peers_by_id(r->peers, h.region);
@@ -222,6 +269,46 @@ enum err replicator_heartbeat(struct replicator *r, struct buf *out)
 	return heartbeat_encode(&h, out);
 }
 
+static enum err put_standing(struct replicator *r, bool whole, struct buf *out)
+{
+	struct log_end *ends = calloc(LOGS_MAX, sizeof(*ends));
+	struct committer_state state;
+
+	if (ends == NULL)
+		return ERR_NO_MEMORY;
+	committer_state(r->committer, &state);
+	struct standing s = {
+		.fleet = r->fleet,
+		.region = r->options.self.id,
+		.whole = whole,
+		.wall_ms = clock_wall_ms(r->options.clock),
+		.hlc = state.hlc,
+		.ends = ends,
+		.count = committer_vector(r->committer, ends),
+	};
+	if (!whole)
+		s.count = standing_newest(ends, s.count);
+	enum err err = s.count > 0 || whole ? standing_encode(&s, out) : ERR_NOT_FOUND;
+	free(ends);
+	return err;
+}
+
+enum err replicator_standing(struct replicator *r, struct buf *out)
+{
+	return put_standing(r, true, out);
+}
+
+static void send_standing(struct replicator *r)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(STREAM_BEAT_BYTES_MAX);
+	enum err err = put_standing(r, false, &b);
+
+	if (err == ERR_NONE)
+		err = stream_beat(r->stream, SCOPE_MULTI, buf_bytes(&b));
+	if (err != ERR_NONE && err != ERR_NOT_FOUND)
+		log_debug("a standing was not sent, others follow reason=\"%s\"", err_sentence(err));
+}
+
 static void send_beat(struct replicator *r, uint64_t now_ns)
 {
 	CLEANUP(buf_release) struct buf beat = BUF_INIT(STREAM_BEAT_BYTES_MAX);
@@ -234,6 +321,8 @@ static void send_beat(struct replicator *r, uint64_t now_ns)
 		err = stream_beat(r->stream, SCOPE_FLEET, buf_bytes(&beat));
 	if (err != ERR_NONE)
 		log_debug("a heartbeat was not sent, others follow reason=\"%s\"", err_sentence(err));
+	if (r->options.self.data)
+		send_standing(r);
 }
 
 static void ask(struct replicator *r, uint32_t peer, uint64_t silent_ms_min)
@@ -251,17 +340,34 @@ static void ask(struct replicator *r, uint32_t peer, uint64_t silent_ms_min)
 		take_beat(r, &h);
 }
 
+/* All of its logs: heartbeats name the newest of each region only, and may not come. */
+static void ask_standing(struct replicator *r, uint32_t peer)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(STANDING_BYTES_MAX);
+	struct peer_link *link = peers_link(r->peers);
+	uint8_t id = peers_config(r->peers, peer)->id;
+
+	if (link->standing(link, id, SCOPE_MULTI, &b, NULL) == ERR_NONE)
+		take_standing(r, id, buf_bytes(&b));
+}
+
 static void *asker_main(void *arg)
 {
 	struct asker *a = arg;
 	struct replicator *r = a->replicator;
 	uint64_t every_ms = r->stream != NULL ? ASK_MS : HEARTBEAT_MS;
+	uint64_t standing_ns = 0;
 	bool stop = false;
 
 	while (!stop) {
 		struct timespec until;
+		uint64_t now_ns = clock_mono_ns(r->options.clock);
 
 		ask(r, a->peer, every_ms);
+		if (now_ns - standing_ns >= STANDING_MS * NS_PER_MS) {
+			standing_ns = now_ns;
+			ask_standing(r, a->peer);
+		}
 		clock_wait_deadline(every_ms, &until);
 		(void)pthread_mutex_lock(&r->lock);
 		while (!r->stop && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
@@ -394,6 +500,7 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 		.may_write = may_write,
 		.on_commit = on_commit,
 		.trim_floor = trim_floor,
+		.trim_floor_multi = trim_floor_multi,
 		.level = level_of,
 		.ctx = r,
 	};
@@ -679,6 +786,25 @@ static enum err check_follows(struct replicator *r, struct store_txn *t, struct 
 			 (unsigned long long)after.epoch, (unsigned long long)after.seq);
 }
 
+/* What follows in one log of SCOPE_MULTI: it begins with seq 1, and no other comes after it. */
+static enum err multi_log_message(struct replicator *r, struct position after, struct buf *out, struct fault *f)
+{
+	struct log_source source = { r->options.store, r->options.catalog, r->fleet };
+	struct message head;
+
+	if (!position_is_multi(after))
+		return fault_set(f, ERR_BAD_INPUT, "scope %u has no epochs", SCOPE_MULTI);
+	if (committer_log_seq(r->committer, after.epoch) <= after.seq)
+		return fault_set(f, ERR_NOT_FOUND, "there is nothing after it");
+	enum err err = log_message(&source, SCOPE_MULTI, after, 0, PUBLISH_BYTES_TARGET, out, &head, f);
+	if (err == ERR_NOT_FOUND || (err == ERR_NONE && (head.epoch != after.epoch || head.first != after.seq + 1))) {
+		buf_reset(out);
+		return fault_set(f, ERR_GAP, "region %s no longer holds what follows op %llu of log %llx",
+				 r->options.self.name, (unsigned long long)after.seq, (unsigned long long)after.epoch);
+	}
+	return err;
+}
+
 enum err replicator_log(struct replicator *r, uint16_t scope, struct position after, struct buf *out,
 			struct fault *reterr_fault)
 {
@@ -687,6 +813,8 @@ enum err replicator_log(struct replicator *r, uint16_t scope, struct position af
 	struct store_txn *t;
 	struct message head;
 
+	if (scope == SCOPE_MULTI)
+		return multi_log_message(r, after, out, reterr_fault);
 	if (scope != SCOPE_FLEET)
 		return fault_set(reterr_fault, ERR_NOT_FOUND, "there is no scope %u", scope);
 	enum err err = s->ops->begin(s, false, &t);

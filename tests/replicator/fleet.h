@@ -46,6 +46,7 @@ struct fleet_region {
 };
 
 struct fleet {
+	bool multi; /* every region writes its collections */
 	struct fleet_region regions[FLEET_REGIONS];
 	struct stream_broker *broker;
 	pthread_mutex_t lock;        /* recursive: callbacks acknowledge. Guards the broker */
@@ -299,14 +300,15 @@ static inline enum err fleet_link_standing(struct peer_link *l, uint8_t region, 
 	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
 	struct fleet_region *to = &link->fleet->regions[region - 1];
 
-	(void)scope;
-	atomic_fetch_add(&to->asked, 1);
+	if (scope == SCOPE_FLEET)
+		atomic_fetch_add(&to->asked, 1);
 	if (atomic_load(&link->fleet->regions[link->from].cut_standing[region - 1]))
 		return fault_set(f, ERR_UNAVAILABLE, "cut off");
 	struct replicator *r = fleet_enter(to);
 	if (!r)
 		return fault_set(f, ERR_UNAVAILABLE, "down");
-	enum err err = replicator_heartbeat(r, out);
+	enum err err = scope == SCOPE_MULTI ? replicator_standing(r, out)
+					    : replicator_heartbeat(r, out);
 	fleet_leave(to);
 	return err;
 }
@@ -549,7 +551,9 @@ static inline struct fleet_answer fleet_submit(struct fleet *f, uint32_t number,
 	struct fleet_answer a = { 0 };
 	uint8_t writer;
 
-	a.err = replicator_admit(r, &writer, &a.fault);
+	/* What every region writes is admitted everywhere. */
+	a.err = in.kind >= OP_UPSERT && f->multi ? ERR_NONE
+						 : replicator_admit(r, &writer, &a.fault);
 	if (a.err)
 		return a;
 	pthread_mutex_init(&t.lock, NULL);

@@ -124,15 +124,14 @@ START_TEST(damaged_record_stops_the_start)
 	struct store_txn *t = begin(true);
 	static const uint8_t key_bytes[18] = { [17] = 1 };
 	static const uint8_t junk[40] = { 1 };
-	uint64_t ops;
-	uint64_t bytes;
+	struct oplog_size sizes[SCOPES_MAX];
 
 	ck_assert_int_eq(r.store->ops->put(t, STORE_LOG,
 					   (struct bytes){ .data = key_bytes, .len = 18 },
 					   (struct bytes){ .data = junk, .len = 40 }),
 			 ERR_NONE);
 	commit(t);
-	ck_assert_int_eq(oplog_mark_slots(r.store, r.catalog, &ops, &bytes, &fault), ERR_CORRUPT);
+	ck_assert_int_eq(oplog_mark_slots(r.store, r.catalog, sizes, &fault), ERR_CORRUPT);
 }
 END_TEST
 
@@ -210,13 +209,12 @@ END_TEST
 START_TEST(scan_sums_up_the_log)
 {
 	uint64_t sum = append(0, E1, 1, 1);
-	uint64_t ops = 0;
-	uint64_t bytes = 0;
+	struct oplog_size sizes[SCOPES_MAX] = { 0 };
 
 	sum += append(0, E1, 2, 2);
-	ck_assert_int_eq(oplog_mark_slots(r.store, r.catalog, &ops, &bytes, &fault), ERR_NONE);
-	ck_assert_uint_eq(ops, 2);
-	ck_assert_uint_eq(bytes, sum);
+	ck_assert_int_eq(oplog_mark_slots(r.store, r.catalog, sizes, &fault), ERR_NONE);
+	ck_assert_uint_eq(sizes[0].ops, 2);
+	ck_assert_uint_eq(sizes[0].bytes, sum);
 }
 END_TEST
 
