@@ -291,12 +291,14 @@ void admin_peer_log(struct call *c)
 
 void admin_peer_standing(struct call *c)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT(STREAM_BEAT_BYTES_MAX);
+	CLEANUP(buf_release) struct buf b = BUF_INIT(STANDING_BYTES_MAX);
 	const struct msg_peer_standing *in = c->in;
 	struct msg_bytes *out = c->out;
 	enum err err;
 
-	if (in->scope != SCOPE_FLEET)
+	if (in->scope == SCOPE_MULTI)
+		err = replicator_standing(c->api->replicator, &b);
+	else if (in->scope != SCOPE_FLEET)
 		err = fault_set(&c->fault, ERR_NOT_FOUND, "there is no scope %u", in->scope);
 	else
 		err = replicator_heartbeat(c->api->replicator, &b);

@@ -90,6 +90,7 @@ struct call {
 	bool touched;             /* data were read or written: the reply has a session token */
 	struct position position; /* of what was read or written, for the session token */
 	uint64_t hlc;             /* the same */
+	uint64_t session_hlc;     /* of the token that came with the request; 0: none */
 	void (*finish)(struct call *c, enum err e); /* serve's */
 	/* serve's, for calls that were answered before their write was done. */
 	void (*release)(struct call *c);

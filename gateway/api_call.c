@@ -142,6 +142,7 @@ void call_write(struct call *c, const struct write_plan *p)
 		.intent_count = p->intent_count,
 		.bytes = c->own.used + c->request->body.len,
 		.ack = call_ack_level(p),
+		.hlc_floor = c->session_hlc,
 		.done = write_done,
 	};
 	c->timer = (struct loop_timer){ .on_fire = write_late };

@@ -235,21 +235,22 @@ void api_write_schema(struct call *c, struct intent *in, uint64_t timeout_ms,
 }
 
 /* Asked for by headers, which only the layers above would otherwise have to know of. */
-static enum err check_writers(struct call *c)
+static enum err check_writers(struct call *c, bool *ret_all)
 {
 	struct str writers = request_header(c->request, "isthmus-writers");
 
-	if (!writers.data || (writers.len == 3 && memcmp(writers.data, "one", 3) == 0))
+	*ret_all = writers.len == 3 && memcmp(writers.data, "all", 3) == 0;
+	if (!writers.data || *ret_all || (writers.len == 3 && memcmp(writers.data, "one", 3) == 0))
 		return ERR_NONE;
-	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
-			 "collections that every region writes (isthmus-writers)");
+	return fault_set(&c->fault, ERR_BAD_INPUT, "isthmus-writers: `one` or `all` is expected");
 }
 
 void api_collection_create(struct call *c)
 {
 	const struct msg_collection_create *in = c->in;
 	struct collection_config config;
-	enum err err = check_writers(c);
+	bool all = false;
+	enum err err = check_writers(c, &all);
 
 	if (!err)
 		err = api_check_name("collection_name", in->collection_name, COLLECTION_NAME_MAX,
@@ -265,6 +266,7 @@ void api_collection_create(struct call *c)
 		return;
 	intent->body.name = intent->collection;
 	intent->body.config = config;
+	intent->body.config.multi_writer = all;
 	api_write_schema(c, intent, API_TIMEOUT_MS(in), settle_true);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "gateway/api_inner.h"
 
+#include <string.h>
+
 #include "base/panic.h"
 
 #define TIMEOUT_S_MAX 86400 /* longer ones mean this */
@@ -19,6 +21,8 @@ struct intent *api_intents(struct call *c, struct str collection, uint32_t count
 {
 	struct intent *intents = arena_array(c->arena, count, sizeof(*intents));
 	struct str name = call_own(c, collection);
+	struct str conditional = request_header(c->request, "isthmus-conditional");
+	bool local = conditional.len == 5 && memcmp(conditional.data, "local", 5) == 0;
 
 	if (!intents || !name.data) {
 		call_finish(c, ERR_NO_MEMORY);
@@ -27,6 +31,7 @@ struct intent *api_intents(struct call *c, struct str collection, uint32_t count
 	for (uint32_t i = 0; i < count; i++) {
 		intents[i].kind = kind;
 		intents[i].collection = name;
+		intents[i].local_conditions = local;
 	}
 	return intents;
 }

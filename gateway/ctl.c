@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "gateway/config.h"
+#include "gateway/ctl_conflicts.h"
 #include "gateway/ctl_fleet.h"
 #include "gateway/ctl_audit.h"
 #include "gateway/ctl_geo.h"
@@ -313,6 +314,25 @@ static int run_switchover(struct options *o)
 	return err ? fail(err, &fault) : EXIT_OK;
 }
 
+static int run_conflicts(struct options *o)
+{
+	const struct ctl_http_reply *reply;
+	struct fault fault = { 0 };
+	char path[384];
+	unsigned limit = (unsigned)MIN(o->limit ? o->limit : 100, UINT64_C(10000));
+
+	if (o->collection)
+		(void)snprintf(path, sizeof(path), "/isthmus/conflicts?limit=%u&collection=%s", limit, o->collection);
+	else
+		(void)snprintf(path, sizeof(path), "/isthmus/conflicts?limit=%u", limit);
+	enum err err = get(o, path, &reply, &fault);
+	if (!err && o->json)
+		(void)printf("%.*s\n", STR_FMT(buf_str(&reply->body)));
+	else if (!err)
+		err = ctl_conflicts_print(buf_str(&reply->body), stdout, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
 static int run_audits(struct options *o)
 {
 	const struct ctl_http_reply *reply;
@@ -464,6 +484,7 @@ static const struct command commands[] = {
 	  "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
 	{ "regions", "", "j", "the regions of the fleet, and how far they are", run_regions },
 	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
+	{ "conflicts", "", "nlj", "what concurrent writes of several regions lost", run_conflicts },
 	{ "audit run", "", "pj", "prove now that all regions hold the same, and cure them", run_audit },
 	{ "audit", "", "lj", "what audits found", run_audits },
 	{ "damage", "", "niDw", "a test aid: damage a point of a region that is stopped", run_damage },

@@ -43,7 +43,7 @@ static enum err open_all(struct damage *d)
 {
 	struct catalog_options o = { .dir = d->o->data_dir };
 	char path[PATH_BYTES_MAX];
-	uint64_t ops, bytes;
+	struct oplog_size sizes[SCOPES_MAX];
 
 	int len = snprintf(path, sizeof(path), "%s/data.mdb", d->o->data_dir);
 	/* Opening would make a store where none is. */
@@ -56,7 +56,7 @@ static enum err open_all(struct damage *d)
 	err = catalog_open(&o, &d->catalog, d->fault);
 	/* New values must not go where the log has some. */
 	if (!err)
-		err = oplog_mark_slots(d->store, d->catalog, &ops, &bytes, d->fault);
+		err = oplog_mark_slots(d->store, d->catalog, sizes, d->fault);
 	if (!err)
 		err = catalog_start(d->catalog, d->fault);
 	if (err)

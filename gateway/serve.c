@@ -377,10 +377,52 @@ static void try_again(struct loop_task *t)
 	proxy_write_again(&l->forward, why);
 }
 
+static bool is_header(const struct request *r, const char *name, const char *value)
+{
+	struct str text = request_header(r, name);
+
+	return text.len == strlen(value) && memcmp(text.data, value, text.len) == 0;
+}
+
+/* The one that the request is about. */
+static struct str find_collection(struct life *l)
+{
+	struct call *c = &l->call;
+
+	if (c->request->grpc)
+		return grpc_collection(c);
+	for (uint32_t i = 0; i < l->match.param_count; i++) {
+		const struct header *p = &l->match.params[i];
+		if (p->name.len == 15 && memcmp(p->name.data, "collection_name", 15) == 0)
+			return p->value;
+	}
+	return (struct str){ 0 };
+}
+
+/* Points of a collection that every region writes: no other region has to be asked. */
+static bool is_written_here(struct life *l)
+{
+	const struct call *c = &l->call;
+	bool points = strncmp(c->method->name, "points_", 7) == 0 || strncmp(c->method->name, "payload_", 8) == 0 ||
+		      strncmp(c->method->name, "vectors_", 8) == 0;
+
+	if (!points || c->api->gateway_only)
+		return false;
+	struct str name = find_collection(l);
+	struct collection *collection = name.data ? catalog_get(c->api->catalog, name) : NULL;
+	bool multi = collection && collection_config(collection)->multi_writer;
+	if (collection)
+		collection_unref(collection);
+	return multi;
+}
+
 static enum outcome route_write(struct life *l)
 {
 	struct call *c = &l->call;
 	uint8_t writer;
+
+	if (is_written_here(l))
+		return GO_ON;
 	enum err err = replicator_admit(c->api->replicator, &writer, &c->fault);
 
 	if (!err)
@@ -392,30 +434,6 @@ static enum outcome route_write(struct life *l)
 	prepare_forward(l);
 	proxy_write(&l->forward);
 	return LEFT;
-}
-
-static bool is_header(const struct request *r, const char *name, const char *value)
-{
-	struct str text = request_header(r, name);
-
-	return text.len == strlen(value) && memcmp(text.data, value, text.len) == 0;
-}
-
-/* The one that the request is about, if that matters to anybody. */
-static struct str find_collection(struct life *l)
-{
-	struct call *c = &l->call;
-
-	if (!router_wants_collection(c->api->router))
-		return (struct str){ 0 };
-	if (c->request->grpc)
-		return grpc_collection(c);
-	for (uint32_t i = 0; i < l->match.param_count; i++) {
-		const struct header *p = &l->match.params[i];
-		if (p->name.len == 15 && memcmp(p->name.data, "collection_name", 15) == 0)
-			return p->value;
-	}
-	return (struct str){ 0 };
 }
 
 /* The words go out in a header: what is not printable was never in them. */
@@ -448,7 +466,7 @@ static void decide_route(struct life *l, struct router_answer *a)
 		.hops = proxy_hops(r),
 	};
 
-	if (q.operation == ROUTE_READ)
+	if (q.operation == ROUTE_READ && router_wants_collection(c->api->router))
 		q.collection = find_collection(l);
 	if (q.operation == ROUTE_WRITE && c->api->replicator &&
 	    !replicator_admit(c->api->replicator, &q.primary, NULL))
@@ -657,7 +675,7 @@ static enum err check_session(struct life *l, bool *ret_wait)
 		*ret_wait = err == ERR_TIMEOUT;
 		return *ret_wait ? ERR_NONE : err;
 	}
-	for (uint32_t i = 0; i < l->session.count && !err; i++)
+	for (uint32_t i = 0; i < l->session.count && l->session.scopes[i] == SCOPE_FLEET && !err; i++)
 		err = check_position(l, l->session.scopes[i], l->session.positions[i], ret_wait);
 	return err;
 }
@@ -673,6 +691,7 @@ static enum outcome read_session(struct life *l)
 	err = check_staleness(l);
 	if (!err && text.data) {
 		err = session_decode(text, &c->api->session_key, &l->session, &c->fault);
+		c->session_hlc = l->session.hlc;
 		if (!err)
 			err = check_session(l, &l->must_wait);
 	}
@@ -689,7 +708,7 @@ static enum err wait_for_positions(struct life *l)
 		err = replicator_find_session(api->replicator, &l->session, SESSION_WAIT_MS, &l->call.fault);
 		return err == ERR_TIMEOUT ? ERR_NONE : err;
 	}
-	for (uint32_t i = 0; i < l->session.count && !err; i++)
+	for (uint32_t i = 0; i < l->session.count && l->session.scopes[i] == SCOPE_FLEET && !err; i++)
 		err = committer_wait(api->committer, l->session.positions[i], SESSION_WAIT_MS);
 	return ERR_NONE;
 }
@@ -777,7 +796,11 @@ static void add_session(struct life *l)
 	struct call *c = &l->call;
 	char text[SESSION_TEXT_MAX];
 
-	session_join(&l->session, SCOPE_FLEET, c->position);
+	bool multi = position_is_multi(c->position);
+
+	session_join(&l->session, multi ? SCOPE_MULTI : SCOPE_FLEET, c->position);
+	if (c->api->replicator)
+		replicator_session_logs(c->api->replicator, &l->session);
 	l->session.hlc = MAX(l->session.hlc, c->hlc);
 	size_t len = session_encode(&l->session, &c->api->session_key, text);
 	if (len > 0)

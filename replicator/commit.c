@@ -612,6 +612,11 @@ enum err committer_wait(struct committer *c, struct position p, uint64_t timeout
 	return reached ? ERR_NONE : ERR_TIMEOUT;
 }
 
+struct store *committer_store(struct committer *c)
+{
+	return c->o.store;
+}
+
 static const struct multi_log *find_log(const struct committer *c, uint64_t log)
 {
 	for (uint32_t i = 0; i < c->logs.count; i++)

@@ -172,6 +172,8 @@ uint64_t committer_number(struct committer *c, struct position p);
 
 /* --- collections that every region writes --- */
 
+/* What it was opened with, to read from. Any thread. */
+struct store *committer_store(struct committer *c);
 /* Where this region stands, by log. Any thread. */
 uint32_t committer_vector(struct committer *c, struct log_end out[LOGS_MAX]);
 /* The seq reached in that log; 0: nothing of it is here. Any thread. */

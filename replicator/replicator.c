@@ -845,6 +845,19 @@ void replicator_state(struct replicator *r, struct replicator_state *ret_state)
 
 /* --- sessions --- */
 
+void replicator_session_logs(struct replicator *r, struct session *session)
+{
+	struct log_end *ends = calloc(LOGS_MAX, sizeof(*ends));
+
+	/* Without memory the token says less than it could. */
+	if (ends == NULL)
+		return;
+	uint32_t count = standing_newest(ends, committer_vector(r->committer, ends));
+	for (uint32_t i = 0; i < count; i++)
+		session_join(session, SCOPE_MULTI, (struct position){ ends[i].log, ends[i].seq });
+	free(ends);
+}
+
 void replicator_session(struct replicator *r, struct session *ret_session)
 {
 	struct committer_state s;
@@ -854,6 +867,18 @@ void replicator_session(struct replicator *r, struct session *ret_session)
 	/* A reader may have seen rows of a commit that is not stated as visible yet. */
 	if (s.durable.epoch != 0)
 		session_join(ret_session, SCOPE_FLEET, s.durable);
+	replicator_session_logs(r, ret_session);
+}
+
+static enum err find_log_end(struct replicator *r, struct position p, uint64_t wait_ms, struct fault *f)
+{
+	struct log_end end = { p.epoch, p.seq };
+	uint64_t seq = committer_log_seq(r->committer, end.log);
+
+	if (seq < end.seq && (wait_ms == 0 || committer_wait_log(r->committer, end, wait_ms) != ERR_NONE))
+		return fault_set(f, ERR_TIMEOUT, "region %s has op %llu of a log of which the session has seen op %llu",
+				 r->options.self.name, (unsigned long long)seq, (unsigned long long)end.seq);
+	return ERR_NONE;
 }
 
 static enum err find_position(struct replicator *r, struct position p, uint64_t wait_ms, struct fault *f)
@@ -890,13 +915,15 @@ enum err replicator_find_session(struct replicator *r, const struct session *s, 
 				 struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < s->count; i++) {
-		if (s->scopes[i] != SCOPE_FLEET)
+		if (s->scopes[i] != SCOPE_FLEET && s->scopes[i] != SCOPE_MULTI)
 			return fault_set(reterr_fault, ERR_BAD_REQUEST,
 					 "isthmus-session: the token names scope %u, which this fleet does not have",
 					 s->scopes[i]);
 		if (s->positions[i].epoch == 0)
 			continue;
-		enum err err = find_position(r, s->positions[i], wait_ms, reterr_fault);
+		enum err err = s->scopes[i] == SCOPE_MULTI
+				       ? find_log_end(r, s->positions[i], wait_ms, reterr_fault)
+				       : find_position(r, s->positions[i], wait_ms, reterr_fault);
 		if (err != ERR_NONE)
 			return err;
 	}

@@ -58,6 +58,8 @@ bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *
 
 /* A token for what is visible here now, in place of *ret_session. Never blocks. */
 void replicator_session(struct replicator *r, struct session *ret_session);
+/* Joins what is visible here in SCOPE_MULTI: the newest log of each region. Never blocks. */
+void replicator_session_logs(struct replicator *r, struct session *session);
 /* ERR_NONE: this region's history has all that the token names, and shows it. When it does not reach so far yet, waits
  * up to wait_ms (0: not at all) and returns ERR_TIMEOUT. ERR_SESSION_ORPHANED at once when it names what did not survive
  * a change of the primary, or lies further back than the history is known. ERR_BAD_REQUEST: a scope that there is not. */

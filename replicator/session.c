@@ -3,7 +3,8 @@
  * Session tokens. The text is base64url (RFC 4648 section 5, no padding) of
  *   u8      version, 1
  *   varint  hlc
- *   varint  scopes, then for each, in ascending order: varint scope, varint epoch, varint seq
+ *   varint  entries, then for each, in ascending order: varint scope, varint epoch, varint seq; one for each scope, but
+ *           of SCOPE_MULTI one for each region, where the newest log that was seen stands for those before it
  *   16      the MAC of all before it
  * At most 1 + 10 + 1 + 16 * 21 + 16 = 364 bytes, 486 characters.
  */
@@ -102,6 +103,12 @@ static bool mac_equal(const uint8_t *a, const uint8_t *b)
 	return difference == 0;
 }
 
+/* Entries of one key are one place that moves; the order of keys is that of entries. */
+static uint32_t entry_key(uint16_t scope, struct position p)
+{
+	return (uint32_t)scope << 8 | (scope == SCOPE_MULTI ? (uint8_t)p.epoch : 0);
+}
+
 static bool session_read(struct wire_reader *r, struct session *ret)
 {
 	struct session s = { .hlc = wire_varint(r) };
@@ -111,11 +118,14 @@ static bool session_read(struct wire_reader *r, struct session *ret)
 		return false;
 	for (; s.count < count; s.count++) {
 		uint64_t scope = wire_varint(r);
-		if (scope >= SCOPES_MAX || (s.count > 0 && scope <= s.scopes[s.count - 1]))
+		if (scope >= SCOPES_MAX)
 			return false;
 		s.scopes[s.count] = (uint16_t)scope;
 		s.positions[s.count].epoch = wire_varint(r);
 		s.positions[s.count].seq = wire_varint(r);
+		if (s.count > 0 && entry_key(s.scopes[s.count], s.positions[s.count]) <=
+					   entry_key(s.scopes[s.count - 1], s.positions[s.count - 1]))
+			return false;
 	}
 	if (wire_done(r))
 		return false;
@@ -148,16 +158,20 @@ enum err session_decode(struct str text, const struct session_key *key, struct s
 
 void session_join(struct session *s, uint16_t scope, struct position p)
 {
+	uint32_t key = entry_key(scope, p);
 	uint32_t at = 0;
 
 	ASSERT(scope < SCOPES_MAX && s->count <= SCOPES_MAX);
-	while (at < s->count && s->scopes[at] < scope)
+	while (at < s->count && entry_key(s->scopes[at], s->positions[at]) < key)
 		at++;
-	if (at < s->count && s->scopes[at] == scope) {
+	if (at < s->count && entry_key(s->scopes[at], s->positions[at]) == key) {
 		if (position_compare(p, s->positions[at]) > 0)
 			s->positions[at] = p;
 		return;
 	}
+	/* Of more regions than a token has room for, some are not in it. */
+	if (s->count == SCOPES_MAX)
+		return;
 	memmove(&s->scopes[at + 1], &s->scopes[at], (s->count - at) * sizeof(s->scopes[0]));
 	memmove(&s->positions[at + 1], &s->positions[at],
 		(s->count - at) * sizeof(s->positions[0]));

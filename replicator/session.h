@@ -29,5 +29,5 @@ size_t session_encode(const struct session *s, const struct session_key *key, ch
 /* ERR_BAD_REQUEST when it is malformed or not ours. */
 MUST_USE enum err session_decode(struct str text, const struct session_key *key, struct session *ret_session,
 				 struct fault *reterr_fault);
-/* The later position of each scope. */
+/* The later position of each scope; of SCOPE_MULTI, of each region. */
 void session_join(struct session *s, uint16_t scope, struct position p);
