@@ -321,7 +321,7 @@ static int run_conflicts(struct options *o)
 	char path[384];
 	unsigned limit = (unsigned)MIN(o->limit ? o->limit : 100, UINT64_C(10000));
 
-	if (o->collection)
+	if (o->named)
 		(void)snprintf(path, sizeof(path), "/isthmus/conflicts?limit=%u&collection=%s", limit, o->collection);
 	else
 		(void)snprintf(path, sizeof(path), "/isthmus/conflicts?limit=%u", limit);
@@ -521,7 +521,7 @@ static const char help_options[] =
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
 	"  --json             JSON (status, version, regions, switchover, audit, route, search)\n"
-	"  --collection NAME  import, search and damage: packages; route: none\n"
+	"  --collection NAME  import, search and damage: packages; route and conflicts: none\n"
 	"  --limit N          import: the first N in the order of names; search: 5, at most 1000;\n"
 	"                     audit: 20, at most 1000\n"
 	"  --batch N          import: points in one request, 256, at most 4096\n"
