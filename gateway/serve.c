@@ -641,6 +641,8 @@ static enum err check_position(struct life *l, uint16_t scope, struct position p
 {
 	struct fault *f = &l->call.fault;
 
+	if (scope == SCOPE_MULTI && committer_log_seq(l->call.api->committer, p.epoch) >= p.seq)
+		return ERR_NONE;
 	if (scope != SCOPE_FLEET)
 		return fault_set(f, ERR_UNAVAILABLE,
 				 "isthmus-session: this region does not hold scope %u", scope);
@@ -675,7 +677,7 @@ static enum err check_session(struct life *l, bool *ret_wait)
 		*ret_wait = err == ERR_TIMEOUT;
 		return *ret_wait ? ERR_NONE : err;
 	}
-	for (uint32_t i = 0; i < l->session.count && l->session.scopes[i] == SCOPE_FLEET && !err; i++)
+	for (uint32_t i = 0; i < l->session.count && !err; i++)
 		err = check_position(l, l->session.scopes[i], l->session.positions[i], ret_wait);
 	return err;
 }

@@ -288,9 +288,15 @@ START_TEST(headers_that_are_not_built_are_not_ignored)
 	world_collection(&one);
 	expect_with_header("isthmus-ack", "all", VERB_PUT, P, "{\"points\":[]}", 501,
 			   "isthmus-ack");
-	expect_with_header("isthmus-writers", "all", VERB_PUT, "/collections/d",
-			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 501,
+	expect_with_header("isthmus-writers", "two", VERB_PUT, "/collections/d",
+			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 400,
 			   "isthmus-writers");
+	expect_with_header("isthmus-writers", "all", VERB_PUT, "/collections/m",
+			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 200, "");
+	expect_with_header("isthmus-conditional", "none", VERB_POST, "/collections/m/points/delete",
+			   "{\"filter\":{}}", 400, "isthmus-conditional");
+	expect_with_header("isthmus-conditional", "local", VERB_POST, "/collections/m/points/delete",
+			   "{\"filter\":{}}", 200, "");
 	expect_with_header("isthmus-writers", "one", VERB_PUT, "/collections/d",
 			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 200, "");
 	expect_with_header("isthmus-max-staleness-ms", "0", VERB_GET, P "/1", NULL, 200, "");
