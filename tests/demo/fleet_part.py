@@ -98,6 +98,7 @@ class Part:
             ("A write in one region is read at once in another", self.session),
             ("Kill -9 a secondary under load, wipe its JetStream", self.kill_secondary),
             ("Switchover under load", self.switchover),
+            ("Two regions write one point while their links are cut", self.both_write),
             ("A region dies: its clients are sent to the next", self.nearest_of_the_living),
             ("An audit finds and repairs a damaged point", self.audit_repairs),
             ("A last audit: all regions are equal", self.last_audit),
@@ -230,6 +231,48 @@ class Part:
         finally:
             self.fleet.start(dead)
             srv.wait_for(f"{dead} is ready", lambda: self.status(dead)["ready"], 30)
+
+    def set_key(self, name, key, value):
+        status, head, text = self.rest(name).raw("POST", "/collections/both/points/payload?wait=true",
+                                                 {"points": [1], "payload": {key: value}})
+        assert status == 200 and head["isthmus-region"] == name, (name, status, text)
+
+    def both_write(self):
+        status, _, text = self.rest("eu").raw("PUT", "/collections/both", {"vectors": {"size": 4, "distance": "Dot"}},
+                                              {"isthmus-writers": "all"})
+        assert status == 200, text
+
+        def answers():
+            return {self.rest(n).raw("POST", "/collections/both/points/scroll", {"limit": 10, "with_vector": True})[2]
+                    .split(b',"status"')[0] for n in fleets.DATA}
+        srv.wait_for("all regions have the collection", lambda: all(
+            self.rest(n).call("GET", "/collections/both/exists")["exists"] for n in fleets.DATA), 30)
+        self.rest("ap").call("PUT", "/collections/both/points?wait=true",
+                             {"points": [{"id": 1, "vector": [1, 2, 3, 4], "payload": {"colour": "none"}}]})
+        srv.wait_for("the point is everywhere", lambda: len(answers()) == 1 and b'"none"' in answers().pop(), 30)
+        links = [("eu", "us"), ("eu", "ap"), ("us", "ap")]
+        for a, b in links:
+            self.fleet.relay_say(f"cut {a} {b}")
+        self.set_key("us", "seen in us", True)
+        self.set_key("ap", "seen in ap", True)
+        self.set_key("us", "colour", "red")
+        self.set_key("ap", "colour", "blue")
+        assert len(answers()) == 3, "the links are not cut"
+        for a, b in links:
+            self.fleet.relay_say(f"heal {a} {b}")
+        begun = time.monotonic()
+        srv.wait_for("all regions are byte-equal", lambda: len(answers()) == 1, 60)
+        took = time.monotonic() - begun
+        payload = self.rest("eu").call("GET", "/collections/both/points/1")["payload"]
+        assert payload == {"colour": "blue", "seen in us": True, "seen in ap": True}, payload
+        ctl = srv.program("ISTHMUSCTL", "isthmusctl")
+        for n in fleets.DATA:
+            done = subprocess.run([ctl, "conflicts", "--collection", "both", "--json", "--url", self.fleet.rest(n)],
+                                  capture_output=True, text=True, timeout=30)
+            lost = [(c["field"], c["loser"]["region"], c["loser"]["value"]) for c in json.loads(done.stdout)["conflicts"]]
+            assert lost == [("payload:colour", "us", "red")], f"{n} tells {lost}"
+        return {"different keys": "both kept", "the same key": 'blue of ap; red of us lost and is in the conflict log',
+                "equal after healing": f"{took:.1f} s"}
 
     def audit(self, *words):
         ctl = srv.program("ISTHMUSCTL", "isthmusctl")
