@@ -420,7 +420,7 @@ static enum err apply_one(struct committer *c, struct bytes wire, struct fault *
 enum err commit_multi_remote(struct committer *c, const struct remote_batch *b,
 			     struct fault *reterr_fault)
 {
-	struct checked k;
+	struct checked k = { 0 };
 
 	ASSERT(!c->txn.store);
 	if (b->count == 0)
