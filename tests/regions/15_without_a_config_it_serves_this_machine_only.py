@@ -54,7 +54,11 @@ def listening(pid):
     """The addresses at which a process listens, by the sockets that it has open."""
     inodes = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
-        target = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}"))
+        try:
+            link = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:  # closed since it was listed
+            continue
+        target = re.fullmatch(r"socket:\[(\d+)\]", link)
         if target:
             inodes.add(target[1])
     found = set()
