@@ -174,7 +174,7 @@ class Fleet:
         with open(os.path.join(d, "hub.conf"), "w") as f:
             routes = ", ".join(f'"nats://127.0.0.1:{r["via"]["route:" + h]}"' for h in hubs if h > name)
             f.write(f'server_name: hub-{name}\nlisten: 127.0.0.1:{p["hub"]}\n'
-                    f'cluster {{ name: hub, listen: 127.0.0.1:{p["route"]}, no_advertise: true, '
+                    f'cluster {{ name: hub, listen: 127.0.0.1:{p["route"]}, no_advertise: true, advertise: "127.0.0.1:1", '
                     f'connect_retries: 1000000, routes: [{routes}] }}\n'
                     f'leafnodes {{ listen: 127.0.0.1:{p["leaf"]}, no_advertise: true }}\n'
                     'accounts { SYS: { users: [{user: sys, password: sys}] }, '
