@@ -462,8 +462,11 @@ static void handshake(struct conn *c)
  * answer that with a reset, and the last reply could be lost with it. */
 static void linger(struct conn *c)
 {
+	const struct conn_limits *l = c->host->limits;
+	bool drained = c->drain_ns != PROTOCOL_NEVER;
+
 	c->state = CONN_LINGER;
-	c->phase_ns = after(c, c->host->limits->linger_ms);
+	c->phase_ns = after(c, drained ? l->drain_linger_ms : l->linger_ms);
 	protocol_free(c->protocol);
 	c->protocol = NULL;
 }

@@ -466,6 +466,21 @@ START_TEST(drain_waits_for_replies_and_ends_the_rest)
 }
 END_TEST
 
+/* Clients that pool connections do not look at an idle one before they need it. */
+START_TEST(drain_does_not_wait_long_for_a_client_that_keeps_its_idle_connection)
+{
+	connect_client(&client, NULL);
+	client_say(&bed, &client, GET("/echo"));
+	conn_drain_all(&host, 10000);
+	client_listen(&bed, &client);
+	ck_assert(client.ended);
+	bed_turn(&bed, 499);
+	ck_assert_uint_eq(host.count, 1);
+	bed_turn(&bed, 1);
+	ck_assert_uint_eq(host.count, 0);
+}
+END_TEST
+
 START_TEST(drain_ends_at_its_time_whatever_is_left)
 {
 	connect_client(&client, NULL);
@@ -828,6 +843,7 @@ int main(void)
 	tcase_add_test(t, many_requests_in_one_write_are_all_answered);
 	tcase_add_test(t, old_connection_is_drained);
 	tcase_add_test(t, drain_waits_for_replies_and_ends_the_rest);
+	tcase_add_test(t, drain_does_not_wait_long_for_a_client_that_keeps_its_idle_connection);
 	tcase_add_test(t, drain_ends_at_its_time_whatever_is_left);
 	tcase_add_test(t, open_connections_are_counted);
 	tcase_add_test(t, who_is_no_proxy_is_not_let_in);
