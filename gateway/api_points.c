@@ -17,6 +17,13 @@ uint64_t api_timeout_ms(uint64_t seconds)
 	return MIN(seconds, TIMEOUT_S_MAX) * 1000;
 }
 
+/* The call's arena is at its bound long before the machine is: what was asked is too large. */
+static enum err no_room(struct call *c)
+{
+	return fault_set(&c->fault, ERR_TOO_LARGE,
+			 "the request needs more memory than one may have");
+}
+
 struct intent *api_intents(struct call *c, struct str collection, uint32_t count, enum op_kind kind)
 {
 	struct intent *intents = arena_array(c->arena, count, sizeof(*intents));
@@ -25,7 +32,7 @@ struct intent *api_intents(struct call *c, struct str collection, uint32_t count
 	bool local = conditional.len == 5 && memcmp(conditional.data, "local", 5) == 0;
 
 	if (!intents || !name.data) {
-		call_finish(c, ERR_NO_MEMORY);
+		call_finish(c, no_room(c));
 		return NULL;
 	}
 	for (uint32_t i = 0; i < count; i++) {
@@ -70,7 +77,7 @@ static enum err new_results(struct call *c, struct msg_update_result_list *out)
 {
 	out->items = arena_array(&c->request->arena, c->plan.intent_count, sizeof(*out->items));
 	if (!out->items)
-		return ERR_NO_MEMORY;
+		return no_room(c);
 	out->count = c->plan.intent_count;
 	return ERR_NONE;
 }
@@ -123,7 +130,7 @@ static enum err set_vectors(struct call *c, const struct vector_list *from, stru
 {
 	out->vectors = arena_array(c->arena, from->count, sizeof(*out->vectors));
 	if (!out->vectors)
-		return ERR_NO_MEMORY;
+		return no_room(c);
 	out->vector_count = from->count;
 	for (uint32_t i = 0; i < from->count; i++)
 		out->vectors[i] = (struct op_vector){ .name = from->items[i].name,
@@ -136,7 +143,7 @@ static enum err new_points(struct call *c, struct intent *in, uint32_t count)
 {
 	in->body.points = arena_array(c->arena, count, sizeof(*in->body.points));
 	if (!in->body.points)
-		return ERR_NO_MEMORY;
+		return no_room(c);
 	in->body.point_count = count;
 	return ERR_NONE;
 }
@@ -200,7 +207,7 @@ static enum err set_keys(struct call *c, struct intent *in, const struct str_lis
 {
 	in->body.keys = arena_array(c->arena, paths->count, sizeof(*in->body.keys));
 	if (!in->body.keys)
-		return ERR_NO_MEMORY;
+		return no_room(c);
 	in->body.key_count = paths->count;
 	for (uint32_t i = 0; i < paths->count; i++) {
 		struct path path;
