@@ -90,6 +90,9 @@ static enum err answer_trees(struct audit *a, const struct audit_request *q, str
 		}
 	}
 	enum err err = ERR_NONE;
+	/* Its commit may be about to show it. */
+	if (position_compare(out->position, m->position) < 0)
+		out->position = m->position;
 	if (position_compare(m->position, q->position) != 0) {
 		err = ERR_FORK;
 	} else if (q->kind == AUDIT_ROOTS) {

@@ -607,9 +607,10 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 	c->state.durable = c->txn.place.position;
 	pthread_mutex_unlock(&c->state_lock);
 	catalog_publish(c->o.catalog);
+	/* Before the state: whoever sees the mark's position may ask for its trees. */
+	tell_marked(c);
 	state_update(c);
 	free_slots(c);
-	tell_marked(c);
 	tell_metrics(c, began_ns);
 	txn_end(c);
 	if (c->o.on_commit)

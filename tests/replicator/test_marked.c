@@ -9,6 +9,7 @@ static struct region r;
 struct told {
 	struct marked *last;
 	unsigned count;
+	struct position shown; /* where the region was seen to stand when it was told */
 };
 static struct told told;
 
@@ -19,6 +20,7 @@ static void on_marked(void *ctx, struct marked *m)
 	marked_unref(t->last);
 	t->last = m;
 	t->count++;
+	t->shown = region_state(&r).position;
 }
 
 static void set_up(void)
@@ -112,6 +114,16 @@ START_TEST(the_copy_has_what_came_before_the_mark_and_nothing_after_it)
 }
 END_TEST
 
+/* Another region asks for the trees as soon as it hears of the position. */
+START_TEST(the_copy_is_there_before_the_region_is_seen_at_the_mark)
+{
+	committer_set_marked(r.committer, on_marked, &told);
+	struct position p = set_mark(3);
+	ck_assert_uint_eq(told.count, 1);
+	ck_assert_int_lt(position_compare(told.shown, p), 0);
+}
+END_TEST
+
 START_TEST(a_copy_lives_as_long_as_somebody_has_it)
 {
 	committer_set_marked(r.committer, on_marked, &told);
@@ -178,6 +190,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_region_without_an_epoch_of_its_own_writes_no_mark);
 	tcase_add_test(t, nothing_is_copied_while_nobody_listens);
 	tcase_add_test(t, the_copy_has_what_came_before_the_mark_and_nothing_after_it);
+	tcase_add_test(t, the_copy_is_there_before_the_region_is_seen_at_the_mark);
 	tcase_add_test(t, a_copy_lives_as_long_as_somebody_has_it);
 	tcase_add_test(t, a_mark_that_was_refused_is_not_told);
 	tcase_add_test(t, collections_of_several_writers_are_left_out);
