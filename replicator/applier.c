@@ -126,12 +126,12 @@ static void set_gap(struct applier *a, struct position at, const struct fault *f
 static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret_foreign, struct position *ret_before,
 			      struct fault *f)
 {
-	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
+	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
 	CLEANUP(arena_release) struct arena arena;
-	struct message m;
+	struct op_batch m;
 
 	arena_init(&arena, APPLY_ARENA_BYTES_MAX);
-	enum err err = message_decode(payload, &inflated, &arena, &m, f);
+	enum err err = batch_decode(payload, &inflated, &arena, &m, f);
 	*ret_foreign = err == ERR_CORRUPT;
 	if (err != ERR_NONE)
 		return err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages between regions. Integers are little-endian.
+ * What regions send each other through NATS. Integers are little-endian.
  *
  * Batch
  *   0   4  magic "ISOB"
@@ -11,8 +11,8 @@
  *  16   8  epoch, at least 1
  *  24   8  seq of the first op, at least 1
  *  32   8  running hash of the log after the last op
- *  40   4  count of ops, 1 to MESSAGE_OPS_MAX
- *  44   4  bytes of the body before compression, at most MESSAGE_BODY_BYTES_MAX
+ *  40   4  count of ops, 1 to BATCH_OPS_MAX
+ *  44   4  bytes of the body before compression, at most BATCH_BODY_BYTES_MAX
  *  48   8  checksum: hash64 of the body as it is carried, seeded with hash64 of bytes 0 to 47
  *  56      body: for each op its length (varint, 1 to OP_BYTES_MAX) and its wire form
  *
@@ -31,7 +31,7 @@
  * A reader refuses a version that it does not know; a change of either format takes the next
  * number.
  */
-#include "replicator/message.h"
+#include "replicator/batch.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,7 +62,7 @@ static uint64_t batch_checksum(const uint8_t *head, struct bytes body)
 	return hash64(body.data, body.len, hash64(head, BATCH_CHECKED_BYTES, 0));
 }
 
-static enum err body_put(const struct message *m, struct buf *body)
+static enum err body_put(const struct op_batch *m, struct buf *body)
 {
 	for (uint32_t i = 0; i < m->count; i++) {
 		if (m->ops[i].len == 0)
@@ -74,9 +74,9 @@ static enum err body_put(const struct message *m, struct buf *body)
 	return buf_err(body);
 }
 
-static bool bounds_hold(const struct message *m)
+static bool bounds_hold(const struct op_batch *m)
 {
-	return m->count >= 1 && m->count <= MESSAGE_OPS_MAX && m->epoch >= 1 && m->first >= 1 &&
+	return m->count >= 1 && m->count <= BATCH_OPS_MAX && m->epoch >= 1 && m->first >= 1 &&
 	       m->scope < SCOPES_MAX && m->first <= UINT64_MAX - m->count;
 }
 
@@ -93,19 +93,19 @@ static struct bytes body_choose(const struct buf *body, struct buf *compressed, 
 	return buf_bytes(compressed);
 }
 
-enum err message_encode(const struct message *m, struct buf *out)
+enum err batch_encode(const struct op_batch *m, struct buf *out)
 {
 	if (!bounds_hold(m))
 		return ERR_BAD_INPUT;
-	CLEANUP(buf_release) struct buf body = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
-	CLEANUP(buf_release) struct buf compressed = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
+	CLEANUP(buf_release) struct buf body = BUF_INIT(BATCH_BODY_BYTES_MAX);
+	CLEANUP(buf_release) struct buf compressed = BUF_INIT(BATCH_BODY_BYTES_MAX);
 	enum err e = body_put(m, &body);
 	if (e)
 		return e;
 
 	uint8_t flags;
 	struct bytes carried = body_choose(&body, &compressed, &flags);
-	if (BATCH_HEAD_BYTES + carried.len > MESSAGE_BYTES_MAX)
+	if (BATCH_HEAD_BYTES + carried.len > BATCH_BYTES_MAX)
 		return ERR_TOO_LARGE;
 
 	size_t start = out->len;
@@ -188,8 +188,8 @@ static enum err head_check(struct wire_reader *r, const char *magic, uint8_t ver
 	return ERR_NONE;
 }
 
-enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a,
-			struct message *ret_message, struct fault *reterr_fault)
+enum err batch_decode(struct bytes b, struct buf *inflated, struct arena *a,
+			struct op_batch *ret_batch, struct fault *reterr_fault)
 {
 	struct wire_reader r = wire_reader_of(b.data, b.len);
 	enum err e = head_check(&r, BATCH_MAGIC, BATCH_VERSION, reterr_fault);
@@ -197,7 +197,7 @@ enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a,
 		return e;
 
 	uint8_t flags = wire_u8(&r);
-	struct message m = { .scope = wire_u16(&r) };
+	struct op_batch m = { .scope = wire_u16(&r) };
 	m.fleet = wire_u64(&r);
 	m.epoch = wire_u64(&r);
 	m.first = wire_u64(&r);
@@ -206,12 +206,12 @@ enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a,
 	uint32_t body_bytes = wire_u32(&r);
 	uint64_t checksum = wire_u64(&r);
 	struct bytes carried = wire_take(&r, wire_left(&r));
-	if (r.err || b.len > MESSAGE_BYTES_MAX)
+	if (r.err || b.len > BATCH_BYTES_MAX)
 		return fault_set(reterr_fault, ERR_CORRUPT,
 				 "a message of %zu bytes is too short or too long", b.len);
 	if (checksum != batch_checksum(b.data, carried))
 		return fault_set(reterr_fault, ERR_CORRUPT, "a message's checksum is wrong");
-	if (flags & ~FLAG_COMPRESSED || !bounds_hold(&m) || body_bytes > MESSAGE_BODY_BYTES_MAX)
+	if (flags & ~FLAG_COMPRESSED || !bounds_hold(&m) || body_bytes > BATCH_BODY_BYTES_MAX)
 		return fault_set(reterr_fault, ERR_CORRUPT,
 				 "a message's head is outside its bounds");
 
@@ -222,14 +222,14 @@ enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a,
 	e = body_get(body, m.count, a, &m.ops, reterr_fault);
 	if (e)
 		return e;
-	*ret_message = m;
+	*ret_batch = m;
 	return ERR_NONE;
 }
 
-size_t message_id(const struct message *m, char out[MESSAGE_ID_MAX])
+size_t batch_id(const struct op_batch *m, char out[BATCH_ID_MAX])
 {
-	int n = snprintf(out, MESSAGE_ID_MAX, "%u.%" PRIu64 ".%" PRIu64 "-%" PRIu64 ".%016" PRIx64,
-			 m->scope, m->epoch, m->first, message_last(m).seq, m->chain_hash);
+	int n = snprintf(out, BATCH_ID_MAX, "%u.%" PRIu64 ".%" PRIu64 "-%" PRIu64 ".%016" PRIx64,
+			 m->scope, m->epoch, m->first, batch_last(m).seq, m->chain_hash);
 	return (size_t)n;
 }
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The two messages that regions send each other through NATS: a batch of consecutive ops of one
- * epoch of one scope, and the heartbeat. Formats at the top of message.c. Pure; any thread.
+ * epoch of one scope, and the heartbeat. Formats at the top of batch.c. Pure; any thread.
  */
 #pragma once
 
 #include "replicator/change.h"
 
 /* Of a whole message. NATS servers take 1 MiB at most unless told otherwise. */
-#define MESSAGE_BYTES_MAX (900u * 1024)
-#define MESSAGE_BODY_BYTES_MAX (1024u * 1024)
-#define MESSAGE_OPS_MAX 1024
-#define MESSAGE_ID_MAX 96
+#define BATCH_BYTES_MAX (900u * 1024)
+#define BATCH_BODY_BYTES_MAX (1024u * 1024)
+#define BATCH_OPS_MAX 1024
+#define BATCH_ID_MAX 96
 
-struct message {
+struct op_batch {
 	uint64_t fleet; /* hash of the fleet's name */
 	uint16_t scope;
 	uint64_t epoch;
@@ -23,25 +23,25 @@ struct message {
 	uint32_t count;
 };
 
-static inline struct position message_last(const struct message *m)
+static inline struct position batch_last(const struct op_batch *m)
 {
 	return (struct position){ .epoch = m->epoch, .seq = m->first + m->count - 1 };
 }
 
 /* Appends to out. ERR_TOO_LARGE beyond the bounds above: cut the batch smaller. */
-MUST_USE enum err message_encode(const struct message *m, struct buf *out);
+MUST_USE enum err batch_encode(const struct op_batch *m, struct buf *out);
 /*
  * Checks everything that can be known without the log. ERR_VERSION: from a newer Isthmus;
  * ERR_CORRUPT. The ops are views of b or of inflated (emptied first), their array is in the arena.
  */
-MUST_USE enum err message_decode(struct bytes b, struct buf *inflated, struct arena *a,
-				 struct message *ret_message, struct fault *reterr_fault);
+MUST_USE enum err batch_decode(struct bytes b, struct buf *inflated, struct arena *a,
+				 struct op_batch *ret_batch, struct fault *reterr_fault);
 /*
  * A name for this very batch: scope, epoch, first seq, last seq, running hash. Two batches with one
  * name are the same bytes, also after a region was restored to an older state. Terminated; returns
  * its length.
  */
-size_t message_id(const struct message *m, char out[MESSAGE_ID_MAX]);
+size_t batch_id(const struct op_batch *m, char out[BATCH_ID_MAX]);
 
 #define HEARTBEAT_BYTES 72
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "base/clock.h"
-#include "replicator/message.h"
+#include "replicator/batch.h"
 #include "replicator/standing.h"
 #include "replicator/stream.h"
 

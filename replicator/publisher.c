@@ -43,16 +43,16 @@ struct publisher {
 /* --- batches from the log --- */
 
 /* Appends the op's wire form to bytes and its place to views; the views are turned into pointers at the end. */
-struct batch {
+struct draft {
 	struct arena arena;
 	struct buf bytes;
-	struct bytes views[MESSAGE_OPS_MAX];
-	size_t offsets[MESSAGE_OPS_MAX + 1];
+	struct bytes views[BATCH_OPS_MAX];
+	size_t offsets[BATCH_OPS_MAX + 1];
 	uint32_t count;
-	struct message head;
+	struct op_batch head;
 };
 
-static enum err batch_add(struct batch *b, const struct log_source *s, struct oplog_entry *e)
+static enum err draft_add(struct draft *b, const struct log_source *s, struct oplog_entry *e)
 {
 	if (b->count == 0) {
 		b->head.scope = e->op.scope;
@@ -85,10 +85,10 @@ static enum err next_entry(const struct log_source *s, struct store_txn *t, uint
 	}
 }
 
-static enum err batch_fill(struct batch *b, const struct log_source *s, struct store_txn *t, uint16_t scope,
+static enum err draft_fill(struct draft *b, const struct log_source *s, struct store_txn *t, uint16_t scope,
 			   struct position after, uint8_t only_region, size_t bytes_target, struct fault *f)
 {
-	while (b->count < MESSAGE_OPS_MAX && (b->count == 0 || b->bytes.len < bytes_target)) {
+	while (b->count < BATCH_OPS_MAX && (b->count == 0 || b->bytes.len < bytes_target)) {
 		struct oplog_entry e;
 		enum err err = next_entry(s, t, scope, &after, only_region, &b->arena, &e, f);
 
@@ -97,9 +97,9 @@ static enum err batch_fill(struct batch *b, const struct log_source *s, struct s
 		if (err != ERR_NONE)
 			return err;
 		if (b->count > 0 && (e.op.epoch != b->head.epoch ||
-				     b->bytes.len + e.record_bytes + OP_BYTES_TARGET > MESSAGE_BODY_BYTES_MAX))
+				     b->bytes.len + e.record_bytes + OP_BYTES_TARGET > BATCH_BODY_BYTES_MAX))
 			return ERR_NONE;
-		err = batch_add(b, s, &e);
+		err = draft_add(b, s, &e);
 		if (err != ERR_NONE)
 			return fault_set(f, err == ERR_NOT_FOUND ? ERR_CORRUPT : err,
 					 "cannot read op (%llu,%llu) back from the log: %s",
@@ -110,18 +110,18 @@ static enum err batch_fill(struct batch *b, const struct log_source *s, struct s
 	return ERR_NONE;
 }
 
-static enum err batch_encode(struct batch *b, struct buf *out)
+static enum err draft_encode(struct draft *b, struct buf *out)
 {
 	for (uint32_t i = 0; i < b->count; i++)
 		b->views[i] = (struct bytes){ b->bytes.data + b->offsets[i], b->offsets[i + 1] - b->offsets[i] };
 	b->head.ops = b->views;
 	b->head.count = b->count;
-	return message_encode(&b->head, out);
+	return batch_encode(&b->head, out);
 }
 
 /* ERR_GAP unless the first op read was still in the log afterwards: a slot of it may have had the values of another op, or
  * of none. Each log is trimmed from its beginning, so the first one speaks for all. */
-static enum err check_held(const struct log_source *s, uint16_t scope, const struct batch *b, struct fault *f)
+static enum err check_held(const struct log_source *s, uint16_t scope, const struct draft *b, struct fault *f)
 {
 	struct position first = { b->head.epoch, b->head.first };
 	struct store_txn *t;
@@ -137,7 +137,7 @@ static enum err check_held(const struct log_source *s, uint16_t scope, const str
 	return err;
 }
 
-static enum err batch_read(struct batch *b, const struct log_source *s, uint16_t scope, struct position after,
+static enum err draft_read(struct draft *b, const struct log_source *s, uint16_t scope, struct position after,
 			   uint8_t only_region, size_t bytes_target, struct fault *f)
 {
 	struct store_txn *t;
@@ -145,25 +145,25 @@ static enum err batch_read(struct batch *b, const struct log_source *s, uint16_t
 
 	if (err != ERR_NONE)
 		return fault_set(f, err, "reading the op log: %s", err_sentence(err));
-	err = batch_fill(b, s, t, scope, after, only_region, bytes_target, f);
+	err = draft_fill(b, s, t, scope, after, only_region, bytes_target, f);
 	s->store->ops->abort(t);
 	enum err held = b->head.first != 0 ? check_held(s, scope, b, f) : ERR_NONE;
 	return held != ERR_NONE ? held : err;
 }
 
 enum err log_message(const struct log_source *s, uint16_t scope, struct position after, uint8_t only_region,
-		     size_t bytes_target, struct buf *out, struct message *ret_head, struct fault *reterr_fault)
+		     size_t bytes_target, struct buf *out, struct op_batch *ret_head, struct fault *reterr_fault)
 {
-	struct batch *b = calloc(1, sizeof(*b));
+	struct draft *b = calloc(1, sizeof(*b));
 
 	if (b == NULL)
 		return ERR_NO_MEMORY;
 	arena_init(&b->arena, BATCH_ARENA_BYTES_MAX);
-	buf_init(&b->bytes, MESSAGE_BODY_BYTES_MAX + OP_BYTES_MAX);
+	buf_init(&b->bytes, BATCH_BODY_BYTES_MAX + OP_BYTES_MAX);
 	b->head.fleet = s->fleet;
-	enum err err = batch_read(b, s, scope, after, only_region, bytes_target, reterr_fault);
+	enum err err = draft_read(b, s, scope, after, only_region, bytes_target, reterr_fault);
 	if (err == ERR_NONE) {
-		err = batch_encode(b, out);
+		err = draft_encode(b, out);
 		if (err != ERR_NONE)
 			(void)fault_set(reterr_fault, err, "ops from (%llu,%llu) on make no message: %s",
 					(unsigned long long)b->head.epoch, (unsigned long long)b->head.first,
@@ -281,9 +281,9 @@ static enum err holds(struct publisher *p, uint16_t scope, struct position at, u
 static enum err find_tail(struct publisher *p, struct lane *l, struct position *ret_after, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf raw = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
-	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
+	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
 	CLEANUP(arena_release) struct arena a;
-	struct message m;
+	struct op_batch m;
 	bool known = false;
 
 	arena_init(&a, BATCH_ARENA_BYTES_MAX);
@@ -293,16 +293,16 @@ static enum err find_tail(struct publisher *p, struct lane *l, struct position *
 		return ERR_NONE;
 	if (err != ERR_NONE)
 		return err;
-	err = message_decode(buf_bytes(&raw), &inflated, &a, &m, f);
+	err = batch_decode(buf_bytes(&raw), &inflated, &a, &m, f);
 	if (err == ERR_NO_MEMORY)
 		return err;
 	if (err == ERR_NONE && m.fleet == p->options.fleet && (uint8_t)m.epoch == p->options.region) {
-		err = holds(p, l->scope, message_last(&m), m.chain_hash, &known, f);
+		err = holds(p, l->scope, batch_last(&m), m.chain_hash, &known, f);
 		if (err != ERR_NONE)
 			return err;
 	}
 	if (known) {
-		*ret_after = message_last(&m);
+		*ret_after = batch_last(&m);
 		return ERR_NONE;
 	}
 	log_info("the stream ends with what this region's log does not hold, publishing all that it holds");
@@ -330,9 +330,9 @@ static enum err open_window(struct publisher *p, struct fault *f)
 	return ERR_NONE;
 }
 
-static void name_batch(const struct lane *l, const struct message *head, char id[STREAM_ID_MAX])
+static void name_batch(const struct lane *l, const struct op_batch *head, char id[STREAM_ID_MAX])
 {
-	size_t len = message_id(head, id);
+	size_t len = batch_id(head, id);
 
 	if (l->salt != 0)
 		(void)snprintf(id + len, STREAM_ID_MAX - len, ".%08x", l->salt);
@@ -343,7 +343,7 @@ static enum err publish_batch(struct publisher *p, struct lane *l, struct fault 
 	CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	struct log_source source = { p->options.store, p->options.catalog, p->options.fleet };
 	char id[STREAM_ID_MAX];
-	struct message head;
+	struct op_batch head;
 	enum err err = log_message(&source, l->scope, l->next_after, p->options.region, PUBLISH_BYTES_TARGET,
 				   &payload, &head, f);
 
@@ -352,7 +352,7 @@ static enum err publish_batch(struct publisher *p, struct lane *l, struct fault 
 	name_batch(l, &head, id);
 	struct stream_message m = {
 		.scope = l->scope,
-		.last = message_last(&head),
+		.last = batch_last(&head),
 		.id = id,
 		.payload = buf_bytes(&payload),
 	};

@@ -55,4 +55,4 @@ struct log_source {
 	uint64_t fleet;
 };
 MUST_USE enum err log_message(const struct log_source *s, uint16_t scope, struct position after, uint8_t only_region,
-			      size_t bytes_target, struct buf *out, struct message *ret_head, struct fault *reterr_fault);
+			      size_t bytes_target, struct buf *out, struct op_batch *ret_head, struct fault *reterr_fault);

@@ -790,7 +790,7 @@ static enum err check_follows(struct replicator *r, struct store_txn *t, struct 
 static enum err multi_log_message(struct replicator *r, struct position after, struct buf *out, struct fault *f)
 {
 	struct log_source source = { r->options.store, r->options.catalog, r->fleet };
-	struct message head;
+	struct op_batch head;
 
 	if (!position_is_multi(after))
 		return fault_set(f, ERR_BAD_INPUT, "scope %u has no epochs", SCOPE_MULTI);
@@ -811,7 +811,7 @@ enum err replicator_log(struct replicator *r, uint16_t scope, struct position af
 	struct log_source source = { r->options.store, r->options.catalog, r->fleet };
 	struct store *s = r->options.store;
 	struct store_txn *t;
-	struct message head;
+	struct op_batch head;
 
 	if (scope == SCOPE_MULTI)
 		return multi_log_message(r, after, out, reterr_fault);

@@ -52,11 +52,11 @@ static inline struct region *at(unsigned i)
 /* Some ops of the primary; false: there are none. */
 static inline bool carry(struct bed_region *to, size_t bytes_target)
 {
-	CLEANUP(buf_release) struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
-	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
+	CLEANUP(buf_release) struct buf message = BUF_INIT(BATCH_BYTES_MAX);
+	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
 	CLEANUP(arena_release) struct arena a;
 	struct log_source source = { at(0)->store, at(0)->catalog, BED_FLEET };
-	struct message m;
+	struct op_batch m;
 	struct fault f = { 0 };
 
 	arena_init(&a, (size_t)64 << 20);
@@ -67,7 +67,7 @@ static inline bool carry(struct bed_region *to, size_t bytes_target)
 	if (err == ERR_NOT_FOUND)
 		return false;
 	ck_assert_msg(!err, "%s", fault_text(&f));
-	ck_assert_int_eq(message_decode(buf_bytes(&message), &inflated, &a, &m, &f), ERR_NONE);
+	ck_assert_int_eq(batch_decode(buf_bytes(&message), &inflated, &a, &m, &f), ERR_NONE);
 	struct bytes *ops = arena_array(&a, m.count, sizeof(*ops));
 	memcpy(ops, m.ops, m.count * sizeof(*ops));
 	struct remote_batch batch = { .ops = ops, .count = m.count, .chain_hash = m.chain_hash };

@@ -69,7 +69,7 @@ static enum err link_log(struct peer_link *l, uint8_t region, uint16_t scope, st
 			 struct fault *f)
 {
 	struct log_source source = { a.store, a.catalog, FLEET };
-	struct message head;
+	struct op_batch head;
 
 	(void)l;
 	atomic_fetch_add(&asked[region], 1);
@@ -198,7 +198,7 @@ static void wait_for(bool (*fn)(void))
 static void message_after(struct position after, size_t bytes, struct buf *out)
 {
 	struct log_source source = { a.store, a.catalog, FLEET };
-	struct message head;
+	struct op_batch head;
 	struct fault f = { 0 };
 
 	ck_assert_msg(!log_message(&source, SCOPE_FLEET, after, 0, bytes, out, &head, &f), "%s", f.text);
@@ -212,31 +212,31 @@ static bool deliver(unsigned reading, uint64_t seq, const struct buf *payload)
 }
 
 /* Decodes, lets a test change it, and encodes. */
-typedef void (*change_fn)(struct message *m);
+typedef void (*change_fn)(struct op_batch *m);
 
 static void changed(const struct buf *from, change_fn fn, struct buf *out)
 {
 	CLEANUP(arena_release) struct arena arena;
-	CLEANUP(buf_release) struct buf inflated = BUF_INIT(MESSAGE_BODY_BYTES_MAX);
-	struct message m;
+	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
+	struct op_batch m;
 
 	arena_init(&arena, (size_t)16 << 20);
-	ck_assert_int_eq(message_decode(buf_bytes(from), &inflated, &arena, &m, NULL), ERR_NONE);
+	ck_assert_int_eq(batch_decode(buf_bytes(from), &inflated, &arena, &m, NULL), ERR_NONE);
 	fn(&m);
-	ck_assert_int_eq(message_encode(&m, out), ERR_NONE);
+	ck_assert_int_eq(batch_encode(&m, out), ERR_NONE);
 }
 
-static void to_another_fleet(struct message *m)
+static void to_another_fleet(struct op_batch *m)
 {
 	m->fleet++;
 }
 
-static void to_another_scope(struct message *m)
+static void to_another_scope(struct op_batch *m)
 {
 	m->scope = 3;
 }
 
-static void to_another_hash(struct message *m)
+static void to_another_hash(struct op_batch *m)
 {
 	m->chain_hash++;
 }

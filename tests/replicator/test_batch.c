@@ -2,7 +2,7 @@
 /*
  * Messages between regions: what is refused, what the bytes are, what comes back.
  */
-#include "replicator/message.h"
+#include "replicator/batch.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static struct buf inflated;
 static void set_up(void)
 {
 	arena_init(&arena, 1u << 20);
-	buf_init(&inflated, MESSAGE_BODY_BYTES_MAX);
+	buf_init(&inflated, BATCH_BODY_BYTES_MAX);
 }
 
 static void tear_down(void)
@@ -32,9 +32,9 @@ static const struct bytes two_ops[] = {
 	{ .data = (const uint8_t *)"de", .len = 2 },
 };
 
-static struct message sample(void)
+static struct op_batch sample(void)
 {
-	return (struct message){ .fleet = 0x1122334455667788,
+	return (struct op_batch){ .fleet = 0x1122334455667788,
 				 .scope = 3,
 				 .epoch = 0x0201,
 				 .first = 7,
@@ -43,10 +43,10 @@ static struct message sample(void)
 				 .count = 2 };
 }
 
-static enum err decode(const struct buf *b, struct message *ret)
+static enum err decode(const struct buf *b, struct op_batch *ret)
 {
 	struct fault f = { 0 };
-	enum err e = message_decode(buf_bytes(b), &inflated, &arena, ret, &f);
+	enum err e = batch_decode(buf_bytes(b), &inflated, &arena, ret, &f);
 	ck_assert_int_eq(e != ERR_NONE, f.text[0] != '\0');
 	return e;
 }
@@ -71,7 +71,7 @@ START_TEST(message_outside_its_bounds_is_not_written)
 		uint32_t count;
 	} rows[] = {
 		{ "no op", 0, 1, 1, two_ops, 0 },
-		{ "too many ops", 0, 1, 1, two_ops, MESSAGE_OPS_MAX + 1 },
+		{ "too many ops", 0, 1, 1, two_ops, BATCH_OPS_MAX + 1 },
 		{ "no epoch", 0, 0, 1, two_ops, 2 },
 		{ "seq 0", 0, 1, 0, two_ops, 2 },
 		{ "seq beyond 64 bits", 0, 1, UINT64_MAX, two_ops, 2 },
@@ -79,13 +79,13 @@ START_TEST(message_outside_its_bounds_is_not_written)
 		{ "an op without bytes", 0, 1, 1, empty, 1 },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
-		struct message m = { .scope = rows[i].scope,
+		struct op_batch m = { .scope = rows[i].scope,
 				     .epoch = rows[i].epoch,
 				     .first = rows[i].first,
 				     .ops = rows[i].ops,
 				     .count = rows[i].count };
-		CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
-		ck_assert_msg(message_encode(&m, &b) == ERR_BAD_INPUT, "%s", rows[i].what);
+		CLEANUP(buf_release) struct buf b = BUF_INIT(BATCH_BYTES_MAX);
+		ck_assert_msg(batch_encode(&m, &b) == ERR_BAD_INPUT, "%s", rows[i].what);
 		ck_assert_msg(b.len == 0, "%s", rows[i].what);
 	}
 }
@@ -110,33 +110,33 @@ START_TEST(too_large_batch_is_refused)
 {
 	uint8_t *bytes = noise(OP_BYTES_MAX);
 	struct bytes ops[3] = { { .data = bytes, .len = OP_BYTES_MAX },
-				{ .data = bytes, .len = MESSAGE_BYTES_MAX - OP_BYTES_MAX },
+				{ .data = bytes, .len = BATCH_BYTES_MAX - OP_BYTES_MAX },
 				{ .data = bytes, .len = OP_BYTES_MAX } };
-	struct message m = { .epoch = 1, .first = 1, .ops = ops, .count = 1 };
-	CLEANUP(buf_release) struct buf b = BUF_INIT(2 * MESSAGE_BYTES_MAX);
+	struct op_batch m = { .epoch = 1, .first = 1, .ops = ops, .count = 1 };
+	CLEANUP(buf_release) struct buf b = BUF_INIT(2 * BATCH_BYTES_MAX);
 
-	ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
-	struct message back;
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_NONE);
+	struct op_batch back;
 	ck_assert_int_eq(decode(&b, &back), ERR_NONE);
 	ck_assert_uint_eq(back.ops[0].len, OP_BYTES_MAX);
 
 	buf_reset(&b);
 	m.count = 2; /* the message would be too long */
-	ck_assert_int_eq(message_encode(&m, &b), ERR_TOO_LARGE);
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_TOO_LARGE);
 	m.count = 3; /* the body would be */
-	ck_assert_int_eq(message_encode(&m, &b), ERR_TOO_LARGE);
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_TOO_LARGE);
 	ops[0].len = OP_BYTES_MAX + 1;
 	m.count = 1;
-	ck_assert_int_eq(message_encode(&m, &b), ERR_TOO_LARGE);
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_TOO_LARGE);
 	free(bytes);
 }
 END_TEST
 
 START_TEST(every_changed_byte_is_noticed)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
-	struct message m = sample(), back;
-	ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
+	CLEANUP(buf_release) struct buf b = BUF_INIT(BATCH_BYTES_MAX);
+	struct op_batch m = sample(), back;
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_NONE);
 
 	for (size_t at = 0; at < b.len; at++)
 		for (unsigned bit = 0; bit < 8; bit++) {
@@ -152,9 +152,9 @@ END_TEST
 
 START_TEST(every_cut_and_every_tail_is_noticed)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
-	struct message m = sample(), back;
-	ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
+	CLEANUP(buf_release) struct buf b = BUF_INIT(BATCH_BYTES_MAX);
+	struct op_batch m = sample(), back;
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_NONE);
 	size_t whole = b.len;
 
 	for (b.len = 0; b.len < whole; b.len++)
@@ -183,9 +183,9 @@ START_TEST(wrong_head_is_refused_even_with_a_right_checksum)
 		{ "an op without bytes", BATCH_HEAD, 0 },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
-		CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
-		struct message m = sample(), back;
-		ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
+		CLEANUP(buf_release) struct buf b = BUF_INIT(BATCH_BYTES_MAX);
+		struct op_batch m = sample(), back;
+		ck_assert_int_eq(batch_encode(&m, &b), ERR_NONE);
 		b.data[rows[i].at] = rows[i].value;
 		batch_seal(&b);
 		ck_assert_msg(decode(&b, &back) == ERR_CORRUPT, "%s", rows[i].what);
@@ -204,14 +204,14 @@ START_TEST(batch_has_the_documented_bytes)
 		2,    0,    0,    0,    7,    0,    0,    0,    /* count, bytes of the body */
 	};
 	static const uint8_t body[] = { 3, 'a', 'b', 'c', 2, 'd', 'e' };
-	CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
-	struct message m = sample();
-	ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
+	CLEANUP(buf_release) struct buf b = BUF_INIT(BATCH_BYTES_MAX);
+	struct op_batch m = sample();
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_NONE);
 	ck_assert_uint_eq(b.len, BATCH_HEAD + sizeof(body));
 	ck_assert_mem_eq(b.data, expected, sizeof(expected));
 	ck_assert_mem_eq(b.data + BATCH_HEAD, body, sizeof(body));
 
-	struct message back;
+	struct op_batch back;
 	ck_assert_int_eq(decode(&b, &back), ERR_NONE);
 	ck_assert_uint_eq(back.fleet, m.fleet);
 	ck_assert_uint_eq(back.scope, 3);
@@ -221,8 +221,8 @@ START_TEST(batch_has_the_documented_bytes)
 	ck_assert_uint_eq(back.count, 2);
 	ck_assert_mem_eq(back.ops[0].data, "abc", 3);
 	ck_assert_mem_eq(back.ops[1].data, "de", 2);
-	ck_assert_uint_eq(message_last(&back).seq, 8);
-	ck_assert_uint_eq(message_last(&back).epoch, 0x0201);
+	ck_assert_uint_eq(batch_last(&back).seq, 8);
+	ck_assert_uint_eq(batch_last(&back).epoch, 0x0201);
 }
 END_TEST
 
@@ -245,9 +245,9 @@ START_TEST(body_travels_compressed_when_that_is_smaller)
 		for (size_t k = 0; k < rows[i].len && rows[i].kind != 'n'; k++)
 			bytes[k] = rows[i].kind == 'z' ? 0 : "abcdefgh"[bytes[k] & 7];
 		struct bytes op = { .data = bytes, .len = rows[i].len };
-		struct message m = { .epoch = 1, .first = 1, .ops = &op, .count = 1 }, back;
-		CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
-		ck_assert_msg(message_encode(&m, &b) == ERR_NONE, "%s", rows[i].what);
+		struct op_batch m = { .epoch = 1, .first = 1, .ops = &op, .count = 1 }, back;
+		CLEANUP(buf_release) struct buf b = BUF_INIT(BATCH_BYTES_MAX);
+		ck_assert_msg(batch_encode(&m, &b) == ERR_NONE, "%s", rows[i].what);
 		ck_assert_msg((b.data[5] == 1) == rows[i].compressed, "%s", rows[i].what);
 		ck_assert_msg(b.len <= BATCH_HEAD + rows[i].len + 3, "%s", rows[i].what);
 		ck_assert_msg(decode(&b, &back) == ERR_NONE, "%s", rows[i].what);
@@ -260,37 +260,37 @@ END_TEST
 
 START_TEST(most_ops_fit)
 {
-	struct bytes ops[MESSAGE_OPS_MAX];
-	for (unsigned i = 0; i < MESSAGE_OPS_MAX; i++)
+	struct bytes ops[BATCH_OPS_MAX];
+	for (unsigned i = 0; i < BATCH_OPS_MAX; i++)
 		ops[i] = two_ops[i & 1];
-	struct message m = { .scope = SCOPES_MAX - 1,
+	struct op_batch m = { .scope = SCOPES_MAX - 1,
 			     .epoch = UINT64_MAX,
-			     .first = UINT64_MAX - MESSAGE_OPS_MAX,
+			     .first = UINT64_MAX - BATCH_OPS_MAX,
 			     .ops = ops,
-			     .count = MESSAGE_OPS_MAX },
+			     .count = BATCH_OPS_MAX },
 		       back;
-	CLEANUP(buf_release) struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
-	ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
+	CLEANUP(buf_release) struct buf b = BUF_INIT(BATCH_BYTES_MAX);
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_NONE);
 	ck_assert_int_eq(decode(&b, &back), ERR_NONE);
-	ck_assert_uint_eq(back.count, MESSAGE_OPS_MAX);
-	ck_assert_uint_eq(back.ops[MESSAGE_OPS_MAX - 1].len, 2);
+	ck_assert_uint_eq(back.count, BATCH_OPS_MAX);
+	ck_assert_uint_eq(back.ops[BATCH_OPS_MAX - 1].len, 2);
 }
 END_TEST
 
 START_TEST(id_names_the_batch_and_its_content)
 {
-	struct message m = sample();
-	char id[MESSAGE_ID_MAX];
-	size_t n = message_id(&m, id);
+	struct op_batch m = sample();
+	char id[BATCH_ID_MAX];
+	size_t n = batch_id(&m, id);
 	ck_assert_str_eq(id, "3.513.7-8.a1a2a3a4a5a6a7a8");
 	ck_assert_uint_eq(n, strlen(id));
 
-	m = (struct message){ .scope = UINT16_MAX,
+	m = (struct op_batch){ .scope = UINT16_MAX,
 			      .epoch = UINT64_MAX,
 			      .first = UINT64_MAX,
 			      .chain_hash = UINT64_MAX,
 			      .count = 1 };
-	ck_assert_uint_lt(message_id(&m, id), MESSAGE_ID_MAX);
+	ck_assert_uint_lt(batch_id(&m, id), BATCH_ID_MAX);
 }
 END_TEST
 

@@ -203,7 +203,7 @@ static bool has_stored(uint64_t n)
 struct decoded {
 	struct arena arena;
 	struct buf inflated;
-	struct message m;
+	struct op_batch m;
 };
 
 static void decode(uint32_t i, struct decoded *d)
@@ -211,9 +211,9 @@ static void decode(uint32_t i, struct decoded *d)
 	struct fault f = { 0 };
 
 	arena_init(&d->arena, (size_t)16 << 20);
-	buf_init(&d->inflated, MESSAGE_BODY_BYTES_MAX);
+	buf_init(&d->inflated, BATCH_BODY_BYTES_MAX);
 	struct bytes b = { .data = fake.stored[i].payload, .len = fake.stored[i].len };
-	ck_assert_msg(!message_decode(b, &d->inflated, &d->arena, &d->m, &f), "%s", f.text);
+	ck_assert_msg(!batch_decode(b, &d->inflated, &d->arena, &d->m, &f), "%s", f.text);
 }
 
 static void decoded_release(struct decoded *d)
@@ -251,10 +251,10 @@ static void check_stored(uint32_t first, struct position after)
 }
 
 /* The ops after a position as the publisher would send them. */
-static struct message make_message(struct position after, size_t bytes, struct buf *out)
+static struct op_batch make_message(struct position after, size_t bytes, struct buf *out)
 {
 	struct log_source source = { a.store, a.catalog, FLEET };
-	struct message head;
+	struct op_batch head;
 	struct fault f = { 0 };
 
 	ck_assert_msg(!log_message(&source, SCOPE_FLEET, after, 1, bytes, out, &head, &f), "%s", f.text);
@@ -264,10 +264,10 @@ static struct message make_message(struct position after, size_t bytes, struct b
 static void store_first(struct position after, size_t bytes)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
-	struct message head = make_message(after, bytes, &b);
-	char id[MESSAGE_ID_MAX];
-	(void)message_id(&head, id);
-	store(&fake, &(struct stream_message){ .last = message_last(&head), .id = id, .payload = buf_bytes(&b) });
+	struct op_batch head = make_message(after, bytes, &b);
+	char id[BATCH_ID_MAX];
+	(void)batch_id(&head, id);
+	store(&fake, &(struct stream_message){ .last = batch_last(&head), .id = id, .payload = buf_bytes(&b) });
 }
 
 /* --- messages of the log --- */
@@ -276,7 +276,7 @@ START_TEST(nothing_follows_the_newest_op)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	struct log_source source = { a.store, a.catalog, FLEET };
-	struct message head;
+	struct op_batch head;
 	struct fault f = { 0 };
 
 	ck_assert_int_eq(log_message(&source, SCOPE_FLEET, region_state(&a).position, 0, 1000, &b, &head, &f),
@@ -295,8 +295,8 @@ START_TEST(message_ends_with_its_epoch)
 	write_well(&a, upsert_of(&a, "c", 1, 1));
 	struct position end = region_state(&a).position;
 	region_begin(&a);
-	struct message head = make_message((struct position){ 0 }, 1 << 20, &b);
-	ck_assert_int_eq(position_compare(message_last(&head), end), 0);
+	struct op_batch head = make_message((struct position){ 0 }, 1 << 20, &b);
+	ck_assert_int_eq(position_compare(batch_last(&head), end), 0);
 	ck_assert_uint_eq(head.count, 3);
 	buf_reset(&b);
 	head = make_message(end, 1 << 20, &b);
@@ -364,7 +364,7 @@ START_TEST(ops_trimmed_while_they_were_read_are_not_sent)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	struct store_ops ops = *a.store->ops;
-	struct message head;
+	struct op_batch head;
 	struct fault f = { 0 };
 
 	region_shut(&a);
@@ -456,15 +456,15 @@ START_TEST(strange_end_of_the_stream_makes_everything_be_published)
 		write_well(&a, upsert_of(&a, "c", i, 1));
 	store_first((struct position){ 0 }, 1 << 20);
 	decode(0, &d);
-	struct message m = d.m;
+	struct op_batch m = d.m;
 	m.chain_hash ^= _i == OTHER_HASH;
 	m.first += _i == BEYOND_THE_LOG ? 100 : 0;
 	m.epoch = _i == OTHER_EPOCH ? epoch_make(9, 1) : m.epoch;
 	m.fleet += _i == OTHER_FLEET;
-	ck_assert_int_eq(message_encode(&m, &b), ERR_NONE);
+	ck_assert_int_eq(batch_encode(&m, &b), ERR_NONE);
 	if (_i == DAMAGED)
 		b.data[b.len - 1] ^= 1;
-	store(&fake, &(struct stream_message){ .last = message_last(&m), .id = "strange", .payload = buf_bytes(&b) });
+	store(&fake, &(struct stream_message){ .last = batch_last(&m), .id = "strange", .payload = buf_bytes(&b) });
 	decoded_release(&d);
 	start();
 	wait_for(has_published_all, 0);
