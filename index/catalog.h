@@ -55,6 +55,20 @@ void catalog_release_dropped(struct catalog *c, struct incarnation i);
 MUST_USE enum err catalog_field_index_put(struct catalog *c, struct store_txn *t, struct incarnation i,
 					  const struct field_index_config *config, struct fault *reterr_fault);
 MUST_USE enum err catalog_field_index_drop(struct catalog *c, struct store_txn *t, struct incarnation i, struct str key);
+/* The collection's record as the store has it, live or dropped, copied into the arena; empty when there is none. */
+MUST_USE enum err catalog_record_get_raw(struct catalog *c, struct store_txn *t, struct incarnation i, struct arena *a,
+					 struct bytes *ret_record);
+/* Undoes what a later op did to a collection: its configuration and payload indexes become those of the record, a creation
+ * (empty record) or a drop is taken back. A dropped collection must have been kept; what refers to its slots besides rows is
+ * to be marked by `mark`, called with the collection before it frees what nobody marked. */
+struct catalog_restoring {
+	struct incarnation incarnation;
+	struct bytes record;
+	enum err (*mark)(void *ctx, struct collection *c);
+	void *ctx;
+};
+MUST_USE enum err catalog_restore(struct catalog *c, struct store_txn *t, const struct catalog_restoring *r,
+				  struct fault *reterr_fault);
 /* Does the name exist in the state that this transaction has made? */
 bool catalog_has(struct catalog *c, struct str name, struct incarnation *ret_incarnation);
 

@@ -19,7 +19,7 @@ static struct bytes key_bytes(const uint8_t key[CATALOG_KEY_BYTES])
 
 /* --- changing --- */
 
-static enum err pending_add(struct catalog *c, const struct pending_collection *p)
+enum err catalog_pending_add(struct catalog *c, const struct pending_collection *p)
 {
 	if (c->pending_count == c->pending_cap) {
 		uint32_t cap = c->pending_cap ? c->pending_cap * 2 : 4;
@@ -36,9 +36,8 @@ static enum err pending_add(struct catalog *c, const struct pending_collection *
 	return ERR_NONE;
 }
 
-/* The collection as the transaction has it, ready to be changed. ERR_NOT_FOUND. */
-static enum err pending_of(struct catalog *c, struct incarnation i,
-			   struct pending_collection **ret_pending)
+enum err catalog_pending_of(struct catalog *c, struct incarnation i,
+			    struct pending_collection **ret_pending)
 {
 	struct pending_collection *known = catalog_pending(c, i);
 
@@ -67,14 +66,14 @@ static enum err pending_of(struct catalog *c, struct incarnation i,
 	enum err e = field_list_copy(&found->fields, &c->pending_arena, &p.fields);
 
 	if (!e)
-		e = pending_add(c, &p);
+		e = catalog_pending_add(c, &p);
 	if (!e)
 		*ret_pending = &c->pending[c->pending_count - 1];
 	return e;
 }
 
-static enum err record_save(struct catalog *c, struct store_txn *t,
-			    const struct pending_collection *p)
+enum err catalog_record_save(struct catalog *c, struct store_txn *t,
+			     const struct pending_collection *p)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(SIZE_MAX);
 	uint8_t key[CATALOG_KEY_BYTES];
@@ -146,9 +145,9 @@ static enum err create(struct catalog *c, struct store_txn *t, struct incarnatio
 		return e;
 	e = collection_start(p->collection, reterr_fault);
 	if (!e)
-		e = record_save(c, t, p);
+		e = catalog_record_save(c, t, p);
 	if (!e)
-		e = pending_add(c, p);
+		e = catalog_pending_add(c, p);
 	if (e)
 		collection_free(p->collection, true);
 	return e;
@@ -204,7 +203,7 @@ enum err catalog_update(struct catalog *c, struct store_txn *t, struct incarnati
 			const struct collection_config *config, struct fault *reterr_fault)
 {
 	struct pending_collection *p;
-	enum err e = pending_of(c, i, &p);
+	enum err e = catalog_pending_of(c, i, &p);
 
 	if (e)
 		return change_failed(e, reterr_fault);
@@ -215,7 +214,7 @@ enum err catalog_update(struct catalog *c, struct store_txn *t, struct incarnati
 	e = collection_config_copy(config, &c->pending_arena, &p->config);
 	p->config_changed = true;
 	if (!e)
-		e = record_save(c, t, p);
+		e = catalog_record_save(c, t, p);
 	return e ? change_failed(e, reterr_fault) : ERR_NONE;
 }
 
@@ -223,19 +222,19 @@ enum err catalog_drop(struct catalog *c, struct store_txn *t, struct incarnation
 		      struct fault *reterr_fault)
 {
 	struct pending_collection *p;
-	enum err e = pending_of(c, i, &p);
+	enum err e = catalog_pending_of(c, i, &p);
 
 	if (!e) {
 		p->dropped = true;
-		e = record_save(c, t, p);
+		e = catalog_record_save(c, t, p);
 	}
 	return e ? change_failed(e, reterr_fault) : ERR_NONE;
 }
 
-static struct gone *gone_find(struct catalog *c, struct incarnation i)
+struct gone *catalog_gone_find(struct catalog *c, struct incarnation i)
 {
 	for (uint32_t n = 0; n < c->gone_count; n++)
-		if (c->gone[n].incarnation.hlc == i.hlc &&
+		if (!c->gone[n].restored && c->gone[n].incarnation.hlc == i.hlc &&
 		    c->gone[n].incarnation.region == i.region)
 			return &c->gone[n];
 	return NULL;
@@ -244,7 +243,7 @@ static struct gone *gone_find(struct catalog *c, struct incarnation i)
 void catalog_keep_dropped(struct catalog *c, struct incarnation i)
 {
 	struct pending_collection *p = catalog_pending(c, i);
-	struct gone *g = p ? NULL : gone_find(c, i);
+	struct gone *g = p ? NULL : catalog_gone_find(c, i);
 
 	if (p)
 		p->kept = p->dropped;
@@ -254,7 +253,7 @@ void catalog_keep_dropped(struct catalog *c, struct incarnation i)
 
 void catalog_release_dropped(struct catalog *c, struct incarnation i)
 {
-	struct gone *g = gone_find(c, i);
+	struct gone *g = catalog_gone_find(c, i);
 	uint8_t key[CATALOG_KEY_BYTES];
 
 	if (!g)
@@ -285,7 +284,7 @@ enum err catalog_field_index_put(struct catalog *c, struct store_txn *t, struct 
 
 	if (e)
 		return e;
-	e = pending_of(c, i, &p);
+	e = catalog_pending_of(c, i, &p);
 	if (e)
 		return change_failed(e, reterr_fault);
 	uint32_t at = field_at(&p->fields, config->key);
@@ -305,7 +304,7 @@ enum err catalog_field_index_put(struct catalog *c, struct store_txn *t, struct 
 	e = field_list_copy(&list, &c->pending_arena, &p->fields);
 	p->fields_changed = true;
 	if (!e)
-		e = record_save(c, t, p);
+		e = catalog_record_save(c, t, p);
 	return e ? change_failed(e, reterr_fault) : ERR_NONE;
 }
 
@@ -313,7 +312,7 @@ enum err catalog_field_index_drop(struct catalog *c, struct store_txn *t, struct
 				  struct str key)
 {
 	struct pending_collection *p;
-	enum err e = pending_of(c, i, &p);
+	enum err e = catalog_pending_of(c, i, &p);
 
 	if (e)
 		return e;
@@ -323,7 +322,7 @@ enum err catalog_field_index_drop(struct catalog *c, struct store_txn *t, struct
 		return ERR_NONE;
 	p->fields.items[at] = p->fields.items[--p->fields.count];
 	p->fields_changed = true;
-	return record_save(c, t, p);
+	return catalog_record_save(c, t, p);
 }
 
 /* --- durable, then visible --- */
@@ -341,7 +340,7 @@ enum err catalog_sync(struct catalog *c, struct fault *reterr_fault)
 			return e;
 	}
 	for (uint32_t i = 0; i < c->pending_count; i++) {
-		enum err e = c->pending[i].created
+		enum err e = c->pending[i].created || c->pending[i].restored
 				     ? collection_sync(c->pending[i].collection, reterr_fault)
 				     : ERR_NONE;
 
@@ -447,16 +446,18 @@ static void publish_names(struct catalog *c)
 	for (uint32_t i = 0; i < c->pending_count; i++) {
 		const struct pending_collection *p = &c->pending[i];
 
-		if (p->dropped && !p->created) {
+		if (p->dropped && !p->created && !p->restored) {
 			catalog_key(p->collection->incarnation, key);
 			(void)map_remove(&c->by_name, p->name); /* it is in gone */
 			(void)map_remove(&c->by_incarnation, catalog_key_str(key));
 			if (p->kept &&
 			    map_put(&c->dropped, catalog_key_str(key), p->collection, NULL))
 				PANIC("what was committed cannot be shown: out of memory");
-		} else if (p->created && !p->dropped) {
+		} else if ((p->created || p->restored) && !p->dropped) {
 			if (catalog_maps_add(c, p->name, p->collection))
 				PANIC("what was committed cannot be shown: out of memory");
+			if (p->restored)
+				catalog_publish_restored(c, p);
 		}
 	}
 	pthread_rwlock_unlock(&c->lock);
@@ -468,7 +469,7 @@ static void sweep_one(struct gone *g)
 	    atomic_load_explicit(&g->collection->refs, memory_order_acquire) != 1)
 		return;
 	if (!g->kept) {
-		collection_free(TAKE(g->collection), true);
+		collection_free(TAKE(g->collection), !g->restored);
 		return;
 	}
 	collection_hollow(g->collection);
@@ -512,7 +513,7 @@ void catalog_publish(struct catalog *c)
 		publish_change(c, &c->pending[i]);
 	/* Rows first: a new collection is found with the points of its transaction. */
 	for (uint32_t i = 0; i < c->pending_count; i++)
-		if (c->pending[i].created && !c->pending[i].dropped)
+		if ((c->pending[i].created || c->pending[i].restored) && !c->pending[i].dropped)
 			collection_publish(c->pending[i].collection);
 	publish_names(c);
 	c->next_uid = c->pending_uid;
@@ -535,10 +536,14 @@ void catalog_abandon(struct catalog *c)
 			merkle_save_undone(collection->shards[i]->merkle);
 	}
 	for (uint32_t i = 0; i < c->pending_count; i++) {
-		if (!c->pending[i].created)
-			continue;
-		collection_abandon(c->pending[i].collection);
-		publish_dropped(c, &c->pending[i], false);
+		const struct pending_collection *p = &c->pending[i];
+
+		if (p->created || p->restored)
+			collection_abandon(p->collection);
+		if (p->created)
+			publish_dropped(c, p, false);
+		else if (p->restored)
+			collection_free(p->collection, false); /* its files are the dropped one's */
 	}
 	for (uint32_t i = 0; i < c->gone_count; i++)
 		c->gone[i].purged = false;

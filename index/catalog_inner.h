@@ -3,6 +3,7 @@
  * What the files of the catalog share; nobody else includes this.
  *   catalog.c         opening, closing, finding, background work
  *   catalog_change.c  the committer's side: transactions, publishing, what is left of dropped collections
+ *   catalog_restore.c taking changes of collections back
  */
 #pragma once
 
@@ -18,6 +19,7 @@ struct pending_collection {
 	struct collection *collection;
 	struct str name;
 	bool created, dropped, kept, config_changed, fields_changed;
+	bool restored; /* a new object for a dropped collection */
 	struct collection_config config; /* as the transaction has it */
 	struct field_list fields;
 	uint32_t *uids;
@@ -34,6 +36,7 @@ struct gone {
 	uint32_t uid_count;
 	bool stored; /* it has a record, and perhaps rows */
 	bool purged; /* by the open transaction */
+	bool restored; /* rows and files are another object's now */
 };
 
 struct catalog {
@@ -89,3 +92,13 @@ void catalog_gone_release(struct gone *g);
 void catalog_gone_sweep(struct catalog *c);
 /* There may be something to build. */
 void catalog_kick(struct catalog *c);
+/* The collection as the transaction has it, ready to be changed. ERR_NOT_FOUND. */
+MUST_USE enum err catalog_pending_of(struct catalog *c, struct incarnation i,
+				     struct pending_collection **ret_pending);
+MUST_USE enum err catalog_pending_add(struct catalog *c, const struct pending_collection *p);
+MUST_USE enum err catalog_record_save(struct catalog *c, struct store_txn *t,
+				      const struct pending_collection *p);
+/* What is left of a dropped collection; NULL: nothing. */
+struct gone *catalog_gone_find(struct catalog *c, struct incarnation i);
+/* It is live again; under the lock. */
+void catalog_publish_restored(struct catalog *c, const struct pending_collection *p);

@@ -25,7 +25,7 @@
 #define TURN_WAIT_MS 100
 #define WAITING_CAP_MIN 64
 
-enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_SETTLE };
+enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_SETTLE, CALL_REWIND };
 
 /* What another thread asks the committer to do, and waits for. */
 struct call {
@@ -36,6 +36,7 @@ struct call {
 	const struct remote_batch *batch;
 	uint64_t mark;
 	struct settle *settle;
+	struct rewind *rewind;
 	struct position end;
 	bool finished; /* under state_lock */
 };
@@ -331,6 +332,9 @@ static void run_call(struct committer *c, struct call *call)
 		case CALL_SETTLE:
 			w->err = commit_settle(c, call->settle, &w->fault);
 			break;
+		case CALL_REWIND:
+			w->err = commit_rewind(c, call->rewind, &w->fault);
+			break;
 		}
 		commit_txn_abandon(c);
 		if (w->err == ERR_IO && !c->state.failed)
@@ -559,6 +563,13 @@ enum err committer_mark(struct committer *c, uint64_t number, struct position *r
 	return err;
 }
 
+enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_REWIND, .rewind = r };
+
+	return call_and_wait(c, &call, 0, reterr_fault);
+}
+
 enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault)
 {
 	struct call call = { .kind = CALL_SETTLE, .settle = s };
@@ -749,6 +760,7 @@ static void committer_free(struct committer *c)
 	history_release(&c->history);
 	commit_multi_release(&c->logs);
 	commit_multi_release(&c->txn.logs);
+	commit_undo_release(c);
 	buf_release(&c->wire);
 	free(c->txn.freed);
 	free(c->takings);
@@ -773,8 +785,11 @@ static enum err committer_new(const struct committer_options *o, struct committe
 	c->o = *o;
 	if (c->o.hlc_offset_ms_max == 0)
 		c->o.hlc_offset_ms_max = HLC_OFFSET_MS_MAX_DEFAULT;
+	if (c->o.orphan_bytes_max == 0)
+		c->o.orphan_bytes_max = ORPHAN_BYTES_MAX_DEFAULT;
 	buf_init(&c->wire, OP_BYTES_MAX);
 	history_init(&c->history);
+	map_init(&c->undo_slots);
 	c->takings = calloc(COMMIT_OPS_MAX, sizeof(*c->takings));
 	c->again = calloc(COMMIT_OPS_MAX, sizeof(*c->again));
 	c->wake = calloc(1, sizeof(*c->wake));
@@ -797,6 +812,8 @@ enum err committer_open(const struct committer_options *o, struct committer **re
 	err = commit_meta_open(c, reterr_fault);
 	if (!err)
 		err = read_log(c, reterr_fault);
+	if (!err)
+		err = commit_undo_open(c, reterr_fault);
 	if (!err)
 		err = commit_multi_open(c, reterr_fault);
 	if (err)

@@ -72,8 +72,12 @@ struct committer_options {
 	commit_may_write_fn may_write;   /* NULL: always */
 	/* After each commit, on the committer's thread; must not block. */
 	void (*on_commit)(void *ctx, struct position now);
-	/* Up to which position the log may be trimmed: what every peer that counts holds. NULL: all that is committed. */
+	/* Up to which position the log may be trimmed, and ops need no undo record: what is confirmed. NULL: all that is
+	 * committed. */
 	struct position (*trim_floor)(void *ctx);
+	/* Ops beyond it may have to be taken back: more than one region votes. */
+	bool undo;
+	uint64_t orphan_bytes_max;       /* 0: ORPHAN_BYTES_MAX_DEFAULT */
 	/* The same for one log of SCOPE_MULTI: up to which seq. NULL: all that is committed. */
 	uint64_t (*trim_floor_multi)(void *ctx, uint64_t log);
 	/* What a committed position has reached; asked after each commit and each committer_wake. NULL: the
@@ -164,6 +168,23 @@ struct settle {
 /* ERR_GAP: this region has not reached `at`, or its log does not reach back to it; ERR_FORK: `at` is not in its history;
  * ERR_NOT_FOUND: the collection was dropped. From any thread but the committer's; waits for the commit. */
 MUST_USE enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
+/* --- walking back --- */
+
+#define ORPHAN_BYTES_MAX_DEFAULT (UINT64_C(1) << 30)
+/*
+ * Takes back what this region holds beyond `to`, op by op from the newest, in transactions that each end at a valid position:
+ * rows, collections, history and log become what they were there. Ops of clients go to the orphan store (replicator/orphan.h).
+ * This region's right to write ends first.
+ */
+struct rewind {
+	struct position to;
+	/* answers, also of what was done before a failure */
+	uint64_t ops;
+	uint64_t orphans;
+};
+/* ERR_FORK: `to` is not in this region's history, or lies before what is confirmed; ERR_NO_SPACE: the orphan store is full;
+ * ERR_NOT_FOUND: an op has no undo record. From any thread but the committer's; waits for the commit. */
+MUST_USE enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault);
 /* Where the state stands that a read transaction sees; all zero before the first op. Any thread. */
 MUST_USE enum err committer_read_place(struct store *s, struct store_txn *t, struct position *ret_position,
 				       uint64_t *ret_chain_hash);

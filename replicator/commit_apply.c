@@ -46,7 +46,8 @@ enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault)
 				 err_sentence(err));
 	t->store = store;
 	t->place = c->place;
-	t->has_history = t->has_logs = t->local = t->settled = false;
+	t->has_history = t->has_logs = t->local = t->settled = t->rewound = t->undo_changed = false;
+	t->confirmed = c->o.undo && c->o.trim_floor ? c->o.trim_floor(c->o.ctx) : c->place.position;
 	t->log_ended = 0;
 	t->ops = t->freed_count = t->dropped_count = 0;
 	t->bytes = 0;
@@ -73,6 +74,8 @@ void commit_txn_abandon(struct committer *c)
 	c->o.store->ops->abort(c->txn.store);
 	catalog_abandon(c->o.catalog);
 	txn_end(c);
+	if (c->txn.undo_changed)
+		commit_undo_reload(c);
 }
 
 /* May another commit succeed, with other writes or more space? Else writing ends. */
@@ -146,8 +149,7 @@ static const struct row_vector *row_vector(const struct row *row, struct str nam
 	return NULL;
 }
 
-/* Is no op held that wrote a vector with this stamp? */
-static bool op_is_trimmed(const struct committer *c, struct stamp s)
+bool commit_op_is_trimmed(const struct committer *c, struct stamp s)
 {
 	if (s.epoch == 0)
 		return commit_multi_is_trimmed(c, s);
@@ -160,7 +162,7 @@ static enum err give_up_slots(struct committer *c, struct collection *collection
 {
 	for (uint32_t i = 0; i < stored->vector_count; i++) {
 		const struct row_vector *old = &stored->vectors[i];
-		if (!old->present || old->slot == SLOT_NONE || !op_is_trimmed(c, old->stamp))
+		if (!old->present || old->slot == SLOT_NONE || !commit_op_is_trimmed(c, old->stamp))
 			continue;
 		const struct row_vector *new = row_vector(row, old->name);
 		if (new &&new->present &&new->slot == old->slot)
@@ -232,7 +234,7 @@ static enum err apply_row(struct committer *c, struct collection *collection, st
 	if (err)
 		return fault_set(reterr_fault, err, "merging a row: %s", err_sentence(err));
 	if (result == MERGE_UNCHANGED)
-		return ERR_NONE;
+		return commit_undo_row(c, at, exists ? &stored : NULL, NULL);
 
 	row.op_number = number;
 	err = collection_row_store(collection, c->txn.store, &row, reterr_fault);
@@ -240,7 +242,10 @@ static enum err apply_row(struct committer *c, struct collection *collection, st
 		return err;
 	if (op->points)
 		take_slots(op, &op->points[at], &row);
-	err = exists ? give_up_slots(c, collection, &stored, &row) : ERR_NONE;
+	if (c->draft.wanted)
+		err = commit_undo_row(c, at, exists ? &stored : NULL, &row);
+	else if (exists)
+		err = give_up_slots(c, collection, &stored, &row);
 	return err ? fault_set(reterr_fault, err, "noting the slots of a row: %s",
 			       err_sentence(err))
 		   : err;
@@ -250,9 +255,12 @@ static enum err apply_row(struct committer *c, struct collection *collection, st
 enum err commit_txn_rows(struct committer *c, struct op *op, struct fault *reterr_fault)
 {
 	struct collection *collection = catalog_get_incarnation(c->o.catalog, op->incarnation);
-	/* Dropped meanwhile: what others write into it goes nowhere. */
+	/* Dropped meanwhile: what others write into it goes nowhere, once it cannot come back. */
 	if (!collection && op->scope == SCOPE_MULTI)
-		return ERR_NONE;
+		return commit_undo_may_return(c, op->incarnation)
+			       ? fault_set(reterr_fault, ERR_UNAVAILABLE,
+					   "the drop of its collection is not confirmed yet")
+			       : ERR_NONE;
 	if (!collection)
 		return fault_set(
 			reterr_fault, ERR_CORRUPT,
@@ -407,9 +415,15 @@ enum err commit_txn_apply(struct committer *c, struct op *op, struct bytes wire,
 				 err_sentence(err));
 	if (p->log_ops == 0)
 		p->oldest = op_stamp(op);
+	err = commit_undo_begin(c, op);
+	if (err)
+		return fault_set(reterr_fault, err, "beginning an undo record: %s", err_sentence(err));
 	err = apply_effect(c, op, reterr_fault);
 	if (err)
 		return err;
+	err = commit_undo_end(c, op);
+	if (err)
+		return fault_set(reterr_fault, err, "writing an undo record: %s", err_sentence(err));
 	p->chain_hash = op_chain_hash(p->chain_hash, wire);
 	p->position = (struct position){ .epoch = op->epoch, .seq = op->seq };
 	err = oplog_append(c->o.store, c->txn.store, op, p->chain_hash, &record_bytes);
@@ -458,7 +472,7 @@ static enum err oldest_stamp(struct committer *c, struct fault *reterr_fault)
 static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 {
 	struct place *p = &c->txn.place;
-	if (c->o.log_bytes_max == 0 || p->log_bytes <= c->o.log_bytes_max)
+	if (c->o.log_bytes_max == 0 || p->log_bytes <= c->o.log_bytes_max || c->txn.rewound)
 		return ERR_NONE;
 
 	struct position floor = c->place.position;
@@ -467,6 +481,9 @@ static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 		if (position_compare(allowed, floor) < 0)
 			floor = allowed;
 	}
+	/* The op before the first that may be taken back says where that leads to. */
+	if (c->o.undo && floor.seq > 0)
+		floor.seq--;
 	struct oplog_trimming t = { .scope = SCOPE_FLEET,
 				    .upto = floor,
 				    .ops_max = TRIM_OPS_MAX,
@@ -477,6 +494,8 @@ static enum err trim_log(struct committer *c, struct fault *reterr_fault)
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < t.slot_count; i++) {
+		if (commit_undo_holds(c, &t.slots[i]))
+			continue;
 		err = commit_free_later(c, &t.slots[i]);
 		if (err)
 			return fault_set(reterr_fault, err, "trimming the log: %s",
@@ -561,7 +580,9 @@ static enum err checkpoint(struct committer *c, uint64_t now_ns, struct fault *r
 
 static enum err make_durable(struct committer *c, uint64_t now_ns, struct fault *reterr_fault)
 {
-	enum err err = trim_log(c, reterr_fault);
+	enum err err = commit_undo_trim(c, reterr_fault);
+	if (!err)
+		err = trim_log(c, reterr_fault);
 	if (!err)
 		err = commit_multi_trim(c, false, reterr_fault);
 	if (!err)
@@ -587,7 +608,7 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 
 	if (!c->txn.store)
 		return ERR_NONE;
-	if (c->txn.ops == 0 && !c->txn.settled) {
+	if (c->txn.ops == 0 && !c->txn.settled && !c->txn.rewound) {
 		commit_txn_abandon(c);
 		return ERR_NONE;
 	}
@@ -598,6 +619,8 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 		c->o.store->ops->abort(c->txn.store);
 		catalog_abandon(c->o.catalog);
 		txn_end(c);
+		if (c->txn.undo_changed)
+			commit_undo_reload(c);
 		if (!is_passing(err))
 			commit_fail(c, &fault);
 		return fault_set(reterr_fault, err, "%s", fault_text(&fault));

@@ -6,12 +6,15 @@
  *   commit_apply.c  the transaction: ops into rows, log and position; the ops of peers
  *   commit_multi.c  the logs of collections that every region writes
  *   commit_settle.c rows that another region has right
+ *   commit_undo.c   what unconfirmed ops replaced, and walking back
  *   commit_meta.c   the records that say where the region stands
  */
 #pragma once
 
 #include "replicator/commit.h"
+#include "base/map.h"
 #include "replicator/merge.h"
+#include "replicator/undo.h"
 
 #include <stdatomic.h>
 
@@ -62,6 +65,9 @@ struct commit_txn {
 	uint64_t log_ended; /* the one that its last op of SCOPE_MULTI is of */
 	bool local;   /* has ops of this region's clients */
 	bool settled; /* has rows without ops */
+	bool rewound; /* ops were taken back */
+	bool undo_changed; /* records of STORE_UNDO were written or removed */
+	struct position confirmed; /* ops up to it need no undo record; as known when it began */
 	struct marked *marked; /* of the last mark in it; NULL: none */
 	uint32_t ops;
 	size_t bytes;
@@ -70,6 +76,14 @@ struct commit_txn {
 	uint32_t freed_count, freed_cap;
 	struct incarnation *dropped; /* in the arena; collections whose drop was trimmed */
 	uint32_t dropped_count;
+};
+
+/* What the op that is being applied replaces. */
+struct undo_draft {
+	bool wanted;
+	struct undo undo;
+	uint32_t entry_cap;
+	struct arena arena;
 };
 
 /* A write that takes part in the open transaction, and where it stood before. */
@@ -95,6 +109,9 @@ struct committer {
 	struct hlc hlc;
 	struct place place; /* as committed */
 	struct commit_txn txn;
+	struct undo_draft draft;
+	struct map undo_slots;   /* that undo records refer to; keys of commit_undo.c, values are not NULL */
+	uint64_t undo_count;     /* records of STORE_UNDO */
 	uint64_t own_log;        /* of SCOPE_MULTI, begun by this object; 0: not yet */
 	bool writing;            /* this object began the open epoch and has not released it */
 	uint64_t checkpoint_ns;  /* when the last one was, on the mono clock */
@@ -147,6 +164,8 @@ MUST_USE enum err commit_remote(struct committer *c, const struct remote_batch *
 				struct fault *reterr_fault);
 /* The part of it that is about rows. */
 MUST_USE enum err commit_txn_rows(struct committer *c, struct op *op, struct fault *reterr_fault);
+/* Is no op held that wrote a vector with this stamp? */
+bool commit_op_is_trimmed(const struct committer *c, struct stamp s);
 /* The op in wire form; of the committer's own buffer. */
 MUST_USE enum err commit_encode(struct committer *c, const struct op *op, struct bytes *ret_wire);
 /* Slots to free once the transaction is committed. */
@@ -191,6 +210,26 @@ void commit_multi_publish(struct committer *c);
 /* --- commit_settle.c --- */
 /* What is pending must have been committed. */
 MUST_USE enum err commit_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
+
+/* --- commit_undo.c --- */
+/* At open: counts the records, and marks their slots. */
+MUST_USE enum err commit_undo_open(struct committer *c, struct fault *reterr_fault);
+void commit_undo_release(struct committer *c);
+/* The transaction that changed records is gone: memory becomes what the store has. */
+void commit_undo_reload(struct committer *c);
+/* Around an op's effect. */
+MUST_USE enum err commit_undo_begin(struct committer *c, const struct op *op);
+MUST_USE enum err commit_undo_end(struct committer *c, const struct op *op);
+/* Within: what the op does to its point at `at`. stored NULL: it was not there; row NULL: it stays as it is. */
+MUST_USE enum err commit_undo_row(struct committer *c, uint32_t at, const struct row *stored, const struct row *row);
+/* Before the log is trimmed: removes records of what is confirmed. */
+MUST_USE enum err commit_undo_trim(struct committer *c, struct fault *reterr_fault);
+/* Is it a slot that only an undo record refers to? */
+bool commit_undo_holds(const struct committer *c, const struct oplog_slot *slot);
+/* Could a collection that is not there come back by a walk back? */
+bool commit_undo_may_return(struct committer *c, struct incarnation i);
+/* What is pending must have been committed. */
+MUST_USE enum err commit_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault);
 
 /* --- commit_local.c --- */
 /* Has everything before it to be committed first? */

@@ -285,14 +285,10 @@ enum err oplog_fill(struct catalog *c, struct op *op, struct arena *a)
 
 /* --- slots --- */
 
-static enum err mark_slots(struct catalog *c, const struct op *op)
+static enum err mark_slots_of(struct collection *collection, const struct op *op)
 {
-	struct collection *collection =
-		op->points ? catalog_get_incarnation(c, op->incarnation) : NULL;
-
-	if (!collection)
-		return ERR_NONE;
 	enum err err = ERR_NONE;
+
 	for (uint32_t i = 0; i < op->point_count && !err; i++) {
 		const struct op_point *p = &op->points[i];
 		uint32_t shard = collection_shard_of(collection, p->id);
@@ -301,8 +297,61 @@ static enum err mark_slots(struct catalog *c, const struct op *op)
 				err = collection_slot_mark(collection, shard, p->vectors[k].name,
 							   p->vectors[k].slot);
 	}
+	return err;
+}
+
+static enum err mark_slots(struct catalog *c, const struct op *op)
+{
+	struct collection *collection =
+		op->points ? catalog_get_incarnation(c, op->incarnation) : NULL;
+
+	if (!collection)
+		return ERR_NONE;
+	enum err err = mark_slots_of(collection, op);
 	collection_unref(collection);
 	return err;
+}
+
+static enum err mark_record_of(struct collection *collection, struct bytes key, struct bytes record)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct oplog_entry entry;
+	struct position p;
+	uint16_t scope;
+
+	arena_init(&a, OP_ARENA_BYTES_MAX);
+	if (!key_read(key, &scope, &p))
+		return ERR_CORRUPT;
+	enum err err = record_read(record, p, &a, &entry, NULL);
+	struct incarnation own = collection_incarnation(collection);
+	if (err || entry.op.incarnation.hlc != own.hlc || entry.op.incarnation.region != own.region)
+		return err;
+	return mark_slots_of(collection, &entry.op);
+}
+
+enum err oplog_mark_collection(struct store *s, struct store_txn *t, struct collection *collection)
+{
+	struct store_cursor *cursor;
+	struct bytes key;
+	struct bytes record;
+	enum err err = s->ops->cursor_open(t, STORE_LOG, &cursor);
+
+	if (err)
+		return err;
+	while (!(err = s->ops->next(cursor, &key, &record))) {
+		err = mark_record_of(collection, key, record);
+		if (err)
+			break;
+	}
+	s->ops->cursor_close(cursor);
+	return err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+enum err oplog_remove(struct store *s, struct store_txn *t, uint16_t scope, struct position p)
+{
+	struct log_key key = key_of(scope, p);
+
+	return s->ops->del(t, STORE_LOG, key_bytes(&key));
 }
 
 static enum err mark_record(struct catalog *c, struct bytes key, struct bytes record,

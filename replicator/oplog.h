@@ -42,6 +42,11 @@ struct oplog_size {
 MUST_USE enum err oplog_mark_slots(struct store *s, struct catalog *c, struct oplog_size ret_sizes[SCOPES_MAX],
 				   struct fault *reterr_fault);
 
+/* Those that the log refers to of one collection, to it. */
+MUST_USE enum err oplog_mark_collection(struct store *s, struct store_txn *t, struct collection *collection);
+/* The newest op, which is taken back. */
+MUST_USE enum err oplog_remove(struct store *s, struct store_txn *t, uint16_t scope, struct position p);
+
 /* A slot that nothing durable refers to once the transaction is committed; only then is it to be freed. */
 struct oplog_slot {
 	struct incarnation collection;

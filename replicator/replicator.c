@@ -501,6 +501,7 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 		.on_commit = on_commit,
 		.trim_floor = trim_floor,
 		.trim_floor_multi = trim_floor_multi,
+		.undo = peers_majority(r->peers) > 1,
 		.level = level_of,
 		.ctx = r,
 	};
