@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/metric.h"
 #include "gateway/router.h"
+#include "index/store.h"
 #include "replicator/replicator.h"
 
 #define METRICS_BYTES_MAX ((size_t)16 << 20)
@@ -26,6 +27,7 @@ struct admin {
 	struct clock *clock;
 	char *version;
 	char *data_dir;
+	struct store *store;
 	uint64_t started_ns;
 	pthread_mutex_t lock; /* guards the following */
 	uint64_t scraped_ns;
@@ -49,6 +51,7 @@ enum err admin_new(const struct admin_options *o, struct admin **ret_admin)
 	if (!a)
 		return ERR_NO_MEMORY;
 	a->clock = o->clock;
+	a->store = o->store;
 	a->version = strdup(o->version);
 	a->data_dir = o->data_dir ? strdup(o->data_dir) : NULL;
 	int errnum = pthread_mutex_init(&a->lock, NULL);
@@ -190,6 +193,16 @@ static void measure_lag(struct replicator *r)
 	}
 }
 
+static void measure_store(const struct admin *a)
+{
+	if (!a->store)
+		return;
+	struct store_stats s = store_lmdb_stats(a->store);
+
+	metric_set(METRIC_isthmus_store_bytes, (double)s.used_bytes);
+	metric_set(METRIC_isthmus_store_bytes_max, (double)s.map_bytes);
+}
+
 void admin_metrics(struct call *c)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(METRICS_BYTES_MAX);
@@ -203,6 +216,7 @@ void admin_metrics(struct call *c)
 		   metric_quantile(METRIC_isthmus_search_duration_seconds, 0.99));
 	if (disk_free(a, &free_bytes))
 		metric_set(METRIC_isthmus_disk_free_bytes, (double)free_bytes);
+	measure_store(a);
 	if (c->api->replicator)
 		measure_lag(c->api->replicator);
 	if (c->api->router)

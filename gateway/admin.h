@@ -9,11 +9,13 @@
 #include "gateway/api.h"
 
 struct admin;
+struct store;
 
 struct admin_options {
 	struct clock *clock;
 	const char *version;  /* of Isthmus */
 	const char *data_dir; /* NULL: the data are in memory */
+	struct store *store; /* of store_lmdb_open, and outlives it; NULL: the data are in memory */
 };
 
 MUST_USE enum err admin_new(const struct admin_options *o, struct admin **ret_admin);

@@ -331,6 +331,7 @@ static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 		.clock = d->clock,
 		.version = d->version,
 		.data_dir = d->config->storage_dir,
+		.store = d->store,
 	};
 	const struct serve_options serve = { .api = &d->api, .auth = d->auth };
 

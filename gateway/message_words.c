@@ -27,6 +27,7 @@ static const struct {
 	{ ERR_NOT_PRIMARY, UNAVAILABLE },
 	{ ERR_NOT_READY, UNAVAILABLE },
 	{ ERR_NO_SPACE, "Insufficient storage: " },
+	{ ERR_STORE_FULL, "Insufficient storage: " },
 	{ ERR_INTERNAL, INTERNAL },
 	{ ERR_NO_MEMORY, INTERNAL },
 	{ ERR_IO, INTERNAL },

@@ -57,6 +57,7 @@ struct store_ops {
 
 struct store {
 	const struct store_ops *ops;
+	uint64_t bytes_max; /* ERR_STORE_FULL beyond; 0: no bound */
 };
 
 struct store_stats {
@@ -64,7 +65,8 @@ struct store_stats {
 	uint64_t used_bytes;
 };
 
-/* Opens or makes the store in folder dir (which must exist). map_bytes bounds its size. Refuses a file of
+/* Opens or makes the store in folder dir (which must exist). map_bytes bounds its size: what would
+ * grow beyond it is ERR_STORE_FULL, a full disk is ERR_NO_SPACE. Refuses a file of
  * another program (ERR_CORRUPT), of a newer version (ERR_VERSION), or one that another process has open. */
 MUST_USE enum err store_lmdb_open(const char *dir, uint64_t map_bytes, struct store **ret_store,
 				  struct fault *reterr_fault);

@@ -96,6 +96,7 @@ static enum err err_from_lmdb(int rc)
 	case MDB_NOTFOUND:
 		return ERR_NOT_FOUND;
 	case MDB_MAP_FULL:
+		return ERR_STORE_FULL;
 	case ENOSPC:
 	case EDQUOT:
 	case EFBIG:
@@ -125,9 +126,9 @@ static enum err fault_lmdb(struct fault *reterr_fault, int rc, const char *dir, 
 {
 	enum err e = err_from_lmdb(rc);
 
-	if (rc == MDB_MAP_FULL)
-		return fault_set(reterr_fault, e,
-				 "%s %s/data.mdb: the store has grown to its bound", doing, dir);
+	if (e == ERR_STORE_FULL)
+		return fault_set(reterr_fault, e, "%s %s/data.mdb: %s", doing, dir,
+				 err_sentence(e));
 	if (e == ERR_CORRUPT)
 		return fault_set(reterr_fault, e,
 				 "%s %s/data.mdb: damaged, or not a store of Isthmus (%s)", doing,
@@ -215,7 +216,7 @@ static enum err lmdb_commit(struct store_txn *t, struct fault *reterr_fault)
 	enum err e = err_from_lmdb(rc);
 	if (!e)
 		return ERR_NONE;
-	if (e != ERR_NO_SPACE && e != ERR_NO_MEMORY)
+	if (e != ERR_NO_SPACE && e != ERR_STORE_FULL && e != ERR_NO_MEMORY)
 		atomic_store(&m->disk_failed, true);
 	return fault_lmdb(reterr_fault, rc, m->dir, "committing to");
 }
@@ -471,11 +472,104 @@ static enum err open_env(struct store_lmdb *m, uint64_t map_bytes, struct fault 
 	size_t map_size = (size_t)((map_bytes + page - 1) / page * page);
 	int rc = mdb_env_create(&m->env);
 
+	m->store.bytes_max = map_size;
 	rc = rc ? rc : mdb_env_set_mapsize(m->env, map_size);
 	rc = rc ? rc : mdb_env_set_maxreaders(m->env, STORE_READERS_MAX);
 	rc = rc ? rc : mdb_env_set_maxdbs(m->env, STORE_TABLE_COUNT);
 	rc = rc ? rc : mdb_env_open(m->env, m->dir, MDB_NOTLS, 0600);
+	/* The system's own words do not say which of the two files they are about. */
+	if (rc > 0)
+		return fault_set(reterr_fault, err_from_lmdb(rc),
+				 "opening %s/data.mdb and lock.mdb: %s; give both to the user "
+				 "of the daemon",
+				 m->dir, strerror(rc));
 	return rc ? fault_lmdb(reterr_fault, rc, m->dir, "opening") : ERR_NONE;
+}
+
+static uint64_t count_pages(MDB_val list, uint64_t first, uint64_t last)
+{
+	uint64_t count = 0;
+
+	/* A count, then so many page numbers. */
+	for (size_t at = sizeof(size_t); at + sizeof(size_t) <= list.mv_size;
+	     at += sizeof(size_t)) {
+		size_t page;
+		memcpy(&page, (const char *)list.mv_data + at, sizeof(page));
+		count += page >= first && page <= last;
+	}
+	return count;
+}
+
+/* Does LMDB's list of free pages, by the number of the transaction that freed them, hold every page from first to last?
+ * Looked up number by number, the newest first: going from one entry to the next LMDB aborts on a damaged page. */
+static int all_free(MDB_env *env, uint64_t first, uint64_t last, size_t txn_last, bool *ret_free)
+{
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	uint64_t missing = last - first + 1;
+	int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+	if (rc)
+		return rc;
+	rc = mdb_cursor_open(txn, FREE_DBI, &cursor);
+	if (!rc) {
+		for (size_t number = txn_last; number > 0 && missing > 0 && !rc; number--) {
+			MDB_val key = { .mv_size = sizeof(number), .mv_data = &number }, list;
+			rc = mdb_cursor_get(cursor, &key, &list, MDB_SET);
+			if (!rc)
+				missing -= MIN(missing, count_pages(list, first, last));
+			if (rc == MDB_NOTFOUND)
+				rc = MDB_SUCCESS;
+		}
+		mdb_cursor_close(cursor);
+	}
+	mdb_txn_abort(txn);
+	*ret_free = missing == 0;
+	return rc;
+}
+
+static enum err refuse_cut(struct store_lmdb *m, uint64_t has, uint64_t wants,
+			   struct fault *reterr_fault)
+{
+	return fault_set(
+		reterr_fault, ERR_CORRUPT,
+		"%s/data.mdb is cut off: it has %llu bytes of %llu; bring back a whole copy of the folder, or "
+		"move it away and begin empty: a region of a fleet fetches from the others what their logs hold",
+		m->dir, (unsigned long long)has, (unsigned long long)wants);
+}
+
+/*
+ * A page behind the end of the file would end the process by SIGBUS when it is read. A whole file may be shorter than
+ * its meta page says, as LMDB does not write pages at the end that a transaction took and gave back; these are all
+ * in the list of free pages. To look there the file is made as long as it should be, and short again if it is refused.
+ */
+static enum err check_length(struct store_lmdb *m, struct fault *reterr_fault)
+{
+	mdb_filehandle_t fd;
+	MDB_envinfo info;
+	MDB_stat stat;
+	struct stat st;
+	bool whole = false;
+	int rc = mdb_env_get_fd(m->env, &fd);
+
+	rc = rc ? rc : mdb_env_info(m->env, &info);
+	rc = rc ? rc : mdb_env_stat(m->env, &stat);
+	if (!rc && fstat(fd, &st) < 0)
+		rc = errno;
+	if (rc)
+		return fault_lmdb(reterr_fault, rc, m->dir, "reading");
+	uint64_t pages = (uint64_t)st.st_size / stat.ms_psize;
+	uint64_t wants = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+
+	if (pages > info.me_last_pgno)
+		return ERR_NONE;
+	if (ftruncate(fd, (off_t)wants) < 0)
+		return fault_lmdb(reterr_fault, errno, m->dir, "reading");
+	rc = all_free(m->env, pages, info.me_last_pgno, info.me_last_txnid, &whole);
+	if (!rc && whole)
+		return ERR_NONE;
+	(void)!ftruncate(fd, st.st_size); /* as it was; longer it tells less, but does no harm */
+	return refuse_cut(m, (uint64_t)st.st_size, wants, reterr_fault);
 }
 
 static enum err refuse_foreign(struct store_lmdb *m, struct fault *reterr_fault)
@@ -494,9 +588,11 @@ static enum err check_format(struct store_lmdb *m, struct bytes record, struct f
 	if (wire_done(&r) || memcmp(magic.data, format_magic, FORMAT_MAGIC_BYTES) != 0)
 		return refuse_foreign(m, reterr_fault);
 	if (version != FORMAT_VERSION)
-		return fault_set(reterr_fault, ERR_VERSION,
-				 "%s/data.mdb has format version %u; this program knows version %d",
-				 m->dir, version, FORMAT_VERSION);
+		return fault_set(
+			reterr_fault, ERR_VERSION,
+			"%s/data.mdb has format version %u, this program knows version %d; start it with the "
+			"version of Isthmus that wrote it, or a later one",
+			m->dir, version, FORMAT_VERSION);
 	return ERR_NONE;
 }
 
@@ -596,6 +692,8 @@ enum err store_lmdb_open(const char *dir, uint64_t map_bytes, struct store **ret
 					"opening the store in %s: out of memory", dir);
 	if (!e)
 		e = open_env(m, map_bytes, reterr_fault);
+	if (!e)
+		e = check_length(m, reterr_fault);
 	if (!e)
 		e = prepare(m, reterr_fault);
 	if (e) {

@@ -84,6 +84,7 @@ static bool stops(enum err err)
 	case ERR_BAD_GATEWAY:
 	case ERR_NO_MEMORY:
 	case ERR_NO_SPACE:
+	case ERR_STORE_FULL:
 		return false;
 	default:
 		return true;

@@ -79,6 +79,20 @@ static bool wait_for_level(struct committer *c, struct write *w, struct position
 	return true;
 }
 
+/* Instead of what was being written when it showed: the bound that was met, and the cure. Reads go on meanwhile. */
+static void tell_store_full(const struct committer *c, struct write *w)
+{
+	if (w->err != ERR_STORE_FULL)
+		return;
+	uint64_t bound = c->o.store->bytes_max;
+
+	w->err = fault_set(
+		&w->fault, ERR_STORE_FULL,
+		"the database of this region has grown to storage.map_size, %llu MiB; "
+		"writes are refused until storage.map_size is raised and the region restarted",
+		(unsigned long long)(bound >> 20));
+}
+
 /* All of the write that will be done is durable and visible. What wrote nothing waits for what it saw. */
 static void finish(struct committer *c, struct write *w)
 {
@@ -92,6 +106,7 @@ static void finish(struct committer *c, struct write *w)
 			fail_open(c, w, p);
 		}
 	}
+	tell_store_full(c, w);
 	w->done(w);
 }
 
@@ -340,6 +355,7 @@ static void run_call(struct committer *c, struct call *call)
 		if (w->err == ERR_IO && !c->state.failed)
 			commit_fail(c, &w->fault);
 	}
+	tell_store_full(c, w);
 	w->done(w);
 }
 

@@ -81,7 +81,8 @@ void commit_txn_abandon(struct committer *c)
 /* May another commit succeed, with other writes or more space? Else writing ends. */
 static bool is_passing(enum err err)
 {
-	return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_LARGE;
+	return err == ERR_NO_SPACE || err == ERR_STORE_FULL || err == ERR_NO_MEMORY ||
+	       err == ERR_TOO_LARGE;
 }
 
 void commit_set_writing(struct committer *c, bool writing)

@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* --- what it refuses --- */
@@ -133,6 +134,123 @@ START_TEST(stores_of_others_and_of_newer_versions_are_refused)
 }
 END_TEST
 
+static off_t size_of(struct scratch *s)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(scratch_path(s, "data.mdb"), &st), 0);
+	return st.st_size;
+}
+
+/* Rows of some pages and of part of one, written and deleted by several commits, so that every kind of page is there. */
+static struct bed grown(void)
+{
+	static const uint8_t zeroes[9000];
+	struct bed b = bed_new(STORE_OF_LMDB);
+	char name[16];
+
+	for (unsigned round = 0; round < 4; round++) {
+		struct store_txn *t = begin(&b, true);
+		for (unsigned i = 0; i < 100; i++) {
+			snprintf(name, sizeof(name), "%u-%u", round, i);
+			ck_assert_int_eq(b.ops->put(t, STORE_ROWS, text(name),
+						    (struct bytes){ zeroes, i % 2 ? 9000 : 90 }),
+					 ERR_NONE);
+			snprintf(name, sizeof(name), "%u-%u", round - 1, i);
+			if (round > 0 && i % 3 == 0)
+				ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text(name)), ERR_NONE);
+		}
+		commit(&b, t);
+	}
+	return b;
+}
+
+START_TEST(file_that_is_cut_off_is_refused_and_left_as_it_is)
+{
+	struct bed b = grown();
+	struct fault fault;
+	unsigned refused = 0;
+
+	b.ops->close(b.store);
+	off_t whole = size_of(&b.scratch);
+	char *data = malloc((size_t)whole);
+	FILE *f = fopen(scratch_path(&b.scratch, "data.mdb"), "r");
+	ck_assert_uint_eq(fread(data, 1, (size_t)whole, f), (size_t)whole);
+	ck_assert_int_eq(fclose(f), 0);
+	/* Everywhere behind the two pages without which nothing is known of a file; what is missing may be free. */
+	for (off_t size = 8192; size < whole; size += size % 4096 ? 1 : 4095) {
+		write_file(&b.scratch, "data.mdb", data, (size_t)size);
+		enum err e = try_open(&b.scratch, MAP_BYTES, &fault);
+		if (!e)
+			continue;
+		refused++;
+		ck_assert_msg(e == ERR_CORRUPT, "%ld bytes: %s", (long)size, fault_text(&fault));
+		assert_words(&fault, b.scratch.dir);
+		assert_words(&fault, "data.mdb is cut off");
+		ck_assert_int_eq(size_of(&b.scratch), size);
+	}
+	ck_assert_uint_gt(refused, whole / 4096);
+	write_file(&b.scratch, "data.mdb", data, (size_t)whole / 2);
+	ck_assert_int_eq(try_open(&b.scratch, MAP_BYTES, &fault), ERR_CORRUPT);
+	write_file(&b.scratch, "data.mdb", data, 5000);
+	ck_assert_int_eq(try_open(&b.scratch, MAP_BYTES, &fault), ERR_CORRUPT);
+	write_file(&b.scratch, "data.mdb", data, (size_t)whole);
+	ck_assert_int_eq(try_open(&b.scratch, MAP_BYTES, &fault), ERR_NONE);
+	free(data);
+	scratch_remove(&b.scratch);
+}
+END_TEST
+
+/* LMDB leaves the pages at the end unwritten that a transaction took and gave back. */
+START_TEST(file_that_ends_with_pages_never_written_is_opened)
+{
+	static const uint8_t zeroes[200000];
+	struct bed b = bed_new(STORE_OF_LMDB);
+
+	/* So that there are free pages to which those given back are added. */
+	for (unsigned i = 0; i < 5; i++)
+		put_all(&b, "a");
+	struct store_txn *t = begin(&b, true);
+	put(&b, t, "b", "b");
+	ck_assert_int_eq(
+		b.ops->put(t, STORE_ROWS, text("x"), (struct bytes){ zeroes, sizeof(zeroes) }),
+		ERR_NONE);
+	ck_assert_int_eq(b.ops->del(t, STORE_ROWS, text("x")), ERR_NONE);
+	commit(&b, t);
+	b.ops->close(b.store);
+	off_t before = size_of(&b.scratch);
+	bed_open_lmdb(&b);
+	ck_assert_int_gt(size_of(&b.scratch), before);
+	t = begin(&b, false);
+	assert_value(&b, t, "a", "a");
+	assert_value(&b, t, "b", "b");
+	b.ops->abort(t);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(damaged_lock_file_is_made_anew)
+{
+	static const char *const names[] = { "lock.mdb", "isthmus.lock" };
+	static char noise[20000];
+	struct bed b = bed_new(STORE_OF_LMDB);
+
+	put_all(&b, "a");
+	memset(noise, 'x', sizeof(noise));
+	for (size_t i = 0; i < LEN(names); i++)
+		for (size_t len = 0; len <= sizeof(noise); len += 5000) {
+			b.ops->close(b.store);
+			write_file(&b.scratch, names[i], noise, len);
+			bed_open_lmdb(&b);
+			struct store_txn *t = begin(&b, false);
+			assert_value(&b, t, "a", "a");
+			b.ops->abort(t);
+			put_all(&b, "b");
+		}
+	bed_free(&b);
+}
+END_TEST
+
 /* --- the disk --- */
 
 START_TEST(committed_writes_are_there_when_it_is_opened_again)
@@ -208,8 +326,10 @@ START_TEST(full_store_refuses_and_stays_usable)
 	ck_assert_int_eq(store_lmdb_open(b.scratch.dir, 1 << 20, &b.store, &fault), ERR_NONE);
 	b.ops = b.store->ops;
 	put_all(&b, "a");
-	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_NO_SPACE);
+	ck_assert_uint_eq(b.store->bytes_max, 1 << 20);
+	ck_assert_int_eq(fill(&b, 1000, &fault), ERR_STORE_FULL);
 	assert_words(&fault, b.scratch.dir);
+	assert_words(&fault, "storage.map_size");
 	struct store_txn *t = begin(&b, true);
 	assert_value(&b, t, "a", "a");
 	assert_value(&b, t, "fill0", NULL);
@@ -293,6 +413,9 @@ int main(void)
 	tcase_add_test(t, second_opener_is_refused_with_words);
 	tcase_add_test(t, file_that_is_no_store_is_refused);
 	tcase_add_test(t, stores_of_others_and_of_newer_versions_are_refused);
+	tcase_add_test(t, file_that_is_cut_off_is_refused_and_left_as_it_is);
+	tcase_add_test(t, file_that_ends_with_pages_never_written_is_opened);
+	tcase_add_test(t, damaged_lock_file_is_made_anew);
 	tcase_add_test(t, committed_writes_are_there_when_it_is_opened_again);
 	tcase_add_test(t, killed_writer_leaves_its_last_commit);
 	tcase_add_test(t, full_store_refuses_and_stays_usable);

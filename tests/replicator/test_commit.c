@@ -221,6 +221,21 @@ START_TEST(full_disk_at_the_commit_is_survived)
 }
 END_TEST
 
+START_TEST(full_store_is_told_with_its_bound_and_the_cure)
+{
+	make_faulty(&a);
+	a.store->bytes_max = (uint64_t)16 << 20;
+	commit_err = ERR_STORE_FULL;
+	struct region_write *t = try_write(&a, upsert_of(&a, "c", 1, 3));
+	ck_assert_int_eq(t->w.err, ERR_STORE_FULL);
+	ck_assert_ptr_nonnull(strstr(fault_text(&t->w.fault), "storage.map_size, 16 MiB"));
+	ck_assert(!region_state(&a).failed);
+	commit_err = ERR_NONE;
+	write_well(&a, upsert_of(&a, "c", 1, 3));
+	ck_assert_uint_eq(count_points(&a, "c"), 3);
+}
+END_TEST
+
 START_TEST(failed_sync_ends_writing_but_not_reading)
 {
 	write_well(&a, upsert_of(&a, "c", 1, 3));
@@ -775,6 +790,7 @@ int main(void)
 		bad_write_leaves_the_others_of_its_batch,
 		write_that_does_not_fit_the_disk_fails_alone,
 		full_disk_at_the_commit_is_survived,
+		full_store_is_told_with_its_bound_and_the_cure,
 		failed_sync_ends_writing_but_not_reading,
 		clock_behind_its_stamps_refuses_writes,
 		full_queue_refuses_and_keeps_the_rest,
