@@ -38,7 +38,8 @@ static enum err no_memory(struct fault *reterr_fault)
 
 /* --- the process --- */
 
-/* Under systemd LimitNOFILE sets both limits, and raising one is forbidden; elsewhere the soft one is often low. */
+/* Under systemd LimitNOFILE sets both limits, and raising one is forbidden; elsewhere the soft one is often low. All that
+ * is allowed is taken: a commit holds one for each vector file that it writes. */
 static void raise_descriptors(const struct config *c)
 {
 	uint64_t wanted = (uint64_t)c->limits_connections + DESCRIPTORS_BESIDE;
@@ -46,9 +47,8 @@ static void raise_descriptors(const struct config *c)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
-	if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
-		struct rlimit raised = { .rlim_cur = MIN(wanted, limit.rlim_max),
-					 .rlim_max = limit.rlim_max };
+	if (limit.rlim_cur < limit.rlim_max) {
+		struct rlimit raised = { .rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max };
 		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
 			limit = raised;
 	}
@@ -122,6 +122,17 @@ static enum err check_store_is_there(const char *dir, struct fault *reterr_fault
 		dir, path);
 }
 
+enum err daemon_storage_fault(enum err err, const struct fault *f, struct fault *reterr_fault)
+{
+	static const char cure[] =
+		"; bring back a whole copy of the folder, or move it away and begin empty: a region of a fleet "
+		"fetches from the others what their logs hold";
+
+	return fault_set(reterr_fault, err, "storage.dir: %s%s",
+			 f->err == err ? fault_text(f) : err_sentence(err),
+			 err == ERR_CORRUPT ? cure : "");
+}
+
 static enum err storage_start(struct daemon *d, struct fault *reterr_fault)
 {
 	struct fault fault = { 0 };
@@ -133,7 +144,7 @@ static enum err storage_start(struct daemon *d, struct fault *reterr_fault)
 		return err;
 	err = store_lmdb_open(d->config->storage_dir, d->config->storage_map_bytes, &d->store,
 			      &fault);
-	return err ? fault_set(reterr_fault, err, "storage.dir: %s", fault_text(&fault)) : ERR_NONE;
+	return err ? daemon_storage_fault(err, &fault, reterr_fault) : ERR_NONE;
 }
 
 static void storage_stop(struct daemon *d)
@@ -162,7 +173,10 @@ static enum err catalog_part_start(struct daemon *d, struct fault *reterr_fault)
 					   ? (unsigned)d->config->threads_builders
 					   : MAX(processors() / 2, 1u),
 	};
-	return catalog_open(&o, &d->catalog, reterr_fault);
+	struct fault fault = { 0 };
+	enum err err = catalog_open(&o, &d->catalog, &fault);
+
+	return err ? daemon_storage_fault(err, &fault, reterr_fault) : ERR_NONE;
 }
 
 static void catalog_part_stop(struct daemon *d)

@@ -180,7 +180,14 @@ static enum err open_replicator(struct daemon *d, struct fault *reterr_fault)
 	for (uint32_t i = 0; i < d->regions.count; i++)
 		if (!d->regions.rows[i].self)
 			others[o.other_count++] = peer_of(&d->regions.rows[i]);
-	return replicator_open(&o, &d->replicator, reterr_fault);
+	struct fault fault = { 0 };
+	enum err err = replicator_open(&o, &d->replicator, &fault);
+
+	if (err == ERR_CORRUPT)
+		return daemon_storage_fault(err, &fault, reterr_fault);
+	return err ? fault_set(reterr_fault, err, "%s",
+			       fault.err == err ? fault_text(&fault) : err_sentence(err))
+		   : ERR_NONE;
 }
 
 static enum err begin_replicating(struct daemon *d, struct fault *reterr_fault)
@@ -207,6 +214,23 @@ static enum err make_proxy(struct daemon *d)
 	return err;
 }
 
+static enum err start_catalog(struct daemon *d, struct fault *reterr_fault)
+{
+	struct fault fault = { 0 };
+	enum err err = catalog_start(d->catalog, &fault);
+
+	if (err)
+		return daemon_storage_fault(err, &fault, reterr_fault);
+	struct catalog_mended mended = catalog_mended(d->catalog);
+
+	if (mended.files > 0)
+		log_warn(
+			"vector files had damaged headers, written anew from the catalogue; an audit cures wrong vectors "
+			"files=%u wrong_vectors=%u",
+			mended.files, mended.wrong_values);
+	return ERR_NONE;
+}
+
 enum err daemon_replicator_start(struct daemon *d, struct fault *reterr_fault)
 {
 	enum err err = open_replicator(d, reterr_fault);
@@ -214,7 +238,7 @@ enum err daemon_replicator_start(struct daemon *d, struct fault *reterr_fault)
 	if (err)
 		return err;
 	d->committer = replicator_committer(d->replicator);
-	err = catalog_start(d->catalog, reterr_fault);
+	err = start_catalog(d, reterr_fault);
 	if (err)
 		return err;
 	return d->regions.count > 0 ? make_proxy(d) : begin_replicating(d, reterr_fault);

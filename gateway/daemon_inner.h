@@ -81,6 +81,9 @@ struct daemon {
 
 /* Fills *ret_files from the configuration. */
 struct auth_files daemon_auth_files(const struct config *c);
+/* The words for what is wrong with the data, with what to do when they are damaged. */
+MUST_USE enum err daemon_storage_fault(enum err err, const struct fault *f,
+				       struct fault *reterr_fault);
 /* NULL in *ret_context when the configuration has no certificate. */
 MUST_USE enum err daemon_load_tls(const struct config *c, struct tls_context **ret_context,
 				  struct fault *reterr_fault);

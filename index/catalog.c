@@ -471,6 +471,7 @@ enum err catalog_start(struct catalog *c, struct fault *reterr_fault)
 
 		if (e)
 			return e;
+		collection_mended_add(value, &c->mended);
 	}
 	for (uint32_t i = 0; i < c->gone_count; i++)
 		if (!c->gone[i].kept)
@@ -485,6 +486,11 @@ enum err catalog_start(struct catalog *c, struct fault *reterr_fault)
 	}
 	atomic_store(&c->ready, true);
 	return ERR_NONE;
+}
+
+struct catalog_mended catalog_mended(const struct catalog *c)
+{
+	return c->mended;
 }
 
 bool catalog_ready(const struct catalog *c)

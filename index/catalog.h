@@ -27,6 +27,11 @@ MUST_USE enum err catalog_open(const struct catalog_options *o, struct catalog *
 /* After every log record's slots were marked (collection_slot_mark): frees the rest, starts the builders. */
 MUST_USE enum err catalog_start(struct catalog *c, struct fault *reterr_fault);
 void catalog_close(struct catalog *c);
+/* What the start has mended: slot files whose header was damaged, and values in them that are not what their rows say. */
+struct catalog_mended {
+	uint32_t files, wrong_values;
+};
+struct catalog_mended catalog_mended(const struct catalog *c);
 
 /* A reference by name or alias, by incarnation; NULL when there is none. */
 struct collection *catalog_get(struct catalog *c, struct str name);

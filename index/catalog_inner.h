@@ -43,6 +43,7 @@ struct catalog {
 	struct catalog_options options;
 	char *dir;
 	atomic_bool ready;
+	struct catalog_mended mended;
 	struct gate gate; /* see shard.h */
 
 	pthread_rwlock_t lock;     /* guards the maps */

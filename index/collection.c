@@ -490,7 +490,7 @@ enum err collection_slot_mark(struct collection *c, uint32_t shard, struct str v
 	int at = shard_find_vector(s->config, vector_name);
 
 	return at < 0 || !s->vectors[at].dense ? ERR_CORRUPT
-					       : dense_mark(s->vectors[at].dense, slot);
+					       : dense_mark(s->vectors[at].dense, slot, NULL, NULL);
 }
 
 enum err collection_sync(struct collection *c, struct fault *reterr_fault)

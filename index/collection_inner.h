@@ -68,6 +68,9 @@ void collection_hollow(struct collection *c);
 /* At start after all marks, or at once when it was made by an op. */
 MUST_USE enum err collection_start(struct collection *c, struct fault *reterr_fault);
 
+/* Adds what the start has mended. */
+void collection_mended_add(const struct collection *c, struct catalog_mended *mended);
+
 /* It was dropped: ends builds, and its figures. */
 void collection_end(struct collection *c);
 

@@ -309,6 +309,19 @@ enum err collection_start(struct collection *c, struct fault *reterr_fault)
 	return ERR_NONE;
 }
 
+void collection_mended_add(const struct collection *c, struct catalog_mended *mended)
+{
+	for (uint32_t i = 0; i < c->shard_count; i++)
+		for (uint32_t k = 0; k < c->shards[i]->config->vector_count; k++) {
+			const struct dense *d = c->shards[i]->vectors[k].dense;
+
+			if (!d || !d->rebuilt)
+				continue;
+			mended->files++;
+			mended->wrong_values += d->disproved;
+		}
+}
+
 void collection_end(struct collection *c)
 {
 	atomic_store(&c->cancel, true);

@@ -369,24 +369,46 @@ enum err dense_restore(struct dense *d, uint32_t slot, const void *record)
 			zeroes = calloc(1, d->slots->record_bytes);
 		if (!zeroes)
 			return ERR_NO_MEMORY;
-		enum err e = slots_add(d->slots, zeroes, &made);
+		enum err e = slots_add(d->slots, zeroes, &made, NULL);
 
 		if (e)
 			return e;
 	}
-	return slots_add(d->slots, record, &made);
+	return slots_add(d->slots, record, &made, NULL);
 }
 
-enum err dense_mark(struct dense *d, uint32_t slot)
+/* In a file without a header: are these the values? */
+static void prove(struct dense *d, uint32_t slot, uint64_t hash)
+{
+	struct vector v = { .kind = VECTOR_DENSE,
+			    .values = dense_values(d, slot),
+			    .count = d->options.dim };
+
+	if (vector_hash(&v) == hash)
+		d->proved++;
+	else
+		d->disproved++;
+}
+
+enum err dense_mark(struct dense *d, uint32_t slot, const uint64_t *hash,
+		    struct fault *reterr_fault)
 {
 	enum err e = begin_marking(d);
 
 	if (!e)
 		e = slots_mark(d->slots, slot);
+	if (e == ERR_CORRUPT)
+		return fault_set(reterr_fault, e,
+				 "%s/v%" PRIu32 ".slots is cut off or gone: it has %" PRIu32
+				 " records, and record %" PRIu32 " is referred to",
+				 d->dir ? d->dir : "memory", d->options.index, d->slots->high,
+				 slot);
 	if (!e)
 		e = grow_states(d, slot + 1);
 	if (e)
-		return e;
+		return fault_set(reterr_fault, e, "marking a slot: %s", err_sentence(e));
+	if (hash && d->slots->header_lost)
+		prove(d, slot, *hash);
 	d->states[slot].flags |= SLOT_REFERRED;
 	return ERR_NONE;
 }
@@ -402,10 +424,30 @@ static enum err save_manifest(struct dense *d, struct fault *reterr_fault)
 	return manifest_save(path, &m, reterr_fault);
 }
 
+/* Single values that are wrong are found by whoever reads them, and are cured; a file of wrong values is another file. */
+static enum err rebuild_header(struct dense *d, struct fault *reterr_fault)
+{
+	if (d->disproved > d->proved)
+		return fault_set(reterr_fault, ERR_CORRUPT,
+				 "%s/v%" PRIu32 ".slots: its header is damaged, and %" PRIu32
+				 " of %" PRIu32 " vectors that are referred to are not there",
+				 d->dir, d->options.index, d->disproved, d->proved + d->disproved);
+	enum err e = slots_file_rebuild(d->slots, reterr_fault);
+
+	if (e)
+		return e;
+	d->slots->header_lost = false;
+	d->rebuilt = true;
+	metric_add(METRIC_isthmus_slot_headers_rebuilt_total, 1);
+	return ERR_NONE;
+}
+
 enum err dense_start(struct dense *d, struct fault *reterr_fault)
 {
 	enum err e = begin_marking(d);
 
+	if (!e && d->slots->header_lost)
+		e = rebuild_header(d, reterr_fault);
 	if (e)
 		return e;
 	/* Before any slot of a segment that was refused can be used again. */
@@ -433,9 +475,10 @@ enum err dense_start(struct dense *d, struct fault *reterr_fault)
 
 /* --- the committer --- */
 
-enum err dense_add(struct dense *d, const float *values, uint32_t *ret_slot)
+enum err dense_add(struct dense *d, const float *values, uint32_t *ret_slot,
+		   struct fault *reterr_fault)
 {
-	return slots_add(d->slots, values, ret_slot);
+	return slots_add(d->slots, values, ret_slot, reterr_fault);
 }
 
 enum err dense_reserve(struct dense *d, uint32_t row_count, uint32_t more)

@@ -65,6 +65,9 @@ struct dense {
 	uint32_t *released; /* slots that the committer may free */
 	uint32_t released_count, released_cap;
 	bool manifest_stale; /* a segment was refused at start */
+	bool rebuilt;        /* at start; the header of the slot file */
+	uint32_t proved,
+		disproved; /* at start, when that header is lost: values of rows that fit their hash */
 };
 
 /* --- start and end: nobody else knows it --- */
@@ -77,14 +80,17 @@ void dense_close(struct dense *d, bool remove);
 void dense_hollow(struct dense *d);
 /* At start, in memory only: what the slot held before. Slots come in ascending order. */
 MUST_USE enum err dense_restore(struct dense *d, uint32_t slot, const void *record);
-/* At start: a row or a record of the log refers to the slot. */
-MUST_USE enum err dense_mark(struct dense *d, uint32_t slot);
-/* At start, after all marks. */
+/* At start: a row or a record of the log refers to the slot. hash: of its values as the row has it; NULL: not known. */
+MUST_USE enum err dense_mark(struct dense *d, uint32_t slot, const uint64_t *hash,
+			     struct fault *reterr_fault);
+/* At start, after all marks. A slot file whose header is lost gets a new one, unless most of what rows refer to is not
+ * theirs: ERR_CORRUPT. */
 MUST_USE enum err dense_start(struct dense *d, struct fault *reterr_fault);
 
 /* --- the committer --- */
 
-MUST_USE enum err dense_add(struct dense *d, const float *values, uint32_t *ret_slot);
+MUST_USE enum err dense_add(struct dense *d, const float *values, uint32_t *ret_slot,
+			    struct fault *reterr_fault);
 /* Exclusive. Room for rows below row_count and, among them, `more` new live slots. */
 MUST_USE enum err dense_reserve(struct dense *d, uint32_t row_count, uint32_t more);
 /* Exclusive. The row's live slot from here on; SLOT_NONE: none. */

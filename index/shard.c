@@ -257,7 +257,8 @@ int shard_find_vector(const struct collection_config *config, struct str name)
 	return -1;
 }
 
-static enum err load_vectors(struct shard *s, uint32_t number, const struct row *row)
+static enum err load_vectors(struct shard *s, uint32_t number, const struct row *row,
+			     struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < row->vector_count; i++) {
 		const struct row_vector *v = &row->vectors[i];
@@ -271,7 +272,7 @@ static enum err load_vectors(struct shard *s, uint32_t number, const struct row 
 		enum err e = ERR_NONE;
 
 		if (d) {
-			e = dense_mark(d, v->slot);
+			e = dense_mark(d, v->slot, &v->hash, reterr_fault);
 			if (!e)
 				e = dense_reserve(d, number + 1, 1);
 			if (!e && row->visible)
@@ -327,7 +328,8 @@ enum err shard_free_row_add(struct shard *s, uint32_t number)
 	return ERR_NONE;
 }
 
-static enum err load_row(struct shard *s, uint32_t number, struct bytes record)
+static enum err load_row(struct shard *s, uint32_t number, struct bytes record,
+			 struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct row row;
@@ -357,13 +359,13 @@ static enum err load_row(struct shard *s, uint32_t number, struct bytes record)
 	merkle_change(s->merkle, row.id, NULL, &digest);
 	e = id_map_put(s->ids, row.id, number);
 	if (!e)
-		e = load_vectors(s, number, &row);
+		e = load_vectors(s, number, &row, reterr_fault);
 	if (!e)
 		e = load_fields(s, number, &row);
 	return e;
 }
 
-static enum err load_rows(struct shard *s, struct store_cursor *c)
+static enum err load_rows(struct shard *s, struct store_cursor *c, struct fault *reterr_fault)
 {
 	const struct store_ops *ops = s->store->ops;
 	uint8_t first[SHARD_KEY_BYTES];
@@ -386,7 +388,7 @@ static enum err load_rows(struct shard *s, struct store_cursor *c)
 			s->generation = wire_u64(&v);
 			e = wire_done(&v);
 		} else if (number < SHARD_ROWS_MAX) {
-			e = load_row(s, number, value);
+			e = load_row(s, number, value, reterr_fault);
 		}
 		if (e)
 			return e;
@@ -397,6 +399,7 @@ static enum err load_rows(struct shard *s, struct store_cursor *c)
 enum err shard_load(struct shard *s, struct store_txn *t, struct fault *reterr_fault)
 {
 	const struct store_ops *ops = s->store->ops;
+	struct fault fault = { 0 };
 	struct store_cursor *c;
 	enum err e = ops->cursor_open(t, STORE_ROWS, &c);
 
@@ -405,7 +408,7 @@ enum err shard_load(struct shard *s, struct store_txn *t, struct fault *reterr_f
 	if (!s->dir)
 		e = restore_slots(s, c);
 	if (!e)
-		e = load_rows(s, c);
+		e = load_rows(s, c, &fault);
 	ops->cursor_close(c);
 	for (uint32_t i = 0; i < s->field_count; i++) {
 		s->fields[i].filled = s->row_count;
@@ -414,7 +417,7 @@ enum err shard_load(struct shard *s, struct store_txn *t, struct fault *reterr_f
 	metric_series_set(s->points_series, (double)s->visible);
 	if (e)
 		return fault_set(reterr_fault, e, "reading the rows of shard %u: %s", s->number,
-				 err_sentence(e));
+				 fault.err == e ? fault_text(&fault) : err_sentence(e));
 	return ERR_NONE;
 }
 

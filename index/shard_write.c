@@ -248,24 +248,25 @@ static enum err mirror_slot(const struct shard *s, struct store_txn *t, uint32_t
 }
 
 static enum err write_slot(struct shard *s, struct store_txn *t, uint32_t vector,
-			   struct row_vector *v)
+			   struct row_vector *v, struct fault *reterr_fault)
 {
 	struct pending *p = &s->pending;
 	struct pending_slot *slots = grown(p->slots, p->slot_count, &p->slot_cap, sizeof(*slots));
 	uint32_t slot;
 
 	if (!slots)
-		return ERR_NO_MEMORY;
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
 	p->slots = slots;
-	enum err e = dense_add(s->vectors[vector].dense, v->vector.values, &slot);
+	enum err e = dense_add(s->vectors[vector].dense, v->vector.values, &slot, reterr_fault);
 
 	if (e)
 		return e;
 	p->slots[p->slot_count++] = (struct pending_slot){ .vector = vector, .slot = slot };
 	e = mirror_slot(s, t, vector, slot);
-	if (!e)
-		v->slot = slot;
-	return e;
+	if (e)
+		return fault_set(reterr_fault, e, "%s", err_sentence(e));
+	v->slot = slot;
+	return ERR_NONE;
 }
 
 static enum err write_vectors(struct shard *s, struct store_txn *t, struct row *row,
@@ -281,11 +282,12 @@ static enum err write_vectors(struct shard *s, struct store_txn *t, struct row *
 			v->hash = vector_hash(&v->vector);
 		if (s->config->vectors[at].sparse || v->slot != SLOT_NONE)
 			continue;
-		enum err e = write_slot(s, t, (uint32_t)at, v);
+		struct fault fault = { 0 };
+		enum err e = write_slot(s, t, (uint32_t)at, v, &fault);
 
 		if (e)
 			return fault_set(reterr_fault, e, "storing vector \"%.*s\": %s",
-					 STR_FMT(v->name), err_sentence(e));
+					 STR_FMT(v->name), fault_text(&fault));
 	}
 	return ERR_NONE;
 }

@@ -49,17 +49,18 @@ enum err slots_mark_done(struct slots *s)
 	return ERR_NONE;
 }
 
-enum err slots_add(struct slots *s, const void *record, uint32_t *ret_slot)
+enum err slots_add(struct slots *s, const void *record, uint32_t *ret_slot,
+		   struct fault *reterr_fault)
 {
 	bool again = s->free_count > 0;
 
 	ASSERT(!s->used);
 	if (!again && s->high == SLOT_NONE)
-		return ERR_NO_SPACE;
+		return fault_set(reterr_fault, ERR_NO_SPACE, "a shard has no more slots");
 	if (!again && !reserve_free_list(s, s->high + 1))
-		return ERR_NO_MEMORY;
+		return fault_set(reterr_fault, ERR_NO_MEMORY, "%s", err_sentence(ERR_NO_MEMORY));
 	uint32_t slot = again ? s->free_list[s->free_count - 1] : s->high;
-	enum err e = s->ops->write(s, slot, record);
+	enum err e = s->ops->write(s, slot, record, reterr_fault);
 	if (e)
 		return e;
 	if (again)

@@ -17,7 +17,8 @@
 struct slots;
 
 struct slots_ops {
-	enum err (*write)(struct slots *s, uint32_t slot, const void *record);
+	enum err (*write)(struct slots *s, uint32_t slot, const void *record,
+			  struct fault *reterr_fault);
 	enum err (*sync)(struct slots *s, struct fault *reterr_fault);
 	const void *(*at)(const struct slots *s, uint32_t slot);
 	/* Frees the memory; remove: deletes the file too. */
@@ -31,12 +32,15 @@ struct slots {
 	uint32_t *free_list;      /* slots below high that are free */
 	uint32_t free_count, free_cap;
 	uint64_t *used;           /* bitmap while marking, then NULL */
+	bool header_lost; /* of the file: what it holds is to be proved by those who refer to it */
 };
 
-/* path is made when it is not there. 64-byte aligned records behind a header page. ERR_CORRUPT when the file is
- * foreign, damaged or of another record size. */
+/* path is made with the first record when it is not there. 64-byte aligned records behind a header page. ERR_CORRUPT when
+ * the file is foreign or of another record size. */
 MUST_USE enum err slots_file_open(const char *path, uint32_t record_bytes, struct slots **ret_slots,
 				  struct fault *reterr_fault);
+/* Writes a header that was lost, durably. */
+MUST_USE enum err slots_file_rebuild(struct slots *s, struct fault *reterr_fault);
 MUST_USE enum err slots_mem_new(uint32_t record_bytes, struct slots **ret_slots);
 
 /* At start: mark every slot in use, then finish; the others below the end of the file become free. A slot beyond
@@ -45,5 +49,6 @@ MUST_USE enum err slots_mark(struct slots *s, uint32_t slot);
 MUST_USE enum err slots_mark_done(struct slots *s);
 
 /* Takes a free slot and writes the record. */
-MUST_USE enum err slots_add(struct slots *s, const void *record, uint32_t *ret_slot);
+MUST_USE enum err slots_add(struct slots *s, const void *record, uint32_t *ret_slot,
+			    struct fault *reterr_fault);
 void slots_free(struct slots *s, uint32_t slot);

@@ -9,6 +9,15 @@
  *   u64           hash64 of the 16 bytes before
  * Record n lies at 4096 + n * (record bytes rounded up to 64).
  *
+ * The header repeats what the catalogue knows. When it is damaged and the file is as long as one can be, the file is
+ * opened without it (header_lost); whoever opens it compares the records that rows refer to with the rows' hashes before
+ * anything is trusted, and then has the header written anew (slots_file_rebuild). A record has no checksum here: its hash
+ * is in the row, and is compared whenever its values leave the process one by one (a point that is read, a row for an
+ * audit or a repair); an op of the log is proved as a whole by the running hash before it is sent. Searches do not check.
+ *
+ * The file is made with its first record. A descriptor is held only from a write to the sync that follows: there may be
+ * more files than descriptors, and the mapping needs none.
+ *
  * Records are written with pwrite and read through a mapping. The file grows in steps and every
  * step is allocated at once, so a full disk shows as an error of the growing write; it cannot show
  * as SIGBUS in a reader, as the mapping ends where the file does. It is mapped in chunks: a chunk's
@@ -38,7 +47,7 @@
 #define HEADER_HASHED 16
 #define FORMAT_VERSION 1
 #define RECORD_ALIGN 64
-#define GROW_MIN ((uint64_t)1 << 20)
+#define GROW_MIN ((uint64_t)64 << 10)
 #define GROW_MAX ((uint64_t)256 << 20)
 #define CHUNK_MAX ((uint64_t)256 << 20)
 
@@ -47,7 +56,8 @@ static const char magic[8] = { 'I', 'S', 'T', 'H', 'S', 'L', 'O', 'T' };
 struct slots_file {
 	struct slots slots;
 	char *path;
-	int fd;
+	int fd;          /* -1 but between a write and its sync */
+	bool exists;     /* the file; it has no record yet otherwise */
 	uint64_t stride; /* bytes from one record to the next */
 	uint64_t size;   /* of the file */
 	uint64_t mapped; /* bytes of the file, whole pages */
@@ -76,17 +86,24 @@ static uint64_t offset_of(const struct slots_file *f, uint32_t slot)
 	return HEADER_BYTES + slot * f->stride;
 }
 
-/* EFBIG: beyond what the process or the file system lets a file be. */
+/* EFBIG: beyond what the process or the file system lets a file be. ENOENT: somebody has taken the file, or its folder,
+ * away. */
 static enum err err_from_write(int errnum)
 {
+	if (errnum == ENOENT)
+		return ERR_IO;
 	return errnum == EFBIG ? ERR_NO_SPACE : err_from_errno(errnum);
 }
 
 static enum err fault_errno(struct fault *reterr_fault, int errnum, const char *doing,
 			    const char *path)
 {
-	return fault_set(reterr_fault, err_from_write(errnum), "%s %s: %s", doing, path,
-			 strerror(errnum));
+	const char *cure = errnum == EMFILE || errnum == ENFILE
+				   ? "; raise the limit of open files (LimitNOFILE, ulimit -n)"
+				   : "";
+
+	return fault_set(reterr_fault, err_from_write(errnum), "%s %s: %s%s", doing, path,
+			 strerror(errnum), cure);
 }
 
 static enum err write_all(int fd, const void *data, size_t len, uint64_t offset)
@@ -200,76 +217,7 @@ static enum err layout(struct slots_file *f)
 	return f->chunks ? ERR_NONE : err_from_errno(errno);
 }
 
-/* --- operations --- */
-
-static enum err file_write(struct slots *s, uint32_t slot, const void *record)
-{
-	struct slots_file *f = file_of(s);
-	uint64_t offset = offset_of(f, slot);
-
-	if (f->sync_failed)
-		return ERR_IO;
-	if (offset + f->stride > f->size) {
-		enum err e = grow(f, offset + f->stride);
-		if (e)
-			return e;
-	}
-	f->dirty = true;
-	return write_all(f->fd, record, s->record_bytes, offset);
-}
-
-static enum err file_sync(struct slots *s, struct fault *reterr_fault)
-{
-	struct slots_file *f = file_of(s);
-
-	if (f->sync_failed)
-		return fault_set(reterr_fault, ERR_IO, "%s: an earlier sync failed", f->path);
-	if (!f->dirty)
-		return ERR_NONE;
-	if (fdatasync(f->fd) < 0) {
-		f->sync_failed = true;
-		return fault_errno(reterr_fault, errno, "syncing", f->path);
-	}
-	f->dirty = false;
-	return ERR_NONE;
-}
-
-static const void *file_at(const struct slots *s, uint32_t slot)
-{
-	const struct slots_file *f = file_of(s);
-
-	return f->chunks[slot >> f->shift] + HEADER_BYTES +
-	       (slot & (((uint32_t)1 << f->shift) - 1)) * f->stride;
-}
-
-static void file_close(struct slots *s, bool remove)
-{
-	struct slots_file *f = file_of(s);
-
-	/* They were reserved in order. */
-	for (size_t k = 0; f->chunks && k < chunk_count(f) && f->chunks[k]; k++)
-		munmap(f->chunks[k], window_bytes(f));
-	if (f->chunks)
-		munmap(f->chunks, chunk_count(f) * sizeof(*f->chunks));
-	if (f->fd >= 0)
-		close(f->fd);
-	/* Nothing refers to its records any more; a file that stays behind is only litter. */
-	if (remove)
-		(void)unlink(f->path);
-	free(f->path);
-	free(s->free_list);
-	free(s->used);
-	free(f);
-}
-
-static const struct slots_ops file_ops = {
-	.write = file_write,
-	.sync = file_sync,
-	.at = file_at,
-	.close = file_close,
-};
-
-/* --- opening --- */
+/* --- making a file --- */
 
 static enum err sync_folder(const char *path, struct fault *reterr_fault)
 {
@@ -302,6 +250,13 @@ static enum err write_header(int fd, uint32_t record_bytes)
 	return write_all(fd, b.data, b.len, 0);
 }
 
+static void close_fd(struct slots_file *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
+}
+
 /* Under another name first, so that the file is never there without its header. */
 static enum err create(struct slots_file *f, struct fault *reterr_fault)
 {
@@ -321,13 +276,117 @@ static enum err create(struct slots_file *f, struct fault *reterr_fault)
 		e = fault_errno(reterr_fault, errno, "syncing", temporary);
 	if (!e && rename(temporary, f->path) < 0)
 		e = fault_errno(reterr_fault, errno, "naming", f->path);
-	if (e)
+	if (e && f->fd >= 0)
 		(void)unlink(temporary);
 	free(temporary);
 	return e ? e : sync_folder(f->path, reterr_fault);
 }
 
-static enum err check_header(const struct slots_file *f, const uint8_t *header,
+static enum err open_to_write(struct slots_file *f, struct fault *reterr_fault)
+{
+	if (f->fd >= 0)
+		return ERR_NONE;
+	if (f->exists) {
+		f->fd = open(f->path, O_RDWR | O_CLOEXEC);
+		return f->fd < 0 ? fault_errno(reterr_fault, errno, "opening", f->path) : ERR_NONE;
+	}
+	enum err e = create(f, reterr_fault);
+	if (!e) {
+		e = map_up_to(f, f->size);
+		if (e)
+			fault_set(reterr_fault, e, "mapping %s: %s", f->path, err_sentence(e));
+	}
+	if (e) {
+		close_fd(f);
+		return e;
+	}
+	f->exists = true;
+	return ERR_NONE;
+}
+
+/* --- operations --- */
+
+static enum err file_write(struct slots *s, uint32_t slot, const void *record,
+			   struct fault *reterr_fault)
+{
+	struct slots_file *f = file_of(s);
+	uint64_t offset = offset_of(f, slot);
+
+	if (f->sync_failed)
+		return fault_set(reterr_fault, ERR_IO, "%s: an earlier sync failed", f->path);
+	enum err e = open_to_write(f, reterr_fault);
+	if (e)
+		return e;
+	if (offset + f->stride > f->size)
+		e = grow(f, offset + f->stride);
+	if (!e) {
+		f->dirty = true;
+		e = write_all(f->fd, record, s->record_bytes, offset);
+	}
+	return e ? fault_set(reterr_fault, e, "writing %s: %s", f->path, err_sentence(e))
+		 : ERR_NONE;
+}
+
+static enum err file_sync(struct slots *s, struct fault *reterr_fault)
+{
+	struct slots_file *f = file_of(s);
+
+	if (f->sync_failed)
+		return fault_set(reterr_fault, ERR_IO, "%s: an earlier sync failed", f->path);
+	if (!f->dirty)
+		return ERR_NONE;
+	if (fdatasync(f->fd) < 0) {
+		f->sync_failed = true;
+		return fault_errno(reterr_fault, errno, "syncing", f->path);
+	}
+	f->dirty = false;
+	close_fd(f);
+	return ERR_NONE;
+}
+
+static const void *file_at(const struct slots *s, uint32_t slot)
+{
+	const struct slots_file *f = file_of(s);
+
+	return f->chunks[slot >> f->shift] + HEADER_BYTES +
+	       (slot & (((uint32_t)1 << f->shift) - 1)) * f->stride;
+}
+
+static void file_close(struct slots *s, bool remove)
+{
+	struct slots_file *f = file_of(s);
+
+	/* They were reserved in order. */
+	for (size_t k = 0; f->chunks && k < chunk_count(f) && f->chunks[k]; k++)
+		munmap(f->chunks[k], window_bytes(f));
+	if (f->chunks)
+		munmap(f->chunks, chunk_count(f) * sizeof(*f->chunks));
+	close_fd(f);
+	/* Nothing refers to its records any more; a file that stays behind is only litter. */
+	if (remove)
+		(void)unlink(f->path);
+	free(f->path);
+	free(s->free_list);
+	free(s->used);
+	free(f);
+}
+
+static const struct slots_ops file_ops = {
+	.write = file_write,
+	.sync = file_sync,
+	.at = file_at,
+	.close = file_close,
+};
+
+/* --- opening --- */
+
+/* Files grow by whole pages of this size. */
+static bool length_fits(const struct slots_file *f)
+{
+	return f->size >= HEADER_BYTES && f->size % HEADER_BYTES == 0;
+}
+
+static enum err check_header(struct slots_file *f, const uint8_t *header,
 			     struct fault *reterr_fault)
 {
 	struct wire_reader r = wire_reader_of(header, HEADER_USED);
@@ -336,10 +395,17 @@ static enum err check_header(const struct slots_file *f, const uint8_t *header,
 	uint32_t record_bytes = wire_u32(&r);
 	uint64_t hash = wire_u64(&r);
 
+	if (hash != hash64(header, HEADER_HASHED, 0)) {
+		f->slots.header_lost = length_fits(f);
+		return f->slots.header_lost
+			       ? ERR_NONE
+			       : fault_set(
+					 reterr_fault, ERR_CORRUPT,
+					 "%s: its header is damaged, and its length is none of a slot file",
+					 f->path);
+	}
 	if (memcmp(found.data, magic, sizeof(magic)) != 0)
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s is not a slot file", f->path);
-	if (hash != hash64(header, HEADER_HASHED, 0))
-		return fault_set(reterr_fault, ERR_CORRUPT, "%s: its header is damaged", f->path);
 	if (version != FORMAT_VERSION)
 		return fault_set(reterr_fault, ERR_VERSION,
 				 "%s has format version %u; this program knows version %d", f->path,
@@ -350,7 +416,7 @@ static enum err check_header(const struct slots_file *f, const uint8_t *header,
 	return ERR_NONE;
 }
 
-static enum err open_existing(struct slots_file *f, struct fault *reterr_fault)
+static enum err read_existing(struct slots_file *f, struct fault *reterr_fault)
 {
 	uint8_t header[HEADER_USED];
 	struct stat st;
@@ -377,31 +443,44 @@ static enum err begin_marking(struct slots_file *f)
 	return f->slots.used ? ERR_NONE : ERR_NO_MEMORY;
 }
 
-static enum err open_or_create(struct slots_file *f, struct fault *reterr_fault)
+static enum err open_existing(struct slots_file *f, struct fault *reterr_fault)
 {
 	f->fd = open(f->path, O_RDWR | O_CLOEXEC);
 	if (f->fd < 0 && errno != ENOENT)
 		return fault_errno(reterr_fault, errno, "opening", f->path);
-	if (f->fd < 0) {
-		f->size = HEADER_BYTES;
-		return create(f, reterr_fault);
-	}
-	return open_existing(f, reterr_fault);
+	f->exists = f->fd >= 0;
+	f->size = HEADER_BYTES;
+	return f->exists ? read_existing(f, reterr_fault) : ERR_NONE;
 }
 
 static enum err open_file(struct slots_file *f, struct fault *reterr_fault)
 {
-	enum err e = open_or_create(f, reterr_fault);
+	enum err e = open_existing(f, reterr_fault);
 	if (!e) {
 		e = layout(f);
-		if (!e)
+		if (!e && f->exists)
 			e = map_up_to(f, f->size);
 		if (!e)
 			e = begin_marking(f);
 		if (e)
 			fault_set(reterr_fault, e, "opening %s: %s", f->path, err_sentence(e));
 	}
+	close_fd(f);
 	return e;
+}
+
+enum err slots_file_rebuild(struct slots *s, struct fault *reterr_fault)
+{
+	struct slots_file *f = file_of(s);
+	enum err e = open_to_write(f, reterr_fault);
+
+	if (e)
+		return e;
+	e = write_header(f->fd, s->record_bytes);
+	if (e)
+		fault_set(reterr_fault, e, "writing %s: %s", f->path, err_sentence(e));
+	f->dirty = true;
+	return e ? e : file_sync(s, reterr_fault);
 }
 
 enum err slots_file_open(const char *path, uint32_t record_bytes, struct slots **ret_slots,

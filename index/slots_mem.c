@@ -37,7 +37,8 @@ static unsigned place(uint32_t slot, uint32_t *ret_at)
 	return chunk;
 }
 
-static enum err mem_write(struct slots *s, uint32_t slot, const void *record)
+static enum err mem_write(struct slots *s, uint32_t slot, const void *record,
+			  struct fault *reterr_fault)
 {
 	struct slots_mem *m = mem_of(s);
 	uint32_t at;
@@ -46,10 +47,12 @@ static enum err mem_write(struct slots *s, uint32_t slot, const void *record)
 	if (!m->chunks[chunk]) {
 		size_t bytes;
 		if (__builtin_mul_overflow((size_t)CHUNK_RECORDS << chunk, m->stride, &bytes))
-			return ERR_NO_MEMORY;
+			return fault_set(reterr_fault, ERR_NO_MEMORY, "%s",
+					 err_sentence(ERR_NO_MEMORY));
 		m->chunks[chunk] = aligned_alloc(RECORD_ALIGN, bytes);
 		if (!m->chunks[chunk])
-			return ERR_NO_MEMORY;
+			return fault_set(reterr_fault, ERR_NO_MEMORY, "%s",
+					 err_sentence(ERR_NO_MEMORY));
 	}
 	memcpy(m->chunks[chunk] + at * m->stride, record, s->record_bytes);
 	return ERR_NONE;

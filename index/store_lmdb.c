@@ -531,11 +531,9 @@ static int all_free(MDB_env *env, uint64_t first, uint64_t last, size_t txn_last
 static enum err refuse_cut(struct store_lmdb *m, uint64_t has, uint64_t wants,
 			   struct fault *reterr_fault)
 {
-	return fault_set(
-		reterr_fault, ERR_CORRUPT,
-		"%s/data.mdb is cut off: it has %llu bytes of %llu; bring back a whole copy of the folder, or "
-		"move it away and begin empty: a region of a fleet fetches from the others what their logs hold",
-		m->dir, (unsigned long long)has, (unsigned long long)wants);
+	return fault_set(reterr_fault, ERR_CORRUPT,
+			 "%s/data.mdb is cut off: it has %llu bytes of %llu", m->dir,
+			 (unsigned long long)has, (unsigned long long)wants);
 }
 
 /*

@@ -57,7 +57,7 @@ static uint32_t put(struct bed *b, uint32_t row)
 
 	for (int i = 0; i < DIM; i++)
 		v[i] = random_normal(&b->random);
-	ck_assert_int_eq(dense_add(b->dense, v, &slot), ERR_NONE);
+	ck_assert_int_eq(dense_add(b->dense, v, &slot, NULL), ERR_NONE);
 	ck_assert_int_eq(dense_reserve(b->dense, row + 1, 1), ERR_NONE);
 	dense_set(b->dense, row, slot);
 	ck_assert_int_eq(memcmp(dense_values(b->dense, slot), v, sizeof(v)), 0);
@@ -241,11 +241,11 @@ START_TEST(opening_again_finds_segments_and_frees_what_nobody_refers_to)
 	for (uint32_t i = 0; i < 159; i++) {
 		if (i == 7)
 			continue; /* of the segment, but nobody's */
-		ck_assert_int_eq(dense_mark(b.dense, slots[i]), ERR_NONE);
+		ck_assert_int_eq(dense_mark(b.dense, slots[i], NULL, NULL), ERR_NONE);
 		ck_assert_int_eq(dense_reserve(b.dense, i + 1, 1), ERR_NONE);
 		dense_set(b.dense, i, slots[i]);
 	}
-	ck_assert_int_eq(dense_mark(b.dense, 1u << 30), ERR_CORRUPT);
+	ck_assert_int_eq(dense_mark(b.dense, 1u << 30, NULL, NULL), ERR_CORRUPT);
 	ck_assert_int_eq(dense_start(b.dense, NULL), ERR_NONE);
 	ck_assert(b.dense->segment_count == 1 && b.dense->segments[0].live == 149 &&
 		  b.dense->tail.count == 9);
@@ -294,7 +294,7 @@ START_TEST(refused_segment_is_refused_for_ever)
 	for (int round = 0; round < 2; round++) {
 		bed_open(&b);
 		for (uint32_t i = 0; i < 150; i++) {
-			ck_assert_int_eq(dense_mark(b.dense, slots[i]), ERR_NONE);
+			ck_assert_int_eq(dense_mark(b.dense, slots[i], NULL, NULL), ERR_NONE);
 			ck_assert_int_eq(dense_reserve(b.dense, i + 1, 1), ERR_NONE);
 			dense_set(b.dense, i, slots[i]);
 		}
@@ -311,6 +311,57 @@ START_TEST(refused_segment_is_refused_for_ever)
 }
 END_TEST
 
+static void damage_header(const struct bed *b)
+{
+	char path[DENSE_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/v%u.slots", b->dense->dir, b->dense->options.index);
+	FILE *f = fopen(path, "r+b");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fputc(0x55, f), 0x55);
+	fclose(f);
+}
+
+/* The header repeats what the catalogue knows; the rows' hashes say whether the file is theirs. */
+START_TEST(lost_header_is_written_anew_if_most_values_are_the_rows_own)
+{
+	enum { COUNT = 10 };
+	for (uint32_t wrong = 0; wrong <= COUNT; wrong++) {
+		struct fault fault = { .err = ERR_NONE };
+		uint32_t slots[COUNT];
+		struct bed b;
+
+		bed_init(&b, true);
+		for (uint32_t i = 0; i < COUNT; i++)
+			slots[i] = put(&b, i);
+		damage_header(&b);
+		dense_close(b.dense, false);
+		bed_open(&b);
+		for (uint32_t i = 0; i < COUNT; i++) {
+			struct vector v = { .kind = VECTOR_DENSE,
+					    .values = dense_values(b.dense, slots[i]),
+					    .count = DIM };
+			uint64_t hash = vector_hash(&v) ^ (i < wrong);
+			ck_assert_int_eq(dense_mark(b.dense, slots[i], &hash, NULL), ERR_NONE);
+		}
+		enum err e = dense_start(b.dense, &fault);
+		if (wrong > COUNT / 2) {
+			ck_assert_int_eq(e, ERR_CORRUPT);
+			ck_assert_ptr_nonnull(
+				strstr(fault_text(&fault), ".slots: its header is damaged"));
+		} else {
+			ck_assert_int_eq(e, ERR_NONE);
+			ck_assert(b.dense->rebuilt && b.dense->disproved == wrong);
+		}
+		dense_close(b.dense, false);
+		bed_open(&b);
+		ck_assert_int_eq(b.dense->slots->header_lost, wrong > COUNT / 2);
+		ck_assert(!b.dense->rebuilt);
+		bed_release(&b);
+	}
+}
+END_TEST
+
 START_TEST(slots_in_memory_are_restored)
 {
 	struct bed b;
@@ -323,14 +374,14 @@ START_TEST(slots_in_memory_are_restored)
 	ck_assert_int_eq(dense_restore(b.dense, 2, v), ERR_NONE);
 	v[0] = 5;
 	ck_assert_int_eq(dense_restore(b.dense, 4, v), ERR_NONE);
-	ck_assert_int_eq(dense_mark(b.dense, 4), ERR_NONE);
+	ck_assert_int_eq(dense_mark(b.dense, 4, NULL, NULL), ERR_NONE);
 	ck_assert_int_eq(dense_start(b.dense, NULL), ERR_NONE);
 	ck_assert(dense_values(b.dense, 4)[0] == 5.0F && dense_values(b.dense, 2)[0] == 1.0F);
 	for (uint32_t i = 0; i < 4; i++) { /* 0 to 3 are free */
-		ck_assert_int_eq(dense_add(b.dense, v, &slot), ERR_NONE);
+		ck_assert_int_eq(dense_add(b.dense, v, &slot, NULL), ERR_NONE);
 		ck_assert_uint_lt(slot, 4);
 	}
-	ck_assert_int_eq(dense_add(b.dense, v, &slot), ERR_NONE);
+	ck_assert_int_eq(dense_add(b.dense, v, &slot, NULL), ERR_NONE);
 	ck_assert_uint_eq(slot, 5);
 	bed_release(&b);
 }
@@ -343,6 +394,7 @@ int main(void)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, live_slot_is_the_last_one_set, 0, 2);
+	tcase_add_test(t, lost_header_is_written_anew_if_most_values_are_the_rows_own);
 	tcase_add_test(t, build_moves_the_tail_into_a_segment);
 	tcase_add_test(t, changes_during_a_build_are_kept);
 	tcase_add_test(t, failed_and_cancelled_builds_leave_the_tail);

@@ -47,6 +47,18 @@ static struct bed bed_new(int which, uint32_t record_bytes)
 	return b;
 }
 
+/* With one record, so that there is a file; closed. */
+static struct bed bed_closed(void)
+{
+	struct bed b = bed_new(SLOTS_OF_FILE, RECORD_BYTES);
+	uint8_t record[RECORD_BYTES] = { 1 };
+	uint32_t slot;
+
+	ck_assert_int_eq(slots_add(b.slots, record, &slot, NULL), ERR_NONE);
+	b.slots->ops->close(b.slots, false);
+	return b;
+}
+
 static void bed_free(struct bed *b)
 {
 	b->slots->ops->close(b->slots, true);
@@ -68,7 +80,7 @@ static uint32_t add(struct slots *s, uint64_t n)
 
 	ck_assert_uint_le(s->record_bytes, sizeof(record));
 	fill_record(record, s->record_bytes, n);
-	ck_assert_int_eq(slots_add(s, record, &slot), ERR_NONE);
+	ck_assert_int_eq(slots_add(s, record, &slot, NULL), ERR_NONE);
 	return slot;
 }
 
@@ -221,7 +233,7 @@ START_TEST(header_and_records_are_these_bytes)
 }
 END_TEST
 
-START_TEST(foreign_and_damaged_files_are_refused)
+START_TEST(foreign_and_cut_files_are_refused)
 {
 	static const struct {
 		size_t at;    /* byte changed */
@@ -229,23 +241,19 @@ START_TEST(foreign_and_damaged_files_are_refused)
 		uint32_t record_bytes;
 		enum err err;
 	} cases[] = {
-		{ .at = 0, .record_bytes = RECORD_BYTES, .err = ERR_CORRUPT },
-		{ .at = 8, .record_bytes = RECORD_BYTES, .err = ERR_CORRUPT },
-		{ .at = 12, .record_bytes = RECORD_BYTES, .err = ERR_CORRUPT },
-		{ .at = 20, .record_bytes = RECORD_BYTES, .err = ERR_CORRUPT },
 		{ .at = SIZE_MAX, .record_bytes = RECORD_BYTES + 1, .err = ERR_CORRUPT },
 		{ .at = SIZE_MAX,
 		  .record_bytes = RECORD_BYTES,
 		  .length = 4095,
 		  .err = ERR_CORRUPT },
 		{ .at = SIZE_MAX, .record_bytes = RECORD_BYTES, .length = 1, .err = ERR_CORRUPT },
+		{ .at = 8, .record_bytes = RECORD_BYTES, .length = 8191, .err = ERR_CORRUPT },
 		{ .at = SIZE_MAX, .record_bytes = RECORD_BYTES, .err = ERR_NONE },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
-		struct bed b = bed_new(SLOTS_OF_FILE, RECORD_BYTES);
+		struct bed b = bed_closed();
 		const char *path = scratch_path(&b.scratch, "slots");
 		struct fault fault = { .err = ERR_NONE };
-		b.slots->ops->close(b.slots, false);
 		int fd = open(path, O_RDWR);
 		if (cases[i].at != SIZE_MAX)
 			ck_assert_int_eq(pwrite(fd, "\x7F", 1, (off_t)cases[i].at), 1);
@@ -261,6 +269,92 @@ START_TEST(foreign_and_damaged_files_are_refused)
 			b.slots->ops->close(b.slots, false);
 		scratch_remove(&b.scratch);
 	}
+}
+END_TEST
+
+START_TEST(damaged_header_is_told_and_written_anew)
+{
+	static const off_t places[] = { 0, 8, 12, 20 };
+	for (size_t i = 0; i < LEN(places); i++) {
+		struct bed b = bed_closed();
+		int fd = open(scratch_path(&b.scratch, "slots"), O_RDWR);
+		ck_assert_int_eq(pwrite(fd, "\x7F", 1, places[i]), 1);
+		close(fd);
+		for (int again = 0; again < 2; again++) {
+			b.slots = open_file(&b.scratch, RECORD_BYTES);
+			ck_assert_msg(b.slots->header_lost, "row %zu", i);
+			ck_assert_int_eq(slots_mark(b.slots, 0), ERR_NONE);
+			ck_assert_int_eq(*(const uint8_t *)b.slots->ops->at(b.slots, 0), 1);
+			if (again)
+				ck_assert_int_eq(slots_file_rebuild(b.slots, NULL), ERR_NONE);
+			b.slots->ops->close(b.slots, false);
+		}
+		b.slots = open_file(&b.scratch, RECORD_BYTES);
+		ck_assert_msg(!b.slots->header_lost, "row %zu", i);
+		ck_assert_int_eq(*(const uint8_t *)b.slots->ops->at(b.slots, 0), 1);
+		bed_free(&b);
+	}
+}
+END_TEST
+
+static unsigned descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* There may be thousands of files: a vector for each shard of each collection. */
+START_TEST(file_takes_nothing_before_its_first_record_and_little_after_it)
+{
+	struct bed b = bed_new(SLOTS_OF_FILE, 3072);
+	const char *path = scratch_path(&b.scratch, "slots");
+	unsigned before = descriptors();
+	struct stat st;
+
+	ck_assert_int_ne(stat(path, &st), 0);
+	ck_assert_int_eq(b.slots->ops->sync(b.slots, NULL), ERR_NONE);
+	ck_assert_int_ne(stat(path, &st), 0);
+	for (uint64_t n = 0; n < 20; n++)
+		ck_assert_uint_eq(add(b.slots, n), n);
+	ck_assert_uint_eq(descriptors(), before + 1);
+	ck_assert_int_eq(b.slots->ops->sync(b.slots, NULL), ERR_NONE);
+	ck_assert_uint_eq(descriptors(), before);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_le(st.st_blocks * 512, 72 << 10);
+	for (uint32_t n = 0; n < 20; n++)
+		assert_record(b.slots, n, n);
+	/* Nothing of a file that was opened and only read is held either. */
+	b.slots->ops->close(b.slots, false);
+	b.slots = open_file(&b.scratch, 3072);
+	ck_assert_uint_eq(descriptors(), before);
+	bed_free(&b);
+}
+END_TEST
+
+START_TEST(too_many_open_files_fail_the_write_with_the_cure_and_pass)
+{
+	struct bed b = bed_new(SLOTS_OF_FILE, RECORD_BYTES);
+	struct fault fault = { .err = ERR_NONE };
+	uint8_t record[RECORD_BYTES] = { 0 };
+	struct rlimit limit, none;
+	uint32_t slot;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	enum err e = slots_add(b.slots, record, &slot, &fault);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(e, ERR_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(fault_text(&fault), scratch_path(&b.scratch, "slots")));
+	ck_assert_ptr_nonnull(strstr(fault_text(&fault), "LimitNOFILE"));
+	ck_assert_uint_eq(add(b.slots, 0), 0);
+	ck_assert_int_eq(b.slots->ops->sync(b.slots, NULL), ERR_NONE);
+	assert_record(b.slots, 0, 0);
+	bed_free(&b);
 }
 END_TEST
 
@@ -303,15 +397,21 @@ START_TEST(cut_file_makes_its_lost_slots_corrupt)
 }
 END_TEST
 
-START_TEST(missing_folder_is_refused)
+START_TEST(missing_folder_fails_the_first_write)
 {
 	struct fault fault = { .err = ERR_NONE };
 	struct slots *slots;
 	struct scratch s;
 	scratch_new(&s);
 	const char *path = scratch_path(&s, "nowhere/slots");
-	ck_assert_int_ne(slots_file_open(path, 64, &slots, &fault), ERR_NONE);
+	ck_assert_int_eq(slots_file_open(path, 64, &slots, &fault), ERR_NONE);
+	ck_assert_int_eq(slots_mark_done(slots), ERR_NONE);
+	uint8_t record[64] = { 0 };
+	uint32_t slot;
+	/* Not "not found", which would be the client's mistake. */
+	ck_assert_int_eq(slots_add(slots, record, &slot, &fault), ERR_IO);
 	ck_assert_ptr_nonnull(strstr(fault_text(&fault), path));
+	slots->ops->close(slots, false);
 	scratch_remove(&s);
 }
 END_TEST
@@ -331,20 +431,20 @@ START_TEST(full_disk_is_an_error_of_the_growing_write)
 	enum err e = ERR_NONE;
 	while (!e && before < 10000) {
 		fill_record(record, sizeof(record), before);
-		e = slots_add(b.slots, record, &slot);
+		e = slots_add(b.slots, record, &slot, NULL);
 		before += !e;
 	}
 	ck_assert_int_eq(e, ERR_NO_SPACE);
 	ck_assert_uint_eq(b.slots->high, before);
 	struct stat st;
 	ck_assert_int_eq(stat(scratch_path(&b.scratch, "slots"), &st), 0);
-	ck_assert_int_eq(slots_add(b.slots, record, &slot), ERR_NO_SPACE);
+	ck_assert_int_eq(slots_add(b.slots, record, &slot, NULL), ERR_NO_SPACE);
 	off_t size = st.st_size;
 	ck_assert_int_eq(stat(b.scratch.path, &st), 0);
 	ck_assert_int_eq(st.st_size, size);
 	/* A free slot needs no room. */
 	slots_free(b.slots, 5);
-	ck_assert_int_eq(slots_add(b.slots, record, &slot), ERR_NONE);
+	ck_assert_int_eq(slots_add(b.slots, record, &slot, NULL), ERR_NONE);
 	ck_assert_uint_eq(slot, 5);
 	ck_assert_int_eq(b.slots->ops->sync(b.slots, NULL), ERR_NONE);
 
@@ -402,7 +502,7 @@ START_TEST(records_stand_still_when_the_file_reaches_another_chunk)
 	uint32_t slot;
 
 	for (uint32_t i = 0; i < COUNT; i++) {
-		ck_assert_int_eq(slots_add(b.slots, big_record(record, LENGTH, i), &slot),
+		ck_assert_int_eq(slots_add(b.slots, big_record(record, LENGTH, i), &slot, NULL),
 				 ERR_NONE);
 		ck_assert_uint_eq(slot, i);
 		at[i] = b.slots->ops->at(b.slots, i);
@@ -431,8 +531,11 @@ int main(void)
 	suite_add_tcase(s, t);
 	t = tcase_create("file");
 	tcase_set_timeout(t, 60);
-	tcase_add_test(t, missing_folder_is_refused);
-	tcase_add_test(t, foreign_and_damaged_files_are_refused);
+	tcase_add_test(t, missing_folder_fails_the_first_write);
+	tcase_add_test(t, foreign_and_cut_files_are_refused);
+	tcase_add_test(t, damaged_header_is_told_and_written_anew);
+	tcase_add_test(t, file_takes_nothing_before_its_first_record_and_little_after_it);
+	tcase_add_test(t, too_many_open_files_fail_the_write_with_the_cure_and_pass);
 	tcase_add_test(t, newer_version_is_refused);
 	tcase_add_test(t, cut_file_makes_its_lost_slots_corrupt);
 	tcase_add_test(t, unmarked_slots_are_free_after_opening_again);
