@@ -73,7 +73,8 @@ enum err api_load(struct call *c, struct collection *collection, const struct po
 		w.vector_names = want.vectors->names;
 		w.vector_name_count = want.vectors->count;
 	}
-	enum err err = collection_retrieve(collection, ids, count, &w, c->arena, records);
+	enum err err =
+		collection_retrieve(collection, ids, count, &w, c->arena, records, &c->fault);
 	for (uint32_t i = 0; w.payload && i < count && !err; i++)
 		if (records[i].found)
 			err = api_select_payload(want.payload, records[i].payload, c->arena,

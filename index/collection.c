@@ -261,7 +261,8 @@ enum err collection_search(struct collection *c, struct pool *pool, const struct
 /* --- other reading --- */
 
 enum err collection_retrieve(struct collection *c, const struct point_id *ids, uint32_t count,
-			     const struct record_want *want, struct arena *a, struct record *out)
+			     const struct record_want *want, struct arena *a, struct record *out,
+			     struct fault *reterr_fault)
 {
 	uint32_t *shard_of = arena_array(a, count, sizeof(*shard_of));
 	bool *wanted = arena_array(a, c->shard_count, sizeof(*wanted));
@@ -273,9 +274,9 @@ enum err collection_retrieve(struct collection *c, const struct point_id *ids, u
 		wanted[shard_of[i]] = true;
 	}
 	for (uint32_t i = 0; i < c->shard_count; i++) {
-		enum err e =
-			wanted[i] ? shard_retrieve(c->shards[i], ids, shard_of, count, want, a, out)
-				  : ERR_NONE;
+		enum err e = wanted[i] ? shard_retrieve(c->shards[i], ids, shard_of, count, want, a,
+							out, reterr_fault)
+				       : ERR_NONE;
 
 		if (e)
 			return e;

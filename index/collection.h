@@ -113,9 +113,12 @@ struct record_want {
 	const struct str *vector_names;  /* only these; NULL: all */
 	uint32_t vector_name_count;
 };
-/* out[i] belongs to ids[i]; invisible points have found = false. */
-MUST_USE enum err collection_retrieve(struct collection *c, const struct point_id *ids, uint32_t count,
-				      const struct record_want *want, struct arena *a, struct record *out);
+/* out[i] belongs to ids[i]; invisible points have found = false. ERR_CORRUPT names a point whose stored bytes are not what
+ * was written; vectors are compared with their hashes when they are wanted. */
+MUST_USE enum err collection_retrieve(struct collection *c, const struct point_id *ids,
+				      uint32_t count, const struct record_want *want,
+				      struct arena *a, struct record *out,
+				      struct fault *reterr_fault);
 
 /* The first `limit` visible ids >= *from (NULL: all) that match, in order; *ret_next is the one after them, if any. */
 MUST_USE enum err collection_scroll(struct collection *c, const struct filter *f, const struct point_id *from,

@@ -208,7 +208,7 @@ MUST_USE enum err shard_search(struct shard *s, const struct shard_query *q, str
 MUST_USE enum err shard_retrieve(struct shard *s, const struct point_id *ids,
 				 const uint32_t *shard_of, uint32_t count,
 				 const struct record_want *want, struct arena *a,
-				 struct record *out);
+				 struct record *out, struct fault *reterr_fault);
 /* The first ids >= *from that match, in order; room for limit. */
 MUST_USE enum err shard_scroll(struct shard *s, const struct filter *f, const struct point_id *from,
 			       uint32_t limit, const struct deadline *deadline,

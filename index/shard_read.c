@@ -4,6 +4,7 @@
  */
 #include "index/shard.h"
 
+#include "base/metric.h"
 #include "index/order.h"
 
 #include <stdlib.h>
@@ -35,7 +36,8 @@ static void *copied(struct arena *a, const void *data, size_t count, size_t size
 	return copy;
 }
 
-/* The value of a stored vector, in the arena: the slot may be used again once the lock is gone. */
+/* The value of a stored vector, in the arena: the slot may be used again once the lock is gone. ERR_CORRUPT: it is not the
+ * value that was written. Sparse ones were compared when the row was decoded. */
 static enum err vector_of(const struct shard *s, const struct row_vector *v, struct arena *a,
 			  struct vector *ret_vector)
 {
@@ -49,6 +51,8 @@ static enum err vector_of(const struct shard *s, const struct row_vector *v, str
 	if (d) {
 		out = (struct vector){ .kind = VECTOR_DENSE, .count = d->options.dim };
 		out.values = copied(a, dense_values(d, v->slot), out.count, sizeof(float));
+		if (out.values && vector_hash(&out) != v->hash)
+			return ERR_CORRUPT;
 	} else {
 		out.values = copied(a, v->vector.values, out.count, sizeof(float));
 		out.indices = copied(a, v->vector.indices, out.count, sizeof(uint32_t));
@@ -123,9 +127,21 @@ static enum err record_of(const struct shard_reader *r, uint32_t number,
 	return e;
 }
 
+static enum err tell_damage(struct point_id id, struct fault *reterr_fault)
+{
+	char text[POINT_ID_TEXT_MAX];
+
+	metric_add(METRIC_isthmus_damaged_reads_total, 1);
+	(void)point_id_format(id, text);
+	return fault_set(
+		reterr_fault, ERR_CORRUPT,
+		"point %s is damaged on the disk of this region; a deep audit has it repaired by the others",
+		text);
+}
+
 enum err shard_retrieve(struct shard *s, const struct point_id *ids, const uint32_t *shard_of,
 			uint32_t count, const struct record_want *want, struct arena *a,
-			struct record *out)
+			struct record *out, struct fault *reterr_fault)
 {
 	struct shard_reader r;
 	enum err e = shard_read_begin(s, NULL, true, NULL, &r);
@@ -140,6 +156,8 @@ enum err shard_retrieve(struct shard *s, const struct point_id *ids, const uint3
 		out[i] = (struct record){ .id = ids[i] };
 		if (id_map_get(s->ids, ids[i], &row) && s->rows[row].visible)
 			e = record_of(&r, row, want, a, &out[i]);
+		if (e == ERR_CORRUPT)
+			e = tell_damage(ids[i], reterr_fault);
 	}
 	shard_read_end(&r);
 	return e;

@@ -153,6 +153,22 @@ enum err oplog_get(struct store *s, struct store_txn *t, uint16_t scope, struct 
 	return record_read_copy(record, p, a, ret_entry, reterr_fault);
 }
 
+enum err oplog_chain_hash(struct store *s, struct store_txn *t, uint16_t scope, struct position p,
+			  uint64_t *ret_hash)
+{
+	struct log_key key = key_of(scope, p);
+	struct bytes record;
+	enum err err = s->ops->get(t, STORE_LOG, key_bytes(&key), &record);
+
+	if (err)
+		return err;
+	if (record.len < RECORD_HEAD + RECORD_TAIL || record.data[0] != RECORD_VERSION)
+		return ERR_CORRUPT;
+	struct wire_reader head = wire_reader_of(record.data + 1, RECORD_HEAD - 1);
+	*ret_hash = wire_u64(&head);
+	return ERR_NONE;
+}
+
 enum err oplog_has(struct store *s, struct store_txn *t, uint16_t scope, struct position p)
 {
 	struct log_key key = key_of(scope, p);

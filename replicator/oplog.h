@@ -26,6 +26,9 @@ MUST_USE enum err oplog_next(struct store *s, struct store_txn *t, uint16_t scop
 /* Oldest and newest position held; ERR_NOT_FOUND when the log is empty. */
 MUST_USE enum err oplog_bounds(struct store *s, struct store_txn *t, uint16_t scope, struct position *ret_oldest,
 			       struct position *ret_newest);
+/* The running hash after the op at p. */
+MUST_USE enum err oplog_chain_hash(struct store *s, struct store_txn *t, uint16_t scope,
+				   struct position p, uint64_t *ret_hash);
 /* Turns an op from the log into its wire form: fills in the values of its dense vectors, copied from the slots into the
  * arena; also of a dropped collection, as long as the log holds the drop. ERR_NOT_FOUND when it is gone. A slot may be used again once its op was trimmed: who reads outside the committer
  * fills and encodes first, then looks, in a new transaction, whether the oldest op held (oplog_bounds) is still not

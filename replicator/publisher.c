@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/metric.h"
 #include "replicator/oplog.h"
 
 #define BATCH_ARENA_BYTES_MAX (16u << 20)
@@ -52,7 +53,51 @@ struct draft {
 	struct op_batch head;
 };
 
-static enum err draft_add(struct draft *b, const struct log_source *s, struct oplog_entry *e)
+static bool has_slots(const struct op *op)
+{
+	for (uint32_t i = 0; i < op->point_count; i++)
+		for (uint32_t k = 0; k < op->points[i].vector_count; k++)
+			if (op->points[i].vectors[k].slot != SLOT_NONE)
+				return true;
+	return false;
+}
+
+/* The running hash before an op of the draft's epoch. ERR_NOT_FOUND: the log begins with that op. */
+static enum err hash_before(const struct draft *b, const struct log_source *s, struct store_txn *t,
+			    const struct op *op, uint64_t *ret_hash)
+{
+	if (b->count > 0 && op->seq == b->head.first + b->count) {
+		*ret_hash = b->head.chain_hash;
+		return ERR_NONE;
+	}
+	if (op->scope == SCOPE_MULTI && op->seq == 1) {
+		*ret_hash = 0;
+		return ERR_NONE;
+	}
+	return oplog_chain_hash(s->store, t, op->scope, (struct position){ op->epoch, op->seq - 1 },
+				ret_hash);
+}
+
+/* The record of an op has a checksum, its vectors' values lie elsewhere and have none there: they are proved by the running
+ * hash, so that no other region is given what this one's disk has changed. The first op that the log holds cannot be proved
+ * so: who receives it compares. */
+static enum err check_values(const struct draft *b, const struct log_source *s, struct store_txn *t,
+			     const struct oplog_entry *e)
+{
+	struct bytes wire = { b->bytes.data + b->offsets[b->count],
+			      b->bytes.len - b->offsets[b->count] };
+	uint64_t before = 0;
+
+	if (!has_slots(&e->op))
+		return ERR_NONE;
+	enum err err = hash_before(b, s, t, &e->op, &before);
+	if (err != ERR_NONE)
+		return err == ERR_NOT_FOUND ? ERR_NONE : err;
+	return op_chain_hash(before, wire) == e->chain_hash ? ERR_NONE : ERR_CORRUPT;
+}
+
+static enum err draft_add(struct draft *b, const struct log_source *s, struct store_txn *t,
+			  struct oplog_entry *e)
 {
 	if (b->count == 0) {
 		b->head.scope = e->op.scope;
@@ -64,6 +109,8 @@ static enum err draft_add(struct draft *b, const struct log_source *s, struct op
 		return err;
 	b->offsets[b->count] = b->bytes.len;
 	err = op_encode(&e->op, OP_FORM_WIRE, &b->bytes);
+	if (err == ERR_NONE)
+		err = check_values(b, s, t, e);
 	if (err != ERR_NONE)
 		return err;
 	b->head.chain_hash = e->chain_hash;
@@ -99,7 +146,15 @@ static enum err draft_fill(struct draft *b, const struct log_source *s, struct s
 		if (b->count > 0 && (e.op.epoch != b->head.epoch ||
 				     b->bytes.len + e.record_bytes + OP_BYTES_TARGET > BATCH_BODY_BYTES_MAX))
 			return ERR_NONE;
-		err = draft_add(b, s, &e);
+		err = draft_add(b, s, t, &e);
+		/* What comes before it is sound, and may go. */
+		if (err == ERR_CORRUPT && b->count > 0)
+			return ERR_NONE;
+		if (err == ERR_CORRUPT)
+			return fault_set(
+				f, err,
+				"op (%llu,%llu) is not sent: its vectors are damaged on the disk of this region",
+				(unsigned long long)e.op.epoch, (unsigned long long)e.op.seq);
 		if (err != ERR_NONE)
 			return fault_set(f, err == ERR_NOT_FOUND ? ERR_CORRUPT : err,
 					 "cannot read op (%llu,%llu) back from the log: %s",
@@ -148,6 +203,8 @@ static enum err draft_read(struct draft *b, const struct log_source *s, uint16_t
 	err = draft_fill(b, s, t, scope, after, only_region, bytes_target, f);
 	s->store->ops->abort(t);
 	enum err held = b->head.first != 0 ? check_held(s, scope, b, f) : ERR_NONE;
+	if (held == ERR_NONE && err == ERR_CORRUPT)
+		metric_add(METRIC_isthmus_damaged_ops_total, 1);
 	return held != ERR_NONE ? held : err;
 }
 

@@ -259,7 +259,8 @@ START_TEST(references_keep_a_dropped_collection_alive)
 	checkpoint(&b);
 	ck_assert_int_eq(collection_count(b.collection, NULL, NULL, &count), ERR_NONE);
 	ck_assert_uint_eq(count, 30);
-	ck_assert_int_eq(collection_retrieve(b.collection, &id, 1, &want, &a, &record), ERR_NONE);
+	ck_assert_int_eq(collection_retrieve(b.collection, &id, 1, &want, &a, &record, NULL),
+			 ERR_NONE);
 	ck_assert(record.found && memcmp(record.vectors[0].vector.values, b.points[7].v,
 					 sizeof(b.points[7].v)) == 0);
 	ck_assert_uint_eq(folders(&b), kinds[_i].files);

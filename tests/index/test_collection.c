@@ -146,7 +146,7 @@ static void check_records(struct bed *b)
 	arena_init(&a, 64 << 20);
 	for (uint32_t i = 0; i < BED_IDS; i++)
 		ids[i] = bed_id(i);
-	ck_assert_int_eq(collection_retrieve(b->collection, ids, BED_IDS, &want, &a, records),
+	ck_assert_int_eq(collection_retrieve(b->collection, ids, BED_IDS, &want, &a, records, NULL),
 			 ERR_NONE);
 	for (uint32_t i = 0; i < BED_IDS; i++)
 		check_record(b, i, &records[i]);
@@ -865,7 +865,8 @@ static void *read_on(void *arg)
 		q.filter = r->searches % 2 ? &f : NULL;
 		ck_assert_int_eq(collection_search(c, r->pool, &q, out, &n, NULL), ERR_NONE);
 		ck_assert(n > 0 && out[0].score == 0.0F && point_id_equal(out[0].id, id));
-		ck_assert_int_eq(collection_retrieve(c, &id, 1, &want, &a, &record), ERR_NONE);
+		ck_assert_int_eq(collection_retrieve(c, &id, 1, &want, &a, &record, NULL),
+				 ERR_NONE);
 		ck_assert(record.found &&
 			  memcmp(record.vectors[0].vector.values, p->v, sizeof(p->v)) == 0);
 		ck_assert_int_eq(

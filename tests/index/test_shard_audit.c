@@ -195,6 +195,43 @@ START_TEST(values_that_changed_are_noticed)
 }
 END_TEST
 
+static enum err retrieve(struct point_id id, bool vectors, struct fault *reterr_fault)
+{
+	struct record_want want = { .payload = true, .vectors = vectors };
+	struct record record;
+	struct arena a;
+
+	arena_init(&a, 1u << 20);
+	enum err e = collection_retrieve(bed.collection, &id, 1, &want, &a, &record, reterr_fault);
+	ck_assert(e || record.found);
+	arena_release(&a);
+	return e;
+}
+
+START_TEST(a_damaged_vector_is_not_given_out)
+{
+	struct point_id id = bed_id(first_visible());
+	struct fault fault = { 0 };
+	char text[POINT_ID_TEXT_MAX];
+	struct arena a;
+	struct row row;
+
+	ck_assert_int_eq(retrieve(id, true, NULL), ERR_NONE);
+	arena_init(&a, 1u << 20);
+	struct store_txn *t = bed_begin(&bed);
+	ck_assert_int_eq(collection_row_load(bed.collection, t, id, &a, &row), ERR_NONE);
+	/* Another hash than its values have, as if they had changed. */
+	row.vectors[0].hash ^= 1;
+	ck_assert_int_eq(collection_row_store(bed.collection, t, &row, NULL), ERR_NONE);
+	bed_commit(&bed, t);
+	ck_assert_int_eq(retrieve(id, true, &fault), ERR_CORRUPT);
+	(void)point_id_format(id, text);
+	ck_assert_ptr_nonnull(strstr(fault_text(&fault), text));
+	ck_assert_int_eq(retrieve(id, false, NULL), ERR_NONE);
+	arena_release(&a);
+}
+END_TEST
+
 START_TEST(leaves_are_counted_from_their_rows)
 {
 	struct point_id id = bed_id(first_visible());
@@ -235,6 +272,7 @@ static Suite *suite(void)
 		tcase_add_test(t, a_scan_ends_with_its_readers_error);
 		tcase_add_test(t, rows_are_read_with_their_values);
 		tcase_add_test(t, values_that_changed_are_noticed);
+		tcase_add_test(t, a_damaged_vector_is_not_given_out);
 		tcase_add_test(t, leaves_are_counted_from_their_rows);
 		suite_add_tcase(s, t);
 	}

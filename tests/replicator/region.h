@@ -240,7 +240,8 @@ static inline struct record find_point(struct region *r, const char *collection,
 	struct record record = { 0 };
 
 	ck_assert_ptr_nonnull(c);
-	ck_assert_int_eq(collection_retrieve(c, &point, 1, &want, &r->arena, &record), ERR_NONE);
+	ck_assert_int_eq(collection_retrieve(c, &point, 1, &want, &r->arena, &record, NULL),
+			 ERR_NONE);
 	collection_unref(c);
 	return record;
 }

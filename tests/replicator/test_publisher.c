@@ -360,6 +360,44 @@ static enum err begin_late(struct store *s, bool write, struct store_txn **ret_t
 	return a.store->ops->begin(a.store, write, ret_txn);
 }
 
+/* Bit rot in a vector file: the log record is whole, what it refers to is not. */
+START_TEST(op_whose_vectors_are_damaged_is_not_sent_and_those_before_it_are)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+	struct log_source source = { a.store, a.catalog, FLEET };
+	struct op_batch head;
+	struct fault f = { 0 };
+	struct position before[3];
+
+	for (uint32_t i = 0; i < 3; i++) {
+		before[i] = region_state(&a).position;
+		write_well(&a, upsert_of(&a, "c", i, 1));
+	}
+	struct collection *c = catalog_get(a.catalog, (struct str){ "c", 1 });
+	/* Slots are given out in order. */
+	const float *values = collection_slot_values(c, collection_shard_of(c, id_of(1)),
+						     (struct str){ "", 0 }, 1);
+	ck_assert(values[0] == 1.0F);
+	((float *)(uintptr_t)values)[0] = 1.5F;
+	collection_unref(c);
+
+	head = make_message((struct position){ 0 }, 1 << 20, &b);
+	ck_assert_int_eq(position_compare(batch_last(&head), before[1]), 0);
+	buf_reset(&b);
+	ck_assert_int_eq(log_message(&source, SCOPE_FLEET, before[1], 0, 1 << 20, &b, &head, &f),
+			 ERR_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(f.text, "is not sent"));
+	ck_assert_uint_eq(b.len, 0);
+	/* What follows it can be sent to whoever has it from elsewhere. */
+	head = make_message(before[2], 1 << 20, &b);
+	ck_assert_int_eq(position_compare(batch_last(&head), region_state(&a).position), 0);
+	((float *)(uintptr_t)values)[0] = 1.0F;
+	buf_reset(&b);
+	head = make_message((struct position){ 0 }, 1 << 20, &b);
+	ck_assert_int_eq(position_compare(batch_last(&head), region_state(&a).position), 0);
+}
+END_TEST
+
 START_TEST(ops_trimmed_while_they_were_read_are_not_sent)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
@@ -581,6 +619,7 @@ int main(void)
 	tcase_add_test(t, nothing_follows_the_newest_op);
 	tcase_add_test(t, message_ends_with_its_epoch);
 	tcase_add_test(t, greatest_ops_fit_into_messages);
+	tcase_add_test(t, op_whose_vectors_are_damaged_is_not_sent_and_those_before_it_are);
 	tcase_add_test(t, ops_trimmed_while_they_were_read_are_not_sent);
 	tcase_add_test(t, ops_of_a_dropped_collection_are_published);
 	tcase_add_test(t, own_ops_are_published_in_order_and_those_of_others_are_not);
