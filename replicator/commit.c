@@ -93,6 +93,26 @@ static void tell_store_full(const struct committer *c, struct write *w)
 		(unsigned long long)(bound >> 20));
 }
 
+static struct intent *current_intent(const struct write *w)
+{
+	return w->intents_done < w->intent_count ? &w->intents[w->intents_done] : NULL;
+}
+
+/* A write that failed in the middle of what a filter finds has done a part of it. */
+static void tell_part_done(struct write *w)
+{
+	const struct intent *in = current_intent(w);
+	char id[POINT_ID_TEXT_MAX];
+
+	if (!w->err || !in || !in->more)
+		return;
+	struct fault why = w->fault;
+	(void)point_id_format(in->next, id);
+	w->err = fault_set(&w->fault, w->err,
+			   "%s; what the filter finds before point %s is done, the rest is not",
+			   why.err == w->err ? fault_text(&why) : err_sentence(w->err), id);
+}
+
 /* All of the write that will be done is durable and visible. What wrote nothing waits for what it saw. */
 static void finish(struct committer *c, struct write *w)
 {
@@ -107,6 +127,7 @@ static void finish(struct committer *c, struct write *w)
 		}
 	}
 	tell_store_full(c, w);
+	tell_part_done(w);
 	w->done(w);
 }
 
@@ -135,10 +156,29 @@ static void finish_waiting(struct committer *c, bool all)
 
 static void take(struct committer *c, struct write *w)
 {
+	const struct intent *in = current_intent(w);
+
 	ASSERT(c->taking_count < COMMIT_OPS_MAX);
-	c->takings[c->taking_count++] = (struct taking){ .write = w,
-							 .intents_done = w->intents_done,
-							 .position = w->position };
+	c->takings[c->taking_count++] = (struct taking){
+		.write = w,
+		.intents_done = w->intents_done,
+		.more = in && in->more,
+		.next = in ? in->next : (struct point_id){ 0 },
+		.position = w->position,
+	};
+}
+
+static void take_back(const struct taking *t)
+{
+	struct write *w = t->write;
+
+	w->intents_done = t->intents_done;
+	w->position = t->position;
+	struct intent *in = current_intent(w);
+	if (in) {
+		in->more = t->more;
+		in->next = t->next;
+	}
 }
 
 static void process(struct committer *c, struct write *w);
@@ -157,8 +197,7 @@ static void batch_failed(struct committer *c, enum err err, const struct fault *
 	for (uint32_t i = 0; i < count; i++) {
 		const struct taking *t = again ? &c->again[i] : &c->takings[i];
 		struct write *w = t->write;
-		w->intents_done = t->intents_done;
-		w->position = t->position;
+		take_back(t);
 		w->err = again ? ERR_NONE : err;
 		if (again) {
 			process(c, w);
@@ -238,13 +277,15 @@ static bool step(struct committer *c, struct write *w)
 		w->fault = fault;
 		return true;
 	}
-	w->intents_done++;
+	w->intents_done += !in->more;
 	return !alone || flush(c, w);
 }
 
 /* A write into the open transaction. */
 static void run(struct committer *c, struct write *w)
 {
+	if (current_intent(w))
+		current_intent(w)->more = false;
 	take(c, w);
 	while (!w->err && w->intents_done < w->intent_count)
 		if (!step(c, w))

@@ -34,6 +34,9 @@ struct intent {
 	struct op body;                  /* points, ids, payload, keys, name, config, field_index as the kind needs */
 	/* answers */
 	uint64_t op_number;              /* Qdrant's operation_id: of its last op */
+	/* The committer's: a filter that finds many points is carried out in parts, each a transaction. */
+	bool more;            /* a part is done, and more are to come; */
+	struct point_id next; /* the next one begins here */
 };
 
 /* How much a reply promises (design: acknowledgement levels). */

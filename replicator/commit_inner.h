@@ -90,6 +90,8 @@ struct undo_draft {
 struct taking {
 	struct write *write;
 	uint32_t intents_done;
+	bool more; /* of that intent, and where it goes on */
+	struct point_id next;
 	struct position position;
 };
 

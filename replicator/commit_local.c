@@ -4,6 +4,12 @@
  * exist, do the vectors fit it, do the points exist, which points does the filter find. All of that
  * comes before the first change, so that a refused intent leaves nothing behind.
  *
+ * A filter may find any number of points. They are taken in the order of their ids, FILTER_POINTS_MAX a transaction, and each
+ * part is found when its turn comes: no part changes what another one finds, as an op changes only the points that it
+ * names, and no other write of the collection comes between. So the points are those that the filter finds at the moment
+ * at which the intent's turn comes, while neither memory nor transaction grow with their number. What ends in the middle
+ * (a crash, a full disk, a handover) leaves whole ops, and an error says so.
+ *
  * An intent is cut into ops of about OP_BYTES_TARGET. No op names a point twice: its two parts would have one
  * stamp, and the later one is to win.
  */
@@ -15,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FILTER_POINTS_MAX 10000u
 #define IDS_PER_OP_MIN 64
 #define ID_BYTES_MAX 17
 /* Header, counts and lengths of an op and of a point; generous. */
@@ -31,6 +38,8 @@ struct local {
 	struct point_id *ids; /* given, or found by the filter */
 	uint32_t id_count;
 	uint32_t first_op; /* ops of the transaction before this intent's */
+	bool more;         /* the filter finds more, from next on */
+	struct point_id next;
 	struct fault *fault;
 };
 
@@ -239,17 +248,27 @@ static enum err keep_visible(struct local *l)
 	return ERR_NONE;
 }
 
+/* Nothing is pending: what is published is what the filter is to see. */
+static enum err find_matching(struct local *l)
+{
+	ASSERT(l->c->txn.ops == 0);
+	l->ids = arena_array(&l->arena, FILTER_POINTS_MAX, sizeof(*l->ids));
+	if (!l->ids)
+		return fault_set(l->fault, ERR_NO_MEMORY, "no memory for %u ids",
+				 FILTER_POINTS_MAX);
+	enum err err = collection_scroll(l->collection, l->in->filter,
+					 l->in->more ? &l->in->next : NULL, FILTER_POINTS_MAX, NULL,
+					 l->ids, &l->id_count, &l->more, &l->next);
+
+	return err ? fault_set(l->fault, err, "evaluating the filter: %s", err_sentence(err)) : err;
+}
+
 static enum err find_ids(struct local *l)
 {
 	l->ids = l->in->body.ids;
 	l->id_count = l->in->body.id_count;
-	if (l->in->filter) {
-		enum err err = collection_matching(l->collection, l->in->filter, &l->arena, &l->ids,
-						   &l->id_count);
-		return err ? fault_set(l->fault, err, "evaluating the filter: %s",
-				       err_sentence(err))
-			   : err;
-	}
+	if (l->in->filter)
+		return find_matching(l);
 	if (l->in->kind == OP_DELETE)
 		return collection_config(l->collection)->multi_writer ? ERR_NONE : keep_visible(l);
 	for (uint32_t i = 0; i < l->id_count; i++) {
@@ -561,6 +580,8 @@ enum err commit_intent(struct committer *c, struct write *w, struct intent *in, 
 						      : history_number(commit_history(c), at);
 		if (wrote)
 			w->position = at;
+		in->more = l.more;
+		in->next = l.next;
 	}
 	if (l.collection)
 		collection_unref(l.collection);

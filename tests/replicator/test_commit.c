@@ -159,9 +159,15 @@ static enum err faulty_put(struct store_txn *t, enum store_table table, struct b
 	return healthy->put(t, table, key, value);
 }
 
+static unsigned commits_left; /* good ones, before commit_err */
+static unsigned commits_done;
+
 static enum err faulty_commit(struct store_txn *t, struct fault *reterr_fault)
 {
-	if (commit_err) {
+	commits_done++;
+	if (commit_err && commits_left > 0) {
+		commits_left--;
+	} else if (commit_err) {
 		healthy->abort(t);
 		return fault_set(reterr_fault, commit_err, "the disk said so");
 	}
@@ -176,6 +182,7 @@ static void make_faulty(struct region *r)
 	faulty.commit = faulty_commit;
 	log_value_max = SIZE_MAX;
 	commit_err = ERR_NONE;
+	commits_left = commits_done = 0;
 	r->store->ops = &faulty;
 }
 
@@ -325,6 +332,83 @@ START_TEST(filter_sees_what_came_before_it_in_the_batch)
 	ck_assert(!find_point(&a, "c", 1).found);
 	ck_assert(find_point(&a, "c", 2).found);
 	ck_assert(find_point(&a, "c", 3).found);
+}
+END_TEST
+
+/* More than two parts' worth: commit_local.c takes 10,000 at a time. */
+#define MANY 25000u
+
+static struct filter everything; /* without conditions */
+
+static void fill_many(void)
+{
+	for (uint32_t i = 0; i < MANY; i += 2500)
+		write_well(&a, upsert_of(&a, "c", i, 2500));
+}
+
+static struct intent set_all_of(int64_t n)
+{
+	return (struct intent){ .kind = OP_SET_PAYLOAD,
+				.collection = STR("c"),
+				.filter = &everything,
+				.body = { .payload = payload_of(&a, "k", n) } };
+}
+
+START_TEST(filter_that_finds_many_points_takes_several_transactions)
+{
+	fill_many();
+	make_faulty(&a);
+	struct position before = region_state(&a).position;
+	struct intent in[2] = { set_all_of(7), upsert_of(&a, "c", MANY, 1) };
+	struct region_write *w = submit(&a, &in[0], 1), *next = submit(&a, &in[1], 1);
+
+	(void)committer_turn(a.committer, 0);
+	ck_assert(w->done == 1 && next->done == 1);
+	ck_assert_int_eq(w->w.err, ERR_NONE);
+	ck_assert_uint_eq(w->w.intents_done, 1);
+	ck_assert_uint_eq(commits_done, 4);
+	ck_assert_uint_gt(w->w.position.seq, before.seq + 2);
+	ck_assert_uint_eq(next->w.position.seq, w->w.position.seq + 1);
+	for (uint32_t i = 0; i < MANY; i += 999)
+		ck_assert_int_eq(payload_number(&a, "c", i, "k"), 7);
+	/* What came after it did not meet the filter. */
+	ck_assert_int_eq(payload_number(&a, "c", MANY, "k"), -1);
+	ck_assert_int_eq(payload_number(&a, "c", MANY - 1, "k"), 7);
+
+	commits_done = 0;
+	write_well(&a, (struct intent){
+			       .kind = OP_DELETE, .collection = STR("c"), .filter = &everything });
+	ck_assert_uint_eq(commits_done, 3);
+	ck_assert_uint_eq(count_points(&a, "c"), 0);
+}
+END_TEST
+
+START_TEST(filter_that_fails_in_the_middle_says_what_is_done)
+{
+	fill_many();
+	make_faulty(&a);
+	commit_err = ERR_NO_SPACE;
+	commits_left = 2;
+	struct region_write *w = try_write(&a, set_all_of(7));
+	ck_assert_int_eq(w->w.err, ERR_NO_SPACE);
+	ck_assert_ptr_nonnull(strstr(fault_text(&w->w.fault), "the disk said so"));
+	ck_assert_ptr_nonnull(strstr(fault_text(&w->w.fault), "before point 20000 is done"));
+	ck_assert_uint_eq(w->w.intents_done, 0);
+	ck_assert_int_eq(position_compare(w->w.position, region_state(&a).position), 0);
+	ck_assert_int_eq(payload_number(&a, "c", 0, "k"), 7);
+	ck_assert_int_eq(payload_number(&a, "c", 19999, "k"), 7);
+	ck_assert_int_eq(payload_number(&a, "c", 20000, "k"), -1);
+	ck_assert_int_eq(payload_number(&a, "c", MANY - 1, "k"), -1);
+
+	/* Nothing of the first try is left in the way of the second; nor does a first part that fails speak of any. */
+	w = try_write(&a, set_all_of(8));
+	ck_assert_int_eq(w->w.err, ERR_NO_SPACE);
+	ck_assert_ptr_null(strstr(fault_text(&w->w.fault), "is done"));
+	ck_assert_uint_eq(w->w.position.epoch, 0);
+	commit_err = ERR_NONE;
+	write_well(&a, set_all_of(9));
+	for (uint32_t i = 0; i < MANY; i += 999)
+		ck_assert_int_eq(payload_number(&a, "c", i, "k"), 9);
 }
 END_TEST
 
@@ -801,6 +885,8 @@ int main(void)
 		point_is_visible_and_durable_when_done_is_called,
 		positions_have_no_gaps_and_numbers_follow,
 		filter_sees_what_came_before_it_in_the_batch,
+		filter_that_finds_many_points_takes_several_transactions,
+		filter_that_fails_in_the_middle_says_what_is_done,
 		filter_that_finds_nothing_is_a_success_that_writes_nothing,
 		collection_is_there_for_the_next_intent_of_its_write,
 		large_request_becomes_several_ops_in_one_commit,
