@@ -363,40 +363,6 @@ enum err collection_count(struct collection *c, const struct filter *f,
 	return ERR_NONE;
 }
 
-enum err collection_matching(struct collection *c, const struct filter *f, struct arena *a,
-			     struct point_id **ret_ids, uint32_t *ret_count)
-{
-	CLEANUP(id_list_release) struct id_list all = { 0 };
-
-	for (uint32_t i = 0; i < c->shard_count; i++) {
-		struct point_id *ids;
-		uint32_t count;
-		enum err e = shard_matching(c->shards[i], f, &ids, &count);
-
-		if (e)
-			return e;
-		e = id_list_reserve(&all, count);
-		if (!e && count) {
-			memcpy(all.items + all.count, ids, count * sizeof(*ids));
-			all.count += count;
-		}
-		free(ids);
-		if (e)
-			return e;
-	}
-	if (all.count > 1)
-		qsort(all.items, all.count, sizeof(*all.items), id_compare);
-	struct point_id *copy = arena_array(a, all.count, sizeof(*copy));
-
-	if (!copy || all.count > UINT32_MAX)
-		return ERR_NO_MEMORY;
-	if (all.count)
-		memcpy(copy, all.items, all.count * sizeof(*copy));
-	*ret_ids = copy;
-	*ret_count = (uint32_t)all.count;
-	return ERR_NONE;
-}
-
 void collection_info(struct collection *c, struct collection_info *ret_info)
 {
 	*ret_info = (struct collection_info){ 0 };

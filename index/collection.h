@@ -124,12 +124,8 @@ MUST_USE enum err collection_retrieve(struct collection *c, const struct point_i
 MUST_USE enum err collection_scroll(struct collection *c, const struct filter *f, const struct point_id *from,
 				    uint32_t limit, const struct deadline *deadline, struct point_id *out,
 				    uint32_t *ret_count, bool *ret_more, struct point_id *ret_next);
-MUST_USE enum err collection_count(struct collection *c, const struct filter *f, const struct deadline *deadline,
-				   uint64_t *ret_count);
-/* All visible ids that match, in order, in the arena. For operations by filter: committer only. */
-MUST_USE enum err collection_matching(struct collection *c, const struct filter *f, struct arena *a,
-				      struct point_id **ret_ids, uint32_t *ret_count);
-
+MUST_USE enum err collection_count(struct collection *c, const struct filter *f,
+				   const struct deadline *deadline, uint64_t *ret_count);
 struct collection_info {
 	uint64_t points;
 	uint64_t vectors;

@@ -176,9 +176,6 @@ void shard_slot_free(struct shard *s, uint32_t vector, uint32_t slot);
 MUST_USE enum err shard_sync(struct shard *s, struct fault *reterr_fault);
 void shard_publish(struct shard *s);
 void shard_abandon(struct shard *s);
-/* All visible ids that match, pending rows as they are now, in order; the caller frees *ret_ids. */
-MUST_USE enum err shard_matching(struct shard *s, const struct filter *f, struct point_id **ret_ids,
-				 uint32_t *ret_count);
 /* Deletes up to *budget rows and Merkle blocks of a shard that is no more. *ret_more: it was not enough. */
 MUST_USE enum err shard_purge(struct store *store, struct store_txn *t, uint32_t uid,
 			      uint32_t *budget, bool *ret_more);
@@ -264,7 +261,6 @@ struct shard_reader {
 	const struct filter *filter; /* NULL: all */
 	struct plan plan;
 	struct store_txn *txn; /* NULL: nothing has to be read there */
-	bool borrowed;         /* the committer's own transaction */
 	uint64_t *memo;        /* two bits a row: known, matches */
 	enum err err;          /* the first that evaluation met */
 };
@@ -272,14 +268,9 @@ struct shard_reader {
 MUST_USE enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_store,
 				   const struct deadline *deadline,
 				   struct shard_reader *ret_reader);
-/* For the committer, which sees what it has made: reads through its transaction and takes no lock. */
-MUST_USE enum err shard_read_pending(struct shard *s, const struct filter *f,
-				     struct shard_reader *ret_reader);
 void shard_read_end(struct shard_reader *r);
 /* Does the visible row match? false with r->err set when that cannot be told. */
 bool shard_read_accepts(struct shard_reader *r, uint32_t row);
-/* Evaluates the filter on what the transaction has, whatever the indexes say. */
-bool shard_read_evaluate(struct shard_reader *r, uint32_t row);
 /* ERR_UNAVAILABLE: what r->txn reads is newer than what is in memory. */
 MUST_USE enum err shard_read_fits(const struct shard_reader *r);
 MUST_USE enum err shard_read_record(const struct shard_reader *r, uint32_t row,

@@ -241,35 +241,10 @@ enum err shard_read_begin(struct shard *s, const struct filter *f, bool need_sto
 	}
 }
 
-enum err shard_read_pending(struct shard *s, const struct filter *f,
-			    struct shard_reader *ret_reader)
-{
-	struct shard_reader r = { .shard = s, .filter = matches_all(f) ? NULL : f };
-	enum err e = ERR_NONE;
-
-	if (s->pending.open) {
-		r.txn = s->pending.txn;
-		r.borrowed = true;
-	} else {
-		e = s->store->ops->begin(s->store, false, &r.txn);
-	}
-	if (e)
-		return e;
-	/* Only this thread changes what is read here; the lock is for builders, who move vectors. */
-	pthread_rwlock_rdlock(&s->lock);
-	e = plan_make(s, r.filter, &r.plan);
-	if (e)
-		shard_read_end(&r);
-	else
-		*ret_reader = r;
-	return e;
-}
-
 void shard_read_end(struct shard_reader *r)
 {
 	pthread_rwlock_unlock(&r->shard->lock);
-	if (!r->borrowed)
-		r->shard->store->ops->abort(r->txn);
+	r->shard->store->ops->abort(r->txn);
 	r->txn = NULL;
 	plan_release(&r->plan);
 	free(r->memo);
@@ -327,7 +302,8 @@ static enum err evaluate(struct shard_reader *r, uint32_t number, bool *ret_matc
 	return ERR_NONE;
 }
 
-bool shard_read_evaluate(struct shard_reader *r, uint32_t row)
+/* On what the transaction has, whatever the indexes say. */
+static bool row_matches(struct shard_reader *r, uint32_t row)
 {
 	bool match = false;
 
@@ -347,11 +323,11 @@ static bool remembered(struct shard_reader *r, uint32_t row)
 	if (!r->memo)
 		r->memo = calloc((size_t)r->shard->row_count / 32 + 1, sizeof(*r->memo));
 	if (!r->memo)
-		return shard_read_evaluate(r, row);
+		return row_matches(r, row);
 	uint64_t *word = &r->memo[row / 32];
 
 	if (!(*word >> shift & 1))
-		*word |= (shard_read_evaluate(r, row) ? 3ull : 1ull) << shift;
+		*word |= (row_matches(r, row) ? 3ull : 1ull) << shift;
 	return *word >> shift & 2;
 }
 

@@ -706,64 +706,6 @@ void shard_abandon(struct shard *s)
 	pending_close(s);
 }
 
-/* --- operations by filter --- */
-
-static int id_compare(const void *a, const void *b)
-{
-	return point_id_compare(*(const struct point_id *)a, *(const struct point_id *)b);
-}
-
-static bool pending_visible(const struct pending_row *p)
-{
-	CLEANUP(arena_release) struct arena a;
-	struct row row;
-
-	arena_init(&a, SIZE_MAX);
-	return p->after &&
-	       !row_decode((struct bytes){ .data = p->after, .len = p->after_len }, &a, &row) &&
-	       row.visible;
-}
-
-enum err shard_matching(struct shard *s, const struct filter *f, struct point_id **ret_ids,
-			uint32_t *ret_count)
-{
-	struct shard_reader r;
-	enum err e = shard_read_pending(s, f, &r);
-	uint32_t count = 0;
-
-	if (e)
-		return e;
-	struct point_id *ids = calloc((size_t)s->row_count + s->pending.count + 1, sizeof(*ids));
-
-	if (!ids)
-		r.err = ERR_NO_MEMORY;
-	for (uint32_t row = 0; !r.err && row < s->row_count; row++) {
-		struct point_id id = row_state_id(&s->rows[row]);
-
-		if (!s->rows[row].visible || (s->pending.count && pending_find(&s->pending, id)))
-			continue;
-		if (shard_read_accepts(&r, row))
-			ids[count++] = id;
-	}
-	for (uint32_t i = 0; !r.err && i < s->pending.count; i++) {
-		const struct pending_row *p = &s->pending.rows[i];
-
-		if (pending_visible(p) && shard_read_evaluate(&r, p->row))
-			ids[count++] = p->id;
-	}
-	e = r.err;
-	shard_read_end(&r);
-	if (e) {
-		free(ids);
-		return e;
-	}
-	if (count > 1)
-		qsort(ids, count, sizeof(*ids), id_compare);
-	*ret_ids = ids;
-	*ret_count = count;
-	return ERR_NONE;
-}
-
 /* --- what is left of a dropped shard --- */
 
 static enum err purge_table(struct store *store, struct store_txn *t, enum store_table table,

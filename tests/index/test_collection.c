@@ -68,18 +68,16 @@ static uint32_t model_matching(struct bed *b, const struct filter *f, struct poi
 	return n;
 }
 
-/* Page by page, and all at once, and counted. */
+/* Page by page, and counted. */
 static void check_filter(struct bed *b, const struct filter *f)
 {
-	CLEANUP(arena_release) struct arena a;
 	static struct point_id expected[BED_IDS], page[BED_IDS];
 	uint32_t n = model_matching(b, f, expected), at = 0, got;
 	uint32_t limit = 1 + (uint32_t)(random_u64(&b->random) % 200);
-	struct point_id from, *ids;
+	struct point_id from;
 	uint64_t counted;
 	bool more = true;
 
-	arena_init(&a, 16 << 20);
 	for (bool first = true; more; first = false) {
 		ck_assert_int_eq(collection_scroll(b->collection, f, first ? NULL : &from, limit,
 						   NULL, page, &got, &more, &from),
@@ -92,10 +90,6 @@ static void check_filter(struct bed *b, const struct filter *f)
 	ck_assert_uint_eq(at, n);
 	ck_assert_int_eq(collection_count(b->collection, f, NULL, &counted), ERR_NONE);
 	ck_assert_uint_eq(counted, n);
-	ck_assert_int_eq(collection_matching(b->collection, f, &a, &ids, &got), ERR_NONE);
-	ck_assert_uint_eq(got, n);
-	for (uint32_t i = 0; i < n; i++)
-		ck_assert(point_id_equal(ids[i], expected[i]));
 }
 
 static void check_filters(struct bed *b, unsigned count)
@@ -409,45 +403,6 @@ START_TEST(row_is_loaded_as_stored_in_the_same_transaction)
 				 ERR_NONE);
 		ck_assert(!row.visible);
 	}
-	bed_commit(&b, t);
-	check_all(&b);
-	bed_release(&b);
-}
-END_TEST
-
-START_TEST(matching_sees_what_its_transaction_made)
-{
-	CLEANUP(arena_release) struct arena a;
-	struct point_id *ids;
-	uint32_t count, expected = 0;
-	struct bed b;
-
-	open_place(&b, _i);
-	arena_init(&a, 16 << 20);
-	bed_put_index(&b, "number", FIELD_INTEGER);
-	bed_fill(&b, 0, 300);
-	struct condition c = *bed_condition(&a, CONDITION_MATCH_INT_VALUE, "number");
-	struct filter f = { .must = { &c, 1 } };
-	struct store_txn *t = bed_begin(&b);
-
-	c.integer = 7;
-	for (uint32_t i = 0; i < 400; i += 3) {
-		struct bed_point *p = &b.points[i];
-
-		if (!p->stored)
-			bed_random_vectors(&b, p);
-		bed_random_payload(&b, p);
-		p->number = i % 2 ? 7 : 8;
-		bed_encode(p);
-		p->visible = i % 5 != 0;
-		bed_store(&b, t, i);
-	}
-	for (uint32_t i = 0; i < BED_IDS; i++)
-		expected += b.points[i].visible && b.points[i].number == 7;
-	ck_assert_int_eq(collection_matching(b.collection, &f, &a, &ids, &count), ERR_NONE);
-	ck_assert_uint_eq(count, expected);
-	for (uint32_t i = 1; i < count; i++)
-		ck_assert_int_lt(point_id_compare(ids[i - 1], ids[i]), 0);
 	bed_commit(&b, t);
 	check_all(&b);
 	bed_release(&b);
@@ -955,7 +910,6 @@ int main(void)
 	tcase_add_loop_test(t, payload_indexes_change_no_answer, 0, PLACES);
 	tcase_add_loop_test(t, opening_again_gives_the_same, 0, PLACES);
 	tcase_add_loop_test(t, row_is_loaded_as_stored_in_the_same_transaction, 0, PLACES);
-	tcase_add_loop_test(t, matching_sees_what_its_transaction_made, 0, PLACES);
 	tcase_add_loop_test(t, abandoned_transaction_leaves_no_trace, 0, PLACES);
 	tcase_add_loop_test(t, removed_row_is_as_if_it_had_never_been, 0, PLACES);
 	tcase_add_test(t, normalising_is_for_cosine_only);
