@@ -81,6 +81,7 @@ struct call {
 	struct arena *arena; /* the request's; of methods that write: own */
 	struct arena own;
 	struct buf body; /* the request's, once it was answered while its write goes on */
+	struct bytes message; /* gRPC's, out of its frame; data == NULL: not yet opened */
 	void *in;
 	void *out;
 	struct fault fault;

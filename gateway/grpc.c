@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/gzip.h"
 #include "base/proto.h"
 #include "base/wire.h"
 #include "gateway/api.h"
@@ -67,12 +66,11 @@ static bool is_word(struct str s, const char *word)
 /* Into the call's arena, which may outlive the request. */
 static enum err inflate(struct call *c, struct bytes in, struct bytes *ret_message)
 {
-	CLEANUP(buf_release) struct buf out = BUF_INIT(GRPC_MESSAGE_BYTES_MAX);
-	enum err e = gzip_inflate(in, &out);
+	CLEANUP(buf_release) struct buf out = BUF_INIT(c->request->body.max);
+	enum err e = request_inflate(c->request, in, &out, &c->fault);
 
 	if (e)
-		return fault_set(&c->fault, e, "failed to decode the compressed message: %s",
-				 err_sentence(e));
+		return e;
 	uint8_t *copy = arena_alloc(c->arena, out.len);
 	if (!copy)
 		return fault_set(&c->fault, ERR_TOO_LARGE,
@@ -83,25 +81,49 @@ static enum err inflate(struct call *c, struct bytes in, struct bytes *ret_messa
 	return ERR_NONE;
 }
 
+struct frame {
+	bool compressed;
+	struct bytes message;
+};
+
 /* All methods are unary: exactly one frame. */
-static enum err open_frame(struct call *c, struct bytes *ret_message)
+static bool read_frame(const struct request *request, struct frame *ret_frame)
 {
-	struct bytes body = buf_bytes(&c->request->body);
+	struct bytes body = buf_bytes(&request->body);
 	struct wire_reader r = wire_reader_of(body.data, body.len);
 	uint8_t compressed = wire_u8(&r);
 	uint32_t len = wire_u32_be(&r);
 	struct bytes message = wire_take(&r, len);
-	struct str encoding = request_header(c->request, "grpc-encoding");
 
 	if (wire_done(&r) != ERR_NONE || compressed > 1)
+		return false;
+	*ret_frame = (struct frame){ .compressed = compressed == 1, .message = message };
+	return true;
+}
+
+bool grpc_is_packed(const struct call *c)
+{
+	struct frame frame;
+
+	return !c->message.data && read_frame(c->request, &frame) && frame.compressed;
+}
+
+enum err grpc_open(struct call *c)
+{
+	struct str encoding = request_header(c->request, "grpc-encoding");
+	struct frame frame;
+
+	if (c->message.data)
+		return ERR_NONE;
+	if (!read_frame(c->request, &frame))
 		return fault_set(&c->fault, ERR_BAD_REQUEST,
 				 "failed to decode the request: not exactly one message");
-	if (!compressed) {
-		*ret_message = message;
+	if (!frame.compressed) {
+		c->message = frame.message;
 		return ERR_NONE;
 	}
 	if (is_word(encoding, "gzip"))
-		return inflate(c, message, ret_message);
+		return inflate(c, frame.message, &c->message);
 	if (!encoding.data || is_word(encoding, "identity"))
 		return fault_set(
 			&c->fault, ERR_BAD_REQUEST,
@@ -114,7 +136,6 @@ static enum err open_frame(struct call *c, struct bytes *ret_message)
 enum err grpc_decode(struct call *c)
 {
 	const struct message *in = c->method->in, *out = c->method->out;
-	struct bytes message;
 
 	c->in = arena_alloc(c->arena, message_size(in));
 	c->out = arena_alloc(c->arena, message_size(out));
@@ -124,22 +145,19 @@ enum err grpc_decode(struct call *c)
 	message_set_defaults(out, c->out);
 	enum err e = set_deadline(c);
 	if (!e)
-		e = open_frame(c, &message);
-	return e ? e : message_from_proto(in, message, c->arena, c->in, &c->fault);
+		e = grpc_open(c);
+	return e ? e : message_from_proto(in, c->message, c->arena, c->in, &c->fault);
 }
 
-struct str grpc_collection(struct call *c)
+struct str grpc_collection(const struct call *c)
 {
-	struct fault before = c->fault;
-	struct bytes message;
-	enum err e = open_frame(c, &message);
+	struct frame frame = { .message = c->message };
 	enum proto_type type;
 	uint32_t field;
 
-	c->fault = before;
-	if (e)
+	if (!c->message.data && (!read_frame(c->request, &frame) || frame.compressed))
 		return (struct str){ 0 };
-	struct proto_reader r = proto_reader_of(message);
+	struct proto_reader r = proto_reader_of(frame.message);
 	while (proto_next(&r, &field, &type)) {
 		if (field == 1 && type == PROTO_LENGTH)
 			return proto_string(&r, type);

@@ -8,8 +8,6 @@
 #include "gateway/method.h"
 
 #define GRPC_FRAME_BYTES 5
-/* Of one message, inflated. */
-#define GRPC_MESSAGE_BYTES_MAX (64u << 20)
 
 struct call;
 
@@ -20,7 +18,12 @@ MUST_USE enum err grpc_decode(struct call *c);
 /* Fills c->request->reply: from c->out, or from e and c->fault. c->method may be NULL when e is
  * set. */
 void grpc_encode(struct call *c, enum err e);
-/* collection_name, which all messages of Qdrant that have one have first. data == NULL: there is none, or it cannot be read. */
-struct str grpc_collection(struct call *c);
+/* Is the message compressed, and not yet opened? */
+bool grpc_is_packed(const struct call *c);
+/* Takes the message out of its frame, inflated; grpc_decode() does so too. To inflate may take long: on the pool. */
+MUST_USE enum err grpc_open(struct call *c);
+/* collection_name, which all messages of Qdrant that have one have first. data == NULL: there is none, or it cannot be
+ * read, or the message is compressed and not yet opened. */
+struct str grpc_collection(const struct call *c);
 /* "5S", "5010m": what the header grpc-timeout says, in nanoseconds. False: it is malformed. */
 bool grpc_parse_timeout(struct str text, uint64_t *ret_ns);

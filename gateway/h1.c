@@ -193,11 +193,6 @@ static void submit(struct h1 *h)
 {
 	struct request *r = h->request;
 
-	enum err err = request_decode_body(r);
-	if (err) {
-		refuse(h, request_refusal(err));
-		return;
-	}
 	r->started_ns = loop_now_ns(h->host->loop);
 	h->state = H1_WORKING;
 	request_submit(r, h->host->serve, h->host->serve_ctx);

@@ -422,11 +422,6 @@ static void on_request_end(struct h2_stream *s)
 	if (s->refused)
 		return;
 	end_body(s);
-	enum err err = request_decode_body(s->request);
-	if (err) {
-		refuse(s, request_refusal(err));
-		return;
-	}
 	s->state = STREAM_WAITING;
 	h->waiting++;
 	submit_waiting(h);

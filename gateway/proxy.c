@@ -71,6 +71,7 @@ static bool passes(const struct request *r, struct str name)
 	static const struct str plain[] = {
 		STR("content-type"), STR("accept"),     STR("grpc-encoding"), STR("grpc-accept-encoding"),
 		STR("user-agent"),   STR("traceparent"), STR("tracestate"),    STR("origin"),
+		STR("content-encoding"),
 	};
 	static const struct str between[] = {
 		STR("isthmus-hops"), STR("isthmus-via"), STR("isthmus-client"), STR("isthmus-access"), STR("isthmus-error"),

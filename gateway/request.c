@@ -208,38 +208,62 @@ enum err request_append_body(struct request *r, struct bytes bytes)
 	return buf_append(&r->body, bytes.data, bytes.len);
 }
 
-enum err request_decode_body(struct request *r)
+static bool is_word(struct str s, const char *word)
+{
+	return s.len == strlen(word) && strncasecmp(s.data, word, s.len) == 0;
+}
+
+/* gRPC says by grpc-encoding, and for each message by itself, what is compressed. */
+static bool is_encoded(const struct request *r)
 {
 	struct str encoding = request_header(r, "content-encoding");
 
-	/* gRPC says by grpc-encoding, and for each message by itself, what is compressed. */
-	if (r->grpc || encoding.len == 0 ||
-	    (encoding.len == 8 && strncasecmp(encoding.data, "identity", 8) == 0))
+	return !r->grpc && encoding.len > 0 && !is_word(encoding, "identity");
+}
+
+bool request_is_packed(const struct request *r)
+{
+	return r->body.len > 0 && is_encoded(r);
+}
+
+enum err request_inflate(struct request *r, struct bytes in, struct buf *out, struct fault *reterr_fault)
+{
+	enum err err = gzip_inflate(in, out);
+
+	if (!err)
+		err = charge(r, r->charged + out->len);
+	if (err == ERR_TOO_LARGE)
+		return fault_set(reterr_fault, err,
+				 "the body inflates to more than %zu bytes (limits.body), or to more than 100 times what was sent",
+				 r->body.max);
+	if (err == ERR_BAD_REQUEST)
+		return fault_set(reterr_fault, err, "failed to decode the compressed body: it is not one whole gzip stream");
+	return err ? fault_set(reterr_fault, err, "%s", err_sentence(err)) : ERR_NONE;
+}
+
+enum err request_decode_body(struct request *r, struct fault *reterr_fault)
+{
+	CLEANUP(buf_release) struct buf plain = BUF_INIT(r->body.max);
+
+	if (!is_encoded(r))
 		return ERR_NONE;
-	if (!(encoding.len == 4 && strncasecmp(encoding.data, "gzip", 4) == 0))
-		return ERR_NOT_IMPLEMENTED;
+	if (!is_word(request_header(r, "content-encoding"), "gzip"))
+		return fault_set(reterr_fault, ERR_ENCODING, "%s", err_sentence(ERR_ENCODING));
 	if (r->body.len == 0)
 		return ERR_NONE;
-
-	CLEANUP(buf_release) struct buf plain = BUF_INIT(r->body.max);
-	enum err err = gzip_inflate(buf_bytes(&r->body), &plain);
-	if (err)
-		return err;
-	err = charge(r, plain.len);
+	enum err err = request_inflate(r, buf_bytes(&r->body), &plain, reterr_fault);
 	if (err)
 		return err;
 	struct buf packed = r->body;
 	r->body = plain;
 	plain = packed;
-	return ERR_NONE;
+	return charge(r, r->body.len); /* giving back does not fail */
 }
 
 enum refusal request_refusal(enum err e)
 {
 	if (e == ERR_TOO_LARGE)
 		return REFUSAL_BODY;
-	if (e == ERR_NOT_IMPLEMENTED)
-		return REFUSAL_ENCODING;
 	return e == ERR_BAD_REQUEST ? REFUSAL_MALFORMED : REFUSAL_MEMORY;
 }
 

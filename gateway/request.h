@@ -119,10 +119,14 @@ enum http_verb request_verb(struct str name);
 /* Adds bytes to the body: ERR_TOO_LARGE beyond the body's maximum, ERR_RATE_LIMITED beyond the
  * budget. */
 MUST_USE enum err request_append_body(struct request *r, struct bytes bytes);
-/* Undoes the body's content-encoding: gzip, or nothing. ERR_NOT_IMPLEMENTED for another, else as
- * gzip_inflate() and request_append_body(). */
-MUST_USE enum err request_decode_body(struct request *r);
-/* Which refusal an error of the two above is. */
+/* Undoes the body's content-encoding: gzip, or nothing; of gRPC's bodies nothing. ERR_ENCODING for another, else as
+ * gzip_inflate() and request_append_body(). To inflate may take long: on the pool, and for those only who may ask. */
+MUST_USE enum err request_decode_body(struct request *r, struct fault *reterr_fault);
+/* Would the above inflate? */
+bool request_is_packed(const struct request *r);
+/* Appends to out what gzip makes of in: as much as the body's maximum allows, charged like the body. */
+MUST_USE enum err request_inflate(struct request *r, struct bytes in, struct buf *out, struct fault *reterr_fault);
+/* Which refusal an error of request_append_body() is. */
 enum refusal request_refusal(enum err e);
 /* Makes the reply a refusal and counts it; of the request only the verb is left. */
 void request_refuse(struct request *r, enum refusal why);

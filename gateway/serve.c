@@ -21,6 +21,7 @@
 #include "gateway/proxy.h"
 #include "gateway/rest.h"
 #include "gateway/router.h"
+#include "gateway/serve_fresh.h"
 
 enum protocol_name { API_REST, API_GRPC, API_COUNT };
 static const char *const api_names[API_COUNT] = { [API_REST] = "rest", [API_GRPC] = "grpc" };
@@ -65,6 +66,7 @@ enum outcome { GO_ON, FAILED, LEFT };
 static enum outcome identify(struct life *l);
 static enum outcome find(struct life *l);
 static enum outcome allow(struct life *l);
+static enum outcome unpack(struct life *l);
 static enum outcome route(struct life *l);
 static enum outcome read_session(struct life *l);
 static enum outcome place(struct life *l);
@@ -79,6 +81,7 @@ enum step_name {
 	STEP_IDENTIFY,
 	STEP_FIND,
 	STEP_ALLOW,
+	STEP_UNPACK,
 	STEP_ROUTE,
 	STEP_SESSION,
 	STEP_PLACE,
@@ -95,6 +98,7 @@ static enum outcome (*const steps[STEP_COUNT])(struct life *l) = {
 	[STEP_IDENTIFY] = identify,    /* whose key is it? */
 	[STEP_FIND] = find,            /* which method? */
 	[STEP_ALLOW] = allow,          /* may they? */
+	[STEP_UNPACK] = unpack,        /* is the collection to be known, and compressed? */
 	[STEP_ROUTE] = route,          /* which region answers? */
 	[STEP_SESSION] = read_session, /* what has the client seen already? */
 	[STEP_PLACE] = place,          /* here, or on the pool */
@@ -307,6 +311,52 @@ static enum outcome allow(struct life *l)
 }
 
 /* --- other regions --- */
+
+/* Must route() know which collection it is? */
+static bool routes_by_collection(const struct life *l)
+{
+	const struct api *api = l->call.api;
+
+	switch (l->call.method->reach) {
+	case REACH_READ:
+		return api->router && router_wants_collection(api->router);
+	case REACH_WRITE:
+		return api->proxy && !api->gateway_only;
+	case REACH_LOCAL:
+		break;
+	}
+	return false;
+}
+
+static void unpacked(struct loop_task *t)
+{
+	struct life *l = CONTAINER_OF(t, struct life, hop);
+
+	if (l->err)
+		l->at = STEP_ENCODE;
+	run(l);
+}
+
+static void unpack_on_pool(struct pool_task *t)
+{
+	struct life *l = CONTAINER_OF(t, struct life, pool_task);
+
+	l->err = grpc_open(&l->call);
+	l->hop.run = unpacked;
+	loop_post(l->call.loop, &l->hop);
+}
+
+/* To inflate takes as long as the client likes, within limits.body: the loop's other connections do not wait for it. */
+static enum outcome unpack(struct life *l)
+{
+	const struct call *c = &l->call;
+
+	if (!c->request->grpc || !routes_by_collection(l) || !grpc_is_packed(c))
+		return GO_ON;
+	l->pool_task.run = unpack_on_pool;
+	enum err err = pool_run(c->api->pool, &l->pool_task);
+	return err ? fail(l, err) : LEFT;
+}
 
 /* Left out when there is no memory: a reply without it is still true. */
 static void add(struct request *r, struct str name, struct str value)
@@ -586,102 +636,6 @@ static enum outcome ask_writer(struct life *l, enum err why)
 
 /* --- sessions and staleness --- */
 
-static bool staleness_ms(const struct api *api, uint64_t *ret_ms)
-{
-	struct committer_state state;
-
-	if (api->replicator) {
-		double seconds = replicator_staleness_seconds(api->replicator);
-		*ret_ms = seconds < PEERS_LAG_UNKNOWN_SECONDS ? (uint64_t)(seconds * 1000) : 0;
-		return seconds < PEERS_LAG_UNKNOWN_SECONDS;
-	}
-	committer_state(api->committer, &state);
-	if (state.epoch != 0 && state.writer == api->region_id && !state.released) {
-		*ret_ms = 0;
-		return true;
-	}
-	return api->staleness && api->staleness(api->staleness_ctx, ret_ms);
-}
-
-static bool parse_u64(struct str text, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned digit = (unsigned char)text.data[i] - (unsigned)'0';
-		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, digit, &v))
-			return false;
-	}
-	*ret = v;
-	return text.len > 0;
-}
-
-static enum err check_staleness(struct life *l)
-{
-	struct str text = request_header(l->call.request, "isthmus-max-staleness-ms");
-	uint64_t max, ms;
-
-	if (!text.data)
-		return ERR_NONE;
-	if (!parse_u64(text, &max))
-		return fault_set(&l->call.fault, ERR_BAD_REQUEST,
-				 "isthmus-max-staleness-ms: a whole number is expected");
-	if (!staleness_ms(l->call.api, &ms))
-		return fault_set(&l->call.fault, ERR_UNAVAILABLE,
-				 "how stale this region is, is not known");
-	if (ms <= max)
-		return ERR_NONE;
-	return fault_set(&l->call.fault, ERR_UNAVAILABLE,
-			 "this region is %" PRIu64 " ms behind, %" PRIu64 " are allowed", ms, max);
-}
-
-/* One position of the token: *ret_wait when this region has yet to reach it. */
-static enum err check_position(struct life *l, uint16_t scope, struct position p, bool *ret_wait)
-{
-	struct fault *f = &l->call.fault;
-
-	if (scope == SCOPE_MULTI && committer_log_seq(l->call.api->committer, p.epoch) >= p.seq)
-		return ERR_NONE;
-	if (scope != SCOPE_FLEET)
-		return fault_set(f, ERR_UNAVAILABLE,
-				 "isthmus-session: this region does not hold scope %u", scope);
-	switch (committer_find(l->call.api->committer, p)) {
-	case HISTORY_IN:
-		return ERR_NONE;
-	case HISTORY_AHEAD:
-		*ret_wait = true;
-		return ERR_NONE;
-	case HISTORY_ORPHAN:
-		return fault_set(f, ERR_SESSION_ORPHANED,
-				 "isthmus-session: the write at (%" PRIu64 ",%" PRIu64
-				 ") did not survive a failover",
-				 p.epoch, p.seq);
-	case HISTORY_FORGOTTEN:
-		break;
-	}
-	return fault_set(f, ERR_SESSION_ORPHANED,
-			 "isthmus-session: epoch %" PRIu64
-			 " is too old to say whether the write at %" PRIu64 " survived",
-			 p.epoch, p.seq);
-}
-
-static enum err check_session(struct life *l, bool *ret_wait)
-{
-	struct replicator *replicator = l->call.api->replicator;
-	enum err err = ERR_NONE;
-
-	*ret_wait = false;
-	if (replicator) {
-		err = replicator_find_session(replicator, &l->session, 0, &l->call.fault);
-		*ret_wait = err == ERR_TIMEOUT;
-		return *ret_wait ? ERR_NONE : err;
-	}
-	for (uint32_t i = 0; i < l->session.count && !err; i++)
-		err = check_position(l, l->session.scopes[i], l->session.positions[i], ret_wait);
-	return err;
-}
-
 static enum outcome read_session(struct life *l)
 {
 	struct call *c = &l->call;
@@ -690,29 +644,14 @@ static enum outcome read_session(struct life *l)
 
 	if (c->method->reach == REACH_LOCAL)
 		return GO_ON;
-	err = check_staleness(l);
+	err = serve_check_staleness(c->api, request_header(c->request, "isthmus-max-staleness-ms"), &c->fault);
 	if (!err && text.data) {
 		err = session_decode(text, &c->api->session_key, &l->session, &c->fault);
 		c->session_hlc = l->session.hlc;
 		if (!err)
-			err = check_session(l, &l->must_wait);
+			err = serve_check_session(c->api, &l->session, &l->must_wait, &c->fault);
 	}
 	return err ? ask_writer(l, err) : GO_ON;
-}
-
-/* What the token names has come, or the time is up, or it will never come. */
-static enum err wait_for_positions(struct life *l)
-{
-	const struct api *api = l->call.api;
-	enum err err = ERR_NONE;
-
-	if (api->replicator) {
-		err = replicator_find_session(api->replicator, &l->session, SESSION_WAIT_MS, &l->call.fault);
-		return err == ERR_TIMEOUT ? ERR_NONE : err;
-	}
-	for (uint32_t i = 0; i < l->session.count && l->session.scopes[i] == SCOPE_FLEET && !err; i++)
-		err = committer_wait(api->committer, l->session.positions[i], SESSION_WAIT_MS);
-	return ERR_NONE;
 }
 
 /* A few may wait: a region that lags must not have all its threads asleep. */
@@ -726,10 +665,10 @@ static enum outcome wait_session(struct life *l)
 	if (!ahead)
 		return GO_ON;
 	if (atomic_fetch_add(&s->waiting, 1) < s->waiting_max) {
-		err = wait_for_positions(l);
+		err = serve_wait_session(c->api, &l->session, &c->fault);
 		/* Reached or not, and even then a newer epoch may have come without it. */
 		if (!err)
-			err = check_session(l, &ahead);
+			err = serve_check_session(c->api, &l->session, &ahead, &c->fault);
 	}
 	atomic_fetch_sub(&s->waiting, 1);
 	if (!err && ahead)
@@ -747,8 +686,9 @@ static void run_on_pool(struct pool_task *t)
 static enum outcome place(struct life *l)
 {
 	const struct call *c = &l->call;
-	bool heavy = c->method->place == ON_POOL || l->must_wait ||
-		     c->request->body.len > LOOP_BODY_BYTES_MAX;
+	const struct request *r = c->request;
+	bool heavy = c->method->place == ON_POOL || l->must_wait || r->body.len > LOOP_BODY_BYTES_MAX ||
+		     (r->grpc ? grpc_is_packed(c) : request_is_packed(r));
 
 	if (!heavy)
 		return GO_ON;
@@ -763,7 +703,9 @@ static enum outcome decode(struct life *l)
 
 	if (atomic_load_explicit(&c->request->cancelled, memory_order_relaxed))
 		return fail(l, ERR_CANCELLED);
-	enum err err = c->request->grpc ? grpc_decode(c) : rest_decode(c, &l->match);
+	enum err err = request_decode_body(c->request, &c->fault);
+	if (!err)
+		err = c->request->grpc ? grpc_decode(c) : rest_decode(c, &l->match);
 	return err ? fail(l, err) : GO_ON;
 }
 
@@ -850,7 +792,7 @@ static enum outcome mark(struct life *l)
 	add_session(l);
 	if (c->wrote)
 		add(r, STR("isthmus-ack"), ack_words(c->acked));
-	if (staleness_ms(c->api, &ms))
+	if (serve_staleness_ms(c->api, &ms))
 		add(r, STR("isthmus-staleness-ms"), arena_printf(&r->arena, "%" PRIu64, ms));
 	return GO_ON;
 }

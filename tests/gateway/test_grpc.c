@@ -214,6 +214,46 @@ START_TEST(a_gzip_frame_becomes_the_same_message)
 }
 END_TEST
 
+/* As much as a body may have, whether it came packed or not. */
+START_TEST(a_message_that_inflates_beyond_the_body_is_refused)
+{
+	static uint8_t zeros[(1u << 20) + 1], body[sizeof(zeros)];
+	struct fixture f;
+
+	for (size_t i = 0; i < sizeof(zeros); i++)
+		zeros[i] = (uint8_t)(i % 251 * (i / 9973));
+	size_t n = compress_gzip(zeros, sizeof(zeros), body + 5, sizeof(body) - 5);
+	body[0] = 1;
+	for (unsigned i = 0; i < 4; i++)
+		body[1 + i] = (uint8_t)(n >> (24 - 8 * i));
+	setup(&f, "/qdrant.Points/Count", body, n + 5);
+	add_header(&f, "grpc-encoding", "gzip");
+	ck_assert(grpc_is_packed(&f.call));
+	ck_assert_int_eq(grpc_open(&f.call), ERR_TOO_LARGE);
+	ck_assert_msg(strstr(f.call.fault.text, "1048576 bytes (limits.body)") != NULL, "%s", f.call.fault.text);
+	teardown(&f);
+}
+END_TEST
+
+/* Who routes by it has to open the message first: it is not inflated by the way. */
+START_TEST(the_collection_of_a_packed_message_is_known_once_it_is_open)
+{
+	uint8_t body[128] = { 1 };
+	struct fixture f;
+
+	size_t n = compress_gzip("\012\1c", 3, body + 5, sizeof(body) - 5);
+	body[4] = (uint8_t)n;
+	setup(&f, "/qdrant.Points/Count", body, n + 5);
+	add_header(&f, "grpc-encoding", "gzip");
+	ck_assert_ptr_null(grpc_collection(&f.call).data);
+	ck_assert_int_eq(grpc_open(&f.call), ERR_NONE);
+	ck_assert(!grpc_is_packed(&f.call));
+	ck_assert_uint_eq(grpc_collection(&f.call).len, 1);
+	assert_count(&f);
+	teardown(&f);
+}
+END_TEST
+
 START_TEST(a_reply_is_one_frame_with_its_time)
 {
 	struct fixture f;
@@ -262,6 +302,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(ordinary, grpc_timeout_is_read_in_all_its_units, 0, (int)LEN(timeouts));
 	tcase_add_test(ordinary, a_frame_becomes_a_message_and_a_deadline);
 	tcase_add_test(ordinary, a_gzip_frame_becomes_the_same_message);
+	tcase_add_test(ordinary, a_message_that_inflates_beyond_the_body_is_refused);
+	tcase_add_test(ordinary, the_collection_of_a_packed_message_is_known_once_it_is_open);
 	tcase_add_test(ordinary, a_reply_is_one_frame_with_its_time);
 	suite_add_tcase(s, ordinary);
 	return s;

@@ -330,6 +330,7 @@ START_TEST(headers_pass_by_a_list_and_nobody_speaks_for_a_region)
 	eu_writes(t);
 	struct task *k = task_new(t, "/echo", "wait=true", "{}");
 	header(k, "content-type", "application/json");
+	header(k, "content-encoding", "gzip");
 	header(k, "api-key", "secret");
 	header(k, "authorization", "Bearer secret");
 	header(k, "cookie", "a=b");
@@ -350,6 +351,7 @@ START_TEST(headers_pass_by_a_list_and_nobody_speaks_for_a_region)
 	ck_assert_str_eq((const char *)t->bed.transcript.data,
 			 "PUT /echo ? wait=true @ eu.isthmus\n"
 			 "  content-type=application/json\n"
+			 "  content-encoding=gzip\n"
 			 "  isthmus-session=token\n"
 			 "  isthmus-later=an option of tomorrow\n"
 			 "  isthmus-client=203.0.113.7\n"

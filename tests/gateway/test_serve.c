@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "base/gzip.h"
 #include "tests/gateway/world.h"
 
 static struct world one;
@@ -131,6 +132,93 @@ START_TEST(without_a_key_no_path_is_told)
 	exchange_header(&x, "origin", "http://localhost");
 	world_rest(&one, VERB_OPTIONS, "/collections", NULL, &x);
 	ck_assert_int_eq(x.status, 200);
+	exchange_release(&x);
+}
+END_TEST
+
+/* --- packed bodies --- */
+
+/* A request whose body says that it is packed, and is not. */
+static void send_rubbish(const char *path, enum who who, struct exchange *x)
+{
+	*x = (struct exchange){ .verb = VERB_PUT, .path = path, .query = "", .body = body_of("no gzip") };
+	send_key(x, who);
+	exchange_header(x, "content-encoding", "gzip");
+	exchange_run(&one, x);
+}
+
+static void send_rubbish_by_grpc(const char *path, enum who who, struct exchange *x)
+{
+	static const uint8_t frame[] = "\1\0\0\0\7no gzip";
+
+	*x = (struct exchange){ .verb = VERB_POST, .path = path, .query = "", .grpc = true };
+	x->body = (struct bytes){ frame, sizeof(frame) - 1 };
+	send_key(x, who);
+	exchange_header(x, "grpc-encoding", "gzip");
+	exchange_run(&one, x);
+}
+
+/* To inflate is work: nobody gets it done who may not ask, or asks for what there is not. */
+START_TEST(a_packed_body_is_inflated_only_for_who_may_ask)
+{
+	static const struct {
+		const char *path, *grpc;
+		enum who who;
+		int status, grpc_status;
+	} rows[] = {
+		{ P, "/qdrant.Points/Upsert", NOBODY, 401, 16 },
+		{ P, "/qdrant.Points/Upsert", READER, 403, 7 },
+		{ "/nowhere", "/qdrant.Points/Nowhere", OWNER, 404, 12 },
+		{ P, "/qdrant.Points/Upsert", OWNER, 400, 3 },
+	};
+
+	use_keys();
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct exchange x;
+		send_rubbish(rows[i].path, rows[i].who, &x);
+		ck_assert_msg(x.status == rows[i].status, "row %zu: %d %s", i, x.status, exchange_body(&x));
+		exchange_release(&x);
+		send_rubbish_by_grpc(rows[i].grpc, rows[i].who, &x);
+		ck_assert_msg(x.grpc_status == rows[i].grpc_status, "row %zu: %d %s", i, x.grpc_status, x.grpc_message);
+		exchange_release(&x);
+	}
+}
+END_TEST
+
+/* With no room on the pool only what the loop does by itself is answered. */
+START_TEST(a_packed_body_is_inflated_on_the_pool_only)
+{
+	struct exchange x;
+
+	world_close(&one);
+	world_open(&one, &(struct world_options){ .no_pool_room = true });
+	send_rubbish(C, OWNER, &x);
+	ck_assert_int_eq(x.status, 429);
+	exchange_release(&x);
+	send_rubbish_by_grpc("/qdrant.Collections/Create", OWNER, &x);
+	ck_assert_int_eq(x.grpc_status, 8);
+	exchange_release(&x);
+	world_ok(&one, VERB_PUT, C, "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}");
+}
+END_TEST
+
+START_TEST(a_packed_body_is_read_like_a_plain_one)
+{
+	static const char create[] = "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}";
+	CLEANUP(buf_release) struct buf packed = BUF_INIT(1 << 16);
+
+	ck_assert_int_eq(gzip_deflate(body_of(create), 6, &packed), ERR_NONE);
+	struct exchange x = { .verb = VERB_PUT, .path = C, .query = "", .body = buf_bytes(&packed) };
+	exchange_header(&x, "content-encoding", "gzip");
+	exchange_run(&one, &x);
+	ck_assert_msg(x.status == 200, "%d %s", x.status, exchange_body(&x));
+	exchange_release(&x);
+	world_ok(&one, VERB_GET, C, NULL);
+	x = (struct exchange){ .verb = VERB_PUT, .path = C, .query = "", .body = buf_bytes(&packed) };
+	exchange_header(&x, "content-encoding", "br");
+	exchange_run(&one, &x);
+	ck_assert_int_eq(x.status, 415);
+	ck_assert_ptr_nonnull(strstr(exchange_body(&x), "gzip and identity are known"));
 	exchange_release(&x);
 }
 END_TEST
@@ -689,6 +777,9 @@ int main(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, each_method_asks_for_its_key);
 	tcase_add_test(t, without_a_key_no_path_is_told);
+	tcase_add_test(t, a_packed_body_is_inflated_only_for_who_may_ask);
+	tcase_add_test(t, a_packed_body_is_inflated_on_the_pool_only);
+	tcase_add_test(t, a_packed_body_is_read_like_a_plain_one);
 	tcase_add_test(t, replies_that_touched_data_say_where_they_stand);
 	tcase_add_test(t, a_session_is_reached_waited_for_or_refused);
 	tcase_add_test(t, a_read_waits_until_its_session_is_reached);

@@ -3,6 +3,7 @@
 """A fleet with a database of the real address ranges: a gateway sends clients to the region nearest to them, a region answers
 at home unless another is much nearer, rules and residency hold, the dead are out, and a broken database stops nobody."""
 
+import gzip
 import ipaddress
 import json
 import os
@@ -59,18 +60,26 @@ def check_gateway(fleet, clients):
     assert status == 200 and "isthmus-route" not in head and head["isthmus-region"] == "eu", head
 
 
+def exists_by_grpc(fleet, collection, address, packed=False, more=()):
+    """The head of the reply to CollectionExists through the edge."""
+    message = srv.field(1, collection)
+    message = gzip.compress(message) if packed else message
+    headers = ["content-type: application/grpc", "te: trailers", f"x-forwarded-for: {address}", *more]
+    headers += ["grpc-encoding: gzip"] if packed else []
+    done = subprocess.run(
+        ["curl", "-sS", "--http2-prior-knowledge", "-D", "-", "-o", "/dev/null", "--data-binary", "@-", "--max-time", "20"]
+        + [w for h in headers for w in ("-H", h)]
+        + [f"http://127.0.0.1:{fleet.grpc_port('edge')}/qdrant.Collections/CollectionExists"],
+        input=struct.pack(">BI", packed, len(message)) + message, capture_output=True, timeout=30)
+    return done.stdout.decode()
+
+
 def check_grpc(fleet, clients):
     """CollectionExists by gRPC passes as well; gRPC knows no redirect."""
     for country in ("JP", "US"):
         for redirect in ([], ["isthmus-redirect: allow"]):
-            done = subprocess.run(
-                ["curl", "-sS", "--http2-prior-knowledge", "-D", "-", "-o", "/dev/null", "-H", "content-type: application/grpc",
-                 "-H", "te: trailers", "-H", f"x-forwarded-for: {clients[country][0]}", "--data-binary", "@-", "--max-time", "20"]
-                + [w for h in redirect for w in ("-H", h)]
-                + [f"http://127.0.0.1:{fleet.grpc_port('edge')}/qdrant.Collections/CollectionExists"],
-                input=b"\0\0\0\0\x03" + srv.field(1, "c"), capture_output=True, timeout=30)
-            head = done.stdout.decode()
-            assert "grpc-status: 0" in head and f"isthmus-region: {NEAREST[country]}" in head, (head, done.stderr)
+            head = exists_by_grpc(fleet, "c", clients[country][0], more=redirect)
+            assert "grpc-status: 0" in head and f"isthmus-region: {NEAREST[country]}" in head, head
 
 
 def check_local(fleet, clients):
@@ -174,10 +183,11 @@ def check_rules(fleet, clients, path):
         assert (status, head["isthmus-region"]) == (200, region), (country, status, head, text)
         status, head, _ = read(fleet, "edge", clients[country][0], path="/collections/pinned/points/1")
         assert (status, head["isthmus-region"]) == (200, "us"), (country, status, head)
-    # By gRPC the collection is in the message.
-    status, words, _ = srv.grpc_call(fleet.grpc_port("edge"), "qdrant.Collections/CollectionExists", srv.field(1, "pinned"),
-                                     [f"x-forwarded-for: {clients['DE'][0]}"])
-    assert (status, words) == (0, "")
+    # By gRPC the collection is in the message, which may be packed.
+    for packed in (False, True):
+        for collection, region in (("pinned", "us"), ("c", "ap")):
+            head = exists_by_grpc(fleet, collection, clients["DE"][0], packed)
+            assert "grpc-status: 0" in head and f"isthmus-region: {region}" in head, (packed, collection, head)
     told = fleet.ctl("edge", "route", "explain", clients["DE"][0], "--collection", "pinned")
     assert "decision  proxy us" in told and "outside the residency" in told, told
     reload(fleet, "edge", path)
