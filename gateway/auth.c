@@ -5,13 +5,12 @@
  */
 #include "gateway/auth.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "gateway/config_file.h"
 #include "gateway/crypto.h"
 
 enum { KEY_API, KEY_ALT, KEY_READ_ONLY, KEY_ADMIN, KEY_COUNT };
@@ -21,6 +20,14 @@ static const enum auth_rights rights_of[KEY_COUNT] = {
 	[KEY_ALT] = AUTH_ALL,
 	[KEY_READ_ONLY] = AUTH_READ,
 	[KEY_ADMIN] = AUTH_ADMIN,
+};
+
+/* What a fault of its file begins with. */
+static const char *const config_keys_of[KEY_COUNT] = {
+	[KEY_API] = "auth.api_key_file",
+	[KEY_ALT] = "auth.alt_api_key_file",
+	[KEY_READ_ONLY] = "auth.read_only_api_key_file",
+	[KEY_ADMIN] = "auth.admin_key_file",
 };
 
 struct digest {
@@ -85,34 +92,42 @@ enum err auth_set(struct auth *a, const struct auth_keys *keys, struct fault *re
 	return ERR_NONE;
 }
 
+/* It has to fit into a header: spaces may stand within, control characters nowhere, and what is not ASCII differs from
+ * client to client. */
+static bool is_sendable(struct str key)
+{
+	for (size_t i = 0; i < key.len; i++)
+		if (key.data[i] < ' ' || key.data[i] > '~')
+			return false;
+	return true;
+}
+
 /* The first line of the file, in text. */
-static enum err read_key(const char *path, char text[AUTH_KEY_BYTES_MAX + 2], struct str *ret_key,
+static enum err read_key(unsigned which, const char *file, char text[AUTH_KEY_BYTES_MAX + 2], struct str *ret_key,
 			 struct fault *reterr_fault)
 {
-	if (!path || !*path)
+	const char *config_key = config_keys_of[which];
+	size_t len;
+
+	if (!file || !*file)
 		return ERR_NONE;
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: cannot be read: %s", path,
-				 strerror(errno));
-	size_t len = fread(text, 1, AUTH_KEY_BYTES_MAX + 2, f);
-	bool failed = ferror(f) != 0;
-	(void)fclose(f);
-	if (failed)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: cannot be read", path);
+	enum err err = config_file_read(config_key, file, (uint8_t *)text, AUTH_KEY_BYTES_MAX + 2, &len, reterr_fault);
+	if (err)
+		return err;
 	const char *end = memchr(text, '\n', len);
 	if (end)
 		len = (size_t)(end - text);
 	while (len > 0 && (text[len - 1] == '\r' || text[len - 1] == ' '))
 		len--;
 	if (len > AUTH_KEY_BYTES_MAX)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: the key has more than %d bytes",
-				 path, AUTH_KEY_BYTES_MAX);
+		return config_file_fault(config_key, file, reterr_fault, "the key has more than %d bytes", AUTH_KEY_BYTES_MAX);
 	/* A file that is named and holds no key would open what it was meant to close. */
 	if (len == 0)
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "%s: the first line is empty, a key is expected", path);
+		return config_file_fault(config_key, file, reterr_fault, "the first line is empty, a key is expected");
 	*ret_key = (struct str){ .data = text, .len = len };
+	if (!is_sendable(*ret_key))
+		return config_file_fault(config_key, file, reterr_fault,
+					 "the key has other than printable ASCII characters, so no client could send it");
 	return ERR_NONE;
 }
 
@@ -120,15 +135,14 @@ enum err auth_load(struct auth *a, const struct auth_files *files, struct fault 
 {
 	char texts[KEY_COUNT][AUTH_KEY_BYTES_MAX + 2];
 	struct auth_keys keys = { 0 };
-	enum err err = read_key(files->api, texts[KEY_API], &keys.api, reterr_fault);
+	enum err err = read_key(KEY_API, files->api, texts[KEY_API], &keys.api, reterr_fault);
 
 	if (!err)
-		err = read_key(files->alt, texts[KEY_ALT], &keys.alt, reterr_fault);
+		err = read_key(KEY_ALT, files->alt, texts[KEY_ALT], &keys.alt, reterr_fault);
 	if (!err)
-		err = read_key(files->read_only, texts[KEY_READ_ONLY], &keys.read_only,
-			       reterr_fault);
+		err = read_key(KEY_READ_ONLY, files->read_only, texts[KEY_READ_ONLY], &keys.read_only, reterr_fault);
 	if (!err)
-		err = read_key(files->admin, texts[KEY_ADMIN], &keys.admin, reterr_fault);
+		err = read_key(KEY_ADMIN, files->admin, texts[KEY_ADMIN], &keys.admin, reterr_fault);
 	if (!err)
 		err = auth_set(a, &keys, reterr_fault);
 	explicit_bzero(texts, sizeof(texts));

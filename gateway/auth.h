@@ -21,7 +21,8 @@ struct auth_keys {
 	struct str read_only;
 	struct str admin;
 };
-/* The same as names of files whose first line is the key; NULL or "": not set. */
+/* The same as names of files whose first line is the key; NULL or "": not set. Faults begin with the key of the
+ * configuration. */
 struct auth_files {
 	const char *api;
 	const char *alt;

@@ -449,6 +449,26 @@ static const struct config_origin *origin_of_member(const struct config *c, cons
 	PANIC("no such member");
 }
 
+const struct config_origin *config_origin(const struct config *c, const void *member)
+{
+	const struct config_origin *o = origin_of_member(c, member);
+
+	return o->file ? o : &c->whole;
+}
+
+void config_add_fault(const struct config *c, const struct fault *f, struct buf *errors)
+{
+	const struct config_origin *o = &c->whole;
+
+	for (uint32_t i = 0; i < config_keys.count; i++) {
+		const struct config_key *k = &config_keys.keys[i];
+		size_t len = strlen(k->path);
+		if (strncmp(f->text, k->path, len) == 0 && f->text[len] == ':' && c->origins[i].file)
+			o = &c->origins[i];
+	}
+	config_add_error(errors, o, NULL, "%s", fault_text(f));
+}
+
 /* The first folder of $name, which systemd sets; NULL when it does not. */
 static const char *folder_of_systemd(struct config *c, const char *name)
 {
@@ -500,7 +520,7 @@ static void check_name(const struct config *c, struct buf *errors)
 		    strlen(c->region_name) ||
 	    c->region_name[0] == '-')
 		config_add_error(
-			errors, origin_of_member(c, &c->region_name), "region.name",
+			errors, config_origin(c, &c->region_name), "region.name",
 			"'%s' has other than small letters, digits and '-', or begins with '-'",
 			c->region_name);
 }
@@ -514,7 +534,7 @@ static void check_address(const struct config *c, const struct config_address *a
 	if (a->host && inet_pton(AF_INET, a->host, &binary) != 1 &&
 	    inet_pton(AF_INET6, a->host, &binary) != 1)
 		config_add_error(
-			errors, origin_of_member(c, a), path,
+			errors, config_origin(c, a), path,
 			"'%s' is no IPv4 or IPv6 address, which is what the daemon can listen on",
 			a->host);
 }
@@ -529,11 +549,11 @@ static void check_listen(const struct config *c, struct buf *errors)
 	check_address(c, &c->listen_peer, "listen.peer", errors);
 	if (http->host && grpc->host && http->port != 0 && http->port == grpc->port &&
 	    strcmp(http->host, grpc->host) == 0)
-		config_add_error(errors, origin_of_member(c, grpc), "listen.grpc",
+		config_add_error(errors, config_origin(c, grpc), "listen.grpc",
 				 "is the same as listen.http; \"off\" closes one of them");
 	if (strlen(c->listen_ctl) > 107)
 		config_add_error(
-			errors, origin_of_member(c, &c->listen_ctl), "listen.ctl",
+			errors, config_origin(c, &c->listen_ctl), "listen.ctl",
 			"'%s' has more than the 107 characters that the name of a UNIX socket may have",
 			c->listen_ctl);
 }
@@ -542,7 +562,7 @@ static void check_pair(const struct config *c, const char *const *member, const 
 		       const char *const *other, const char *other_path, struct buf *errors)
 {
 	if (**member && !**other)
-		config_add_error(errors, origin_of_member(c, member), path, "is given without %s",
+		config_add_error(errors, config_origin(c, member), path, "is given without %s",
 				 other_path);
 }
 
@@ -562,6 +582,10 @@ static enum err load(struct config *c, const char *file, struct buf *errors)
 {
 	enum err err = config_table_defaults(&config_keys, &c->arena, c);
 
+	if (!err && file) {
+		c->whole.file = arena_str(&c->arena, (struct str){ .data = file, .len = strlen(file) }).data;
+		err = c->whole.file ? ERR_NONE : ERR_NO_MEMORY;
+	}
 	if (!err && file)
 		err = config_table_read(&config_keys, file, &c->arena, c, errors);
 	if (!err)

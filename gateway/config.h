@@ -20,6 +20,7 @@ struct config {
 #include "gateway/config.def"
 #undef KEY
 	struct arena arena; /* all that the members point to */
+	struct config_origin whole; /* the file itself, where what it lacks is missing */
 };
 
 extern const struct config_table config_keys;
@@ -63,6 +64,11 @@ enum config_proxy { CONFIG_PROXY_OFF, CONFIG_PROXY_REQUIRED };
  * session.key_file) are filled in. On failure errors has lines "FILE:LINE: path: words". */
 MUST_USE enum err config_load(const char *file, struct config **ret_config, struct buf *errors);
 void config_free(struct config *c);
+/* Where a member was given; the file, when it has its default. */
+const struct config_origin *config_origin(const struct config *c, const void *member);
+/* Adds the words of a fault that begin with a key of the configuration ("tls.key: …"), as config_load() does: with the file
+ * and line where the key was given. */
+void config_add_fault(const struct config *c, const struct fault *f, struct buf *errors);
 
 /* What must be true of all keys of the fleet together; lines as config_load()'s. For config.c. */
 void config_check_fleet(const struct config *c, struct buf *errors);

@@ -40,11 +40,6 @@ static const struct config_origin *origin(const struct config_table *t, const vo
 	return &origins[i];
 }
 
-static const struct config_origin *key_origin(const struct config *c, const void *member)
-{
-	return origin(&config_keys, c, c->origins, member);
-}
-
 static const struct config_origin *row_origin(const struct config_region *r, const void *member)
 {
 	return origin(&config_region_keys, r, r->origins, member);
@@ -93,7 +88,7 @@ static void check_self(const struct config *c, struct buf *errors)
 	const struct config_region *self = find(c, c->region_name);
 
 	if (!self) {
-		config_add_error(errors, key_origin(c, &c->regions), "regions", "has no row for region.name '%s'",
+		config_add_error(errors, config_origin(c, &c->regions), "regions", "has no row for region.name '%s'",
 				 c->region_name);
 		return;
 	}
@@ -112,7 +107,7 @@ static void check_home(const struct config *c, struct buf *errors)
 	const struct config_region *home = find(c, c->scope_home);
 
 	if (!home || home->role != CONFIG_ROLE_DATA)
-		config_add_error(errors, key_origin(c, &c->scope_home), "scope.home",
+		config_add_error(errors, config_origin(c, &c->scope_home), "scope.home",
 				 "'%s' is none of the data regions in regions", c->scope_home);
 }
 
@@ -129,27 +124,27 @@ static void check_needed(const struct config *c, struct buf *errors)
 
 	for (size_t i = 0; i < LEN(needed); i++)
 		if (!**needed[i].member)
-			config_add_error(errors, key_origin(c, needed[i].member), needed[i].path, "is missing: %s",
+			config_add_error(errors, config_origin(c, needed[i].member), needed[i].path, "is missing: %s",
 					 needed[i].why);
 	if (!c->listen_peer.host)
-		config_add_error(errors, key_origin(c, &c->listen_peer), "listen.peer",
+		config_add_error(errors, config_origin(c, &c->listen_peer), "listen.peer",
 				 "is off, so the other regions cannot reach this one");
-	if (!key_origin(c, &c->session_key_file)->file)
-		config_add_error(errors, key_origin(c, &c->session_key_file), "session.key_file",
+	if (config_origin(c, &c->session_key_file)->line == 0)
+		config_add_error(errors, config_origin(c, &c->session_key_file), "session.key_file",
 				 "is missing: a token of one region must be good in all");
 }
 
 void config_check_fleet(const struct config *c, struct buf *errors)
 {
 	if (!is_name(c->fleet_name, true))
-		config_add_error(errors, key_origin(c, &c->fleet_name), "fleet.name",
+		config_add_error(errors, config_origin(c, &c->fleet_name), "fleet.name",
 				 "'%s' has other than small letters, digits, '-' and '_', or begins with '-'",
 				 c->fleet_name);
 	if (c->regions.count == 0) {
 		if (c->listen_peer.host)
-			config_add_error(errors, key_origin(c, &c->listen_peer), "listen.peer", "is given without regions");
+			config_add_error(errors, config_origin(c, &c->listen_peer), "listen.peer", "is given without regions");
 		if (c->region_role == CONFIG_ROLE_GATEWAY)
-			config_add_error(errors, key_origin(c, &c->region_role), "region.role",
+			config_add_error(errors, config_origin(c, &c->region_role), "region.role",
 					 "a gateway needs regions that hold data");
 		return;
 	}

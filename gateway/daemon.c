@@ -88,38 +88,12 @@ static void notify_stop(struct daemon *d)
 
 static enum err make_folder(const char *dir, struct fault *reterr_fault)
 {
-	struct stat st;
-
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return fault_set(
 			reterr_fault, err_from_errno(errno),
 			"storage.dir: %s cannot be made: %s; make it for the user of the daemon, or name another",
 			dir, strerror(errno));
-	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "storage.dir: %s is no folder; name another", dir);
-	if (access(dir, W_OK | X_OK) < 0)
-		return fault_set(
-			reterr_fault, err_from_errno(errno),
-			"storage.dir: %s cannot be written: %s; give it to the user of the daemon, or name another",
-			dir, strerror(errno));
-	return ERR_NONE;
-}
-
-/* With an empty store the vectors that are there would be taken for litter. */
-static enum err check_store_is_there(const char *dir, struct fault *reterr_fault)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	if (snprintf(path, sizeof(path), "%s/data.mdb", dir) >= (int)sizeof(path))
-		return fault_set(reterr_fault, ERR_CONFIG, "storage.dir: too long");
-	if ((stat(path, &st) == 0 && st.st_size > 0) || !catalog_has_folders(dir))
-		return ERR_NONE;
-	return fault_set(
-		reterr_fault, ERR_CORRUPT,
-		"storage.dir: %s has collections, but their database %s is missing or empty; bring it back, or name another folder",
-		dir, path);
+	return daemon_check_folder(dir, reterr_fault);
 }
 
 enum err daemon_storage_fault(enum err err, const struct fault *f, struct fault *reterr_fault)
@@ -138,8 +112,6 @@ static enum err storage_start(struct daemon *d, struct fault *reterr_fault)
 	struct fault fault = { 0 };
 	enum err err = make_folder(d->config->storage_dir, reterr_fault);
 
-	if (!err)
-		err = check_store_is_there(d->config->storage_dir, reterr_fault);
 	if (err)
 		return err;
 	err = store_lmdb_open(d->config->storage_dir, d->config->storage_map_bytes, &d->store,
@@ -200,16 +172,6 @@ static void pool_stop(struct daemon *d)
 	d->pool = NULL;
 }
 
-struct auth_files daemon_auth_files(const struct config *c)
-{
-	return (struct auth_files){
-		.api = c->auth_api_key_file,
-		.alt = c->auth_alt_api_key_file,
-		.read_only = c->auth_read_only_api_key_file,
-		.admin = c->auth_admin_key_file,
-	};
-}
-
 /* A key of its own for a region that was given none. Under another name first, so that it is there as a whole or not
  * at all. */
 static enum err make_session_key(const char *path, struct fault *reterr_fault)
@@ -233,51 +195,23 @@ static enum err make_session_key(const char *path, struct fault *reterr_fault)
 	return ERR_NONE;
 }
 
-static enum err read_session_key(const char *path, struct crypto_key *ret_key,
-				 struct fault *reterr_fault)
-{
-	uint8_t bytes[CRYPTO_KEY_BYTES_MAX + 1];
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "session.key_file: %s cannot be read: %s", path, strerror(errno));
-	size_t len = fread(bytes, 1, sizeof(bytes), f);
-	(void)fclose(f);
-	/* As a text of 64 digits it may end as texts do. */
-	if (len == sizeof(bytes) && bytes[len - 1] == '\n')
-		len--;
-	enum err err = crypto_key_set(ret_key, (struct bytes){ .data = bytes, .len = len });
-	explicit_bzero(bytes, sizeof(bytes));
-	return err ? fault_set(reterr_fault, ERR_CONFIG,
-			       "session.key_file: %s has not 16 to %d bytes", path,
-			       CRYPTO_KEY_BYTES_MAX)
-		   : ERR_NONE;
-}
-
 /* Only the key of the default's place is made: a name that the operator gave is a promise that the file exists. */
 static enum err session_start(struct daemon *d, struct fault *reterr_fault)
 {
 	const char *path = d->config->session_key_file;
-	size_t dir_len = strlen(d->config->storage_dir);
-	bool own = strncmp(path, d->config->storage_dir, dir_len) == 0 &&
-		   strcmp(path + dir_len, "/session.key") == 0;
 	enum err err = ERR_NONE;
 
-	if (own && access(path, F_OK) < 0 && errno == ENOENT)
+	if (daemon_makes_session_key(d->config) && access(path, F_OK) < 0 && errno == ENOENT)
 		err = make_session_key(path, reterr_fault);
-	return err ? err : read_session_key(path, &d->session_key, reterr_fault);
+	return err ? err : daemon_read_session_key(path, &d->session_key, reterr_fault);
 }
 
 static enum err auth_start(struct daemon *d, struct fault *reterr_fault)
 {
 	const struct auth_files files = daemon_auth_files(d->config);
-	struct fault fault = { 0 };
 	enum err err = auth_new(&d->auth);
 
-	if (!err)
-		err = auth_load(d->auth, &files, &fault);
-	return err ? fault_set(reterr_fault, err, "auth: %s", fault_text(&fault)) : ERR_NONE;
+	return err ? err : auth_load(d->auth, &files, reterr_fault);
 }
 
 static void auth_stop(struct daemon *d)
@@ -292,15 +226,12 @@ enum err daemon_load_tls(const struct config *c, struct tls_context **ret_contex
 	const struct tls_options o = {
 		.certificate = c->tls_certificate,
 		.key = c->tls_key,
+		.group = "tls",
 		.clock = clock_system(),
 	};
-	struct fault fault = { 0 };
 
 	*ret_context = NULL;
-	if (!*c->tls_certificate)
-		return ERR_NONE;
-	enum err err = tls_context_new(&o, ret_context, &fault);
-	return err ? fault_set(reterr_fault, err, "tls: %s", fault_text(&fault)) : ERR_NONE;
+	return *c->tls_certificate ? tls_context_new(&o, ret_context, reterr_fault) : ERR_NONE;
 }
 
 static enum err tls_start(struct daemon *d, struct fault *reterr_fault)
@@ -643,49 +574,6 @@ void daemon_stop(struct daemon *d)
 		config_free(d->applied);
 	config_free(d->config);
 	free(d);
-}
-
-static enum err check_route(const struct config *c, struct fault *reterr_fault)
-{
-	struct router_policy *policy;
-	struct forwarded_nets trusted;
-	struct regions regions;
-	enum err err = daemon_load_proxies(c, &trusted, reterr_fault);
-
-	if (err)
-		return err;
-	free(trusted.items);
-	regions_init(&regions, c);
-	err = router_policy_new(c, &regions, true, &policy, reterr_fault);
-	if (!err)
-		router_policy_free(policy);
-	return err;
-}
-
-enum err daemon_check(const struct config *c, struct fault *reterr_fault)
-{
-	const struct auth_files files = daemon_auth_files(c);
-	struct tls_context *context = NULL;
-	struct auth *auth = NULL;
-	struct fault fault = { 0 };
-	struct tls_context *server = NULL, *client = NULL;
-	enum err err = daemon_load_tls(c, &context, reterr_fault);
-
-	tls_context_unref(context);
-	if (!err)
-		err = daemon_load_peer_tls(c, &server, &client, reterr_fault);
-	if (err)
-		return err;
-	tls_context_unref(server);
-	tls_context_unref(client);
-	err = check_route(c, reterr_fault);
-	if (err)
-		return err;
-	err = auth_new(&auth);
-	if (!err)
-		err = auth_load(auth, &files, &fault);
-	auth_free(auth);
-	return err ? fault_set(reterr_fault, err, "auth: %s", fault_text(&fault)) : ERR_NONE;
 }
 
 uint16_t daemon_http_port(const struct daemon *d)

@@ -34,8 +34,12 @@ MUST_USE enum err daemon_start(const struct daemon_options *o, struct daemon **r
 MUST_USE enum err daemon_run(struct daemon *d);
 void daemon_stop(struct daemon *d);
 
-/* What can be seen to be wrong without starting: files of certificates and keys. */
-MUST_USE enum err daemon_check(const struct config *c, struct fault *reterr_fault);
+/* What can be seen to be wrong without starting: the files and folders that the keys name. errors gets lines as
+ * config_load()'s, and then it is ERR_CONFIG. A start goes on without databases of places: it wants no check of them. */
+enum daemon_check_for { DAEMON_CHECK_ALL, DAEMON_CHECK_START };
+MUST_USE enum err daemon_check(const struct config *c, enum daemon_check_for what, struct buf *errors);
+/* Logs such lines. */
+void daemon_log_errors(const struct buf *errors);
 
 /* The ports that listen.http and listen.grpc have got; 0: off. */
 uint16_t daemon_http_port(const struct daemon *d);

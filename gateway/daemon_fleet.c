@@ -18,6 +18,7 @@
 #define PEER_CONNECTION_WINDOW (16u << 20)
 #define PEER_STREAMS_MAX 256
 #define AUDIT_PATH_MAX 4096
+#define NAME_BYTES_MAX 64 /* of a region in its certificate */
 
 /* --- certificates ---------------------------------------------------------------------------- */
 
@@ -28,22 +29,25 @@ enum err daemon_load_peer_tls(const struct config *c, struct tls_context **ret_s
 		.certificate = c->peer_certificate,
 		.key = c->peer_key,
 		.client_ca = c->peer_ca,
+		.group = "peer",
 		.clock = clock_system(),
 	};
-	struct fault fault = { 0 };
+	char name[NAME_BYTES_MAX];
 
 	*ret_server = *ret_client = NULL;
 	if (c->regions.count == 0)
 		return ERR_NONE;
-	enum err err = tls_context_new(&o, ret_server, &fault);
+	(void)snprintf(name, sizeof(name), "%s%s", c->region_name, TLS_REGION_SUFFIX);
+	o.name = name;
+	enum err err = tls_context_new(&o, ret_server, reterr_fault);
 	o.client = true;
 	if (!err)
-		err = tls_context_new(&o, ret_client, &fault);
+		err = tls_context_new(&o, ret_client, reterr_fault);
 	if (!err)
 		return ERR_NONE;
 	tls_context_unref(*ret_server);
 	*ret_server = NULL;
-	return fault_set(reterr_fault, err, "peer: %s", fault_text(&fault));
+	return err;
 }
 
 static enum err hold_peer_tls(struct daemon *d, struct fault *reterr_fault)

@@ -79,11 +79,16 @@ struct daemon {
 	uint64_t *turns; /* room for the watchdog's numbers */
 };
 
-/* Fills *ret_files from the configuration. */
+/* The configuration's files. */
 struct auth_files daemon_auth_files(const struct config *c);
 /* The words for what is wrong with the data, with what to do when they are damaged. */
 MUST_USE enum err daemon_storage_fault(enum err err, const struct fault *f,
 				       struct fault *reterr_fault);
+/* storage.dir is there, can be written, and what is in it belongs together. */
+MUST_USE enum err daemon_check_folder(const char *dir, struct fault *reterr_fault);
+/* Is session.key_file the one that the daemon makes for itself? */
+bool daemon_makes_session_key(const struct config *c);
+MUST_USE enum err daemon_read_session_key(const char *path, struct crypto_key *ret_key, struct fault *reterr_fault);
 /* NULL in *ret_context when the configuration has no certificate. */
 MUST_USE enum err daemon_load_tls(const struct config *c, struct tls_context **ret_context,
 				  struct fault *reterr_fault);

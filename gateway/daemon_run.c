@@ -141,7 +141,7 @@ static void log_changes(const struct daemon *d, const struct config *now)
 	}
 }
 
-static void log_lines(const struct buf *lines)
+void daemon_log_errors(const struct buf *lines)
 {
 	const char *p = (const char *)lines->data;
 
@@ -157,7 +157,7 @@ static void log_lines(const struct buf *lines)
 
 /* All of it or nothing: what can fail is done before anything is changed, auth_load() last, for it keeps the old
  * keys when it fails. */
-static bool take_over(struct daemon *d, struct config *now)
+static bool take_over(struct daemon *d, struct config *now, struct buf *errors)
 {
 	const struct auth_files files = daemon_auth_files(now);
 	struct tls_context *context = NULL, *server = NULL, *client = NULL;
@@ -174,7 +174,7 @@ static bool take_over(struct daemon *d, struct config *now)
 		err = auth_load(d->auth, &files, &fault);
 	if (err) {
 		router_policy_free(policy);
-		log_error("what the configuration names is of no use: %s", fault_text(&fault));
+		config_add_fault(now, &fault, errors);
 		tls_context_unref(context);
 		tls_context_unref(server);
 		tls_context_unref(client);
@@ -197,10 +197,11 @@ static bool reload(struct daemon *d)
 	struct config *now;
 
 	if (config_load(d->config_file, &now, &errors)) {
-		log_lines(&errors);
+		daemon_log_errors(&errors);
 		return false;
 	}
-	if (!take_over(d, now)) {
+	if (!take_over(d, now, &errors)) {
+		daemon_log_errors(&errors);
 		config_free(now);
 		return false;
 	}

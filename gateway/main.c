@@ -57,12 +57,10 @@ static int dump(const struct config *c, const char *what)
 	return write_out(&b);
 }
 
-static int check(struct config *c, const char *file)
+static int check(struct config *c, const char *file, struct buf *errors)
 {
-	struct fault fault = { 0 };
-
-	if (daemon_check(c, &fault)) {
-		(void)fprintf(stderr, "%s: %s\n", file ? file : "default", fault_text(&fault));
+	if (daemon_check(c, DAEMON_CHECK_ALL, errors)) {
+		(void)fwrite(errors->data, 1, errors->len, stderr);
 		return EXIT_FAILURE;
 	}
 	(void)printf("%s: good\n", file ? file : "defaults");
@@ -70,16 +68,21 @@ static int check(struct config *c, const char *file)
 }
 
 /* Takes c. */
-static int serve(struct config *c, const char *file)
+static int serve(struct config *c, const char *file, struct buf *errors)
 {
 	const struct daemon_options o = { .config = c,
 					  .config_file = file,
 					  .version = PACKAGE_VERSION };
 	struct fault fault = { 0 };
 	struct daemon *d;
+	bool good = daemon_check(c, DAEMON_CHECK_START, errors) == ERR_NONE;
 
-	if (daemon_start(&o, &d, &fault)) {
-		log_error("%s", fault_text(&fault));
+	if (good && daemon_start(&o, &d, &fault)) {
+		config_add_fault(c, &fault, errors);
+		good = false;
+	}
+	if (!good) {
+		daemon_log_errors(errors);
 		config_free(c);
 		return EXIT_FAILURE;
 	}
@@ -143,8 +146,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	if (!a.dump && !a.check)
-		return serve(c, a.file);
-	status = a.dump ? dump(c, a.dump) : check(c, a.file);
+		return serve(c, a.file, &errors);
+	status = a.dump ? dump(c, a.dump) : check(c, a.file, &errors);
 	config_free(c);
 	return status;
 }

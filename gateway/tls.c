@@ -24,12 +24,14 @@
 #include <time.h>
 
 #include "base/panic.h"
+#include "gateway/config_file.h"
 
 #define TICKET_KEYS 3
 #define TICKET_KEY_MS ((uint64_t)12 * 3600 * 1000)
 #define TICKET_NAME_BYTES 16
 #define PEER_NAME_MAX 253 /* bytes of a DNS name */
 #define WHY_BYTES_MAX 160
+#define KEY_TEXT_MAX 64 /* of a key of the configuration */
 
 struct ticket_key {
 	uint8_t name[TICKET_NAME_BYTES];
@@ -223,30 +225,120 @@ static uint64_t time_of(const ASN1_TIME *t)
 	return s > 0 ? (uint64_t)s * 1000 : 0;
 }
 
+/* The key of the configuration that names a file; NULL: nobody asked for it. */
+static const char *key_in(const struct tls_options *o, const char *last, char text[KEY_TEXT_MAX])
+{
+	(void)snprintf(text, KEY_TEXT_MAX, "%s.%s", o->group ? o->group : "", last);
+	return o->group ? text : NULL;
+}
+
+/* What OpenSSL says first is added; its queue is emptied. */
+static enum err fail_file(const struct tls_options *o, const char *last, const char *file, struct fault *f, const char *what)
+{
+	char text[KEY_TEXT_MAX];
+	unsigned long code = ERR_get_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+
+	ERR_clear_error();
+	return config_file_fault(key_in(o, last, text), file, f, "%s%s%s%s", what, reason ? " (" : "", reason ? reason : "",
+				 reason ? ")" : "");
+}
+
+/* Before OpenSSL looks at it, whose words for a file that is not there are about PEM. */
+static enum err check_file(const struct tls_options *o, const char *last, const char *file, struct fault *f)
+{
+	char text[KEY_TEXT_MAX];
+
+	return config_file_check(key_in(o, last, text), file, f);
+}
+
+/* Nobody is there to type it in. */
+static int no_passphrase(char *text UNUSED, int size UNUSED, int writing UNUSED, void *ctx)
+{
+	*(bool *)ctx = true;
+	return -1;
+}
+
+static enum err load_key(struct tls_context *c, const struct tls_options *o, struct fault *f)
+{
+	bool encrypted = false;
+	enum err err = check_file(o, "key", o->key, f);
+
+	if (err)
+		return err;
+	SSL_CTX_set_default_passwd_cb(c->ctx, no_passphrase);
+	SSL_CTX_set_default_passwd_cb_userdata(c->ctx, &encrypted);
+	int loaded = SSL_CTX_use_PrivateKey_file(c->ctx, o->key, SSL_FILETYPE_PEM);
+	SSL_CTX_set_default_passwd_cb_userdata(c->ctx, NULL);
+	SSL_CTX_set_default_passwd_cb(c->ctx, NULL);
+	/* OpenSSL compares the two when it has both. */
+	bool other = loaded != 1 && ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509;
+	if (other || (loaded == 1 && SSL_CTX_check_private_key(c->ctx) != 1))
+		return fail_file(o, "key", o->key, f, "is not the key of the certificate");
+	if (encrypted)
+		return fail_file(o, "key", o->key, f, "the private key is encrypted, and nobody is there to type the passphrase");
+	return loaded == 1 ? ERR_NONE : fail_file(o, "key", o->key, f, "no private key in PEM form");
+}
+
 static enum err load_certificate(struct tls_context *c, const struct tls_options *o,
 				 struct fault *reterr_fault)
 {
+	enum err err = check_file(o, "certificate", o->certificate, reterr_fault);
+
+	if (err)
+		return err;
 	if (SSL_CTX_use_certificate_chain_file(c->ctx, o->certificate) != 1)
-		return fail(reterr_fault, o->certificate, "no certificate in PEM form");
-	if (SSL_CTX_use_PrivateKey_file(c->ctx, o->key, SSL_FILETYPE_PEM) != 1) {
-		/* OpenSSL compares the two when it has both. */
-		unsigned long code = ERR_peek_last_error();
-		if (ERR_GET_LIB(code) == ERR_LIB_X509)
-			return fail(reterr_fault, o->key, "is not the key of the certificate");
-		return fail(reterr_fault, o->key, "no private key in PEM form");
-	}
-	if (SSL_CTX_check_private_key(c->ctx) != 1)
-		return fail(reterr_fault, o->key, "is not the key of the certificate");
+		return fail_file(o, "certificate", o->certificate, reterr_fault, "no certificate in PEM form");
+	err = load_key(c, o, reterr_fault);
+	if (err)
+		return err;
 	const X509 *leaf = SSL_CTX_get0_certificate(c->ctx);
 	uint64_t now_ms = clock_wall_ms(o->clock);
 	c->expires_ms = time_of(X509_get0_notAfter(leaf));
 	if (c->expires_ms <= now_ms)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: the certificate has expired",
-				 o->certificate);
+		return fail_file(o, "certificate", o->certificate, reterr_fault, "the certificate has expired");
 	if (time_of(X509_get0_notBefore(leaf)) > now_ms)
-		return fault_set(reterr_fault, ERR_CONFIG, "%s: the certificate is not valid yet",
-				 o->certificate);
+		return fail_file(o, "certificate", o->certificate, reterr_fault, "the certificate is not valid yet");
 	return ERR_NONE;
+}
+
+static enum err load_ca(struct tls_context *c, const struct tls_options *o, struct fault *reterr_fault)
+{
+	enum err err = check_file(o, "ca", o->client_ca, reterr_fault);
+
+	if (!err && SSL_CTX_load_verify_file(c->ctx, o->client_ca) != 1)
+		err = fail_file(o, "ca", o->client_ca, reterr_fault, "no certificate in PEM form");
+	return err;
+}
+
+/* The other regions will judge it so. */
+static enum err check_own(struct tls_context *c, const struct tls_options *o, struct fault *reterr_fault)
+{
+	X509 *leaf = SSL_CTX_get0_certificate(c->ctx);
+	STACK_OF(X509) *chain = NULL;
+	X509_STORE_CTX *verify = X509_STORE_CTX_new();
+	char words[WHY_BYTES_MAX];
+	enum err err = verify ? ERR_NONE : ERR_NO_MEMORY;
+
+	if (!o->name || err) {
+		X509_STORE_CTX_free(verify);
+		return err;
+	}
+	(void)SSL_CTX_get0_chain_certs(c->ctx, &chain); /* which has nothing to fail by */
+	if (X509_STORE_CTX_init(verify, SSL_CTX_get_cert_store(c->ctx), leaf, chain) != 1)
+		err = ERR_NO_MEMORY;
+	else if (X509_verify_cert(verify) != 1) {
+		(void)snprintf(words, sizeof(words), "the authorities in %s.ca do not vouch for it: %s", o->group ? o->group : "",
+			       X509_verify_cert_error_string(X509_STORE_CTX_get_error(verify)));
+		ERR_clear_error();
+		err = fail_file(o, "certificate", o->certificate, reterr_fault, words);
+	} else if (X509_check_host(leaf, o->name, 0, X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+				   NULL) != 1) {
+		(void)snprintf(words, sizeof(words), "the certificate is not for %s, as whom this region speaks", o->name);
+		err = fail_file(o, "certificate", o->certificate, reterr_fault, words);
+	}
+	X509_STORE_CTX_free(verify);
+	return err;
 }
 
 static enum err load_client_ca(struct tls_context *c, const struct tls_options *o,
@@ -254,14 +346,15 @@ static enum err load_client_ca(struct tls_context *c, const struct tls_options *
 {
 	if (!o->client_ca)
 		return ERR_NONE;
+	enum err err = load_ca(c, o, reterr_fault);
+	if (err)
+		return err;
 	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(o->client_ca);
-	if (!names || SSL_CTX_load_verify_file(c->ctx, o->client_ca) != 1) {
-		sk_X509_NAME_pop_free(names, X509_NAME_free);
-		return fail(reterr_fault, o->client_ca, "no certificate in PEM form");
-	}
+	if (!names)
+		return fail_file(o, "ca", o->client_ca, reterr_fault, "no certificate in PEM form");
 	SSL_CTX_set_client_CA_list(c->ctx, names);
 	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	return ERR_NONE;
+	return check_own(c, o, reterr_fault);
 }
 
 /* A server without a certificate of that authority is none of ours; the name is asked for by
@@ -274,8 +367,9 @@ static enum err load_server_ca(struct tls_context *c, const struct tls_options *
 	if (!o->client_ca)
 		return fault_set(reterr_fault, ERR_CONFIG,
 				 "a client needs the authority of its servers");
-	if (SSL_CTX_load_verify_file(c->ctx, o->client_ca) != 1)
-		return fail(reterr_fault, o->client_ca, "no certificate in PEM form");
+	enum err err = load_ca(c, o, reterr_fault);
+	if (err)
+		return err;
 	/* Unlike its sisters it returns 0 when it succeeds. */
 	if (SSL_CTX_set_alpn_protos(c->ctx, h2, sizeof(h2) - 1) != 0)
 		return fail(reterr_fault, "TLS", "ALPN");

@@ -19,6 +19,8 @@ struct tls_options {
 	const char *certificate;   /* PEM file: the certificate, then its chain */
 	const char *key;           /* PEM file */
 	const char *client_ca;     /* PEM file; NULL: clients show no certificate */
+	const char *name;          /* DNS name that the certificate must have, and client_ca vouch for; NULL: any */
+	const char *group;         /* of the keys that name these files: faults begin with them; NULL: with the file */
 	bool client;               /* for tls_connect(): client_ca is then whose certificates servers must have */
 	struct clock *clock;       /* of the session tickets' keys, and of what has expired */
 };

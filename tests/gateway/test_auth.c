@@ -156,11 +156,14 @@ START_TEST(keys_are_read_from_files_all_or_none)
 	ck_assert_int_eq(rights_of("api-key", "from file", &f), AUTH_ALL);
 	ck_assert_int_eq(rights_of("api-key", "reads", &f), AUTH_READ);
 
-	const char *const bad[] = { empty, gone };
+	char binary[PATH_MAX];
+	snprintf(binary, sizeof(binary), "%s", write_file(&s, "binary", "k\xc3\xa9y\n"));
+	const char *const bad[] = { empty, gone, binary, s.path };
 	for (size_t i = 0; i < LEN(bad); i++) {
 		struct auth_files files = { .api = reader, .admin = bad[i] };
 		ck_assert_int_eq(auth_load(auth, &files, &f), ERR_CONFIG);
 		ck_assert_ptr_nonnull(strstr(f.text, bad[i]));
+		ck_assert_msg(strncmp(f.text, "auth.admin_key_file: ", 21) == 0, "%s", f.text);
 		ck_assert_int_eq(rights_of("api-key", "from file", &f), AUTH_ALL);
 		ck_assert_int_eq(rights_of("api-key", "reads", &f), AUTH_READ);
 	}

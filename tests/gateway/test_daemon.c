@@ -212,16 +212,17 @@ static const struct {
 	const char *lines, *file, *content, *says;
 } refused_files[] = {
 	{ "auth = { api_key_file = \"@/key\"; };", NULL, NULL,
-	  "auth: @/key: cannot be read: No such file or directory" },
+	  "auth.api_key_file: @/key: cannot be read: No such file or directory" },
 	{ "auth = { api_key_file = \"@/key\"; };", "key", "\n",
-	  "auth: @/key: the first line is empty, a key is expected" },
+	  "auth.api_key_file: @/key: the first line is empty, a key is expected" },
 	{ "session = { key_file = \"@/key\"; };", NULL, NULL,
-	  "session.key_file: @/key cannot be read: No such file or directory" },
+	  "session.key_file: @/key: cannot be read: No such file or directory" },
 	{ "session = { key_file = \"@/key\"; };", "key", "short",
-	  "session.key_file: @/key has not 16 to 64 bytes" },
-	{ "tls = { certificate = \"@/key\"; key = \"@/key\"; };", NULL, NULL, "tls: " },
+	  "session.key_file: @/key: has not 16 to 64 bytes" },
+	{ "tls = { certificate = \"@/key\"; key = \"@/key\"; };", NULL, NULL,
+	  "tls.certificate: @/key: cannot be read: No such file or directory" },
 	{ "tls = { certificate = \"@/key\"; key = \"@/key\"; };", "key", "no certificate",
-	  "tls: " },
+	  "tls.certificate: @/key: no certificate in PEM form" },
 };
 
 /* '@' stands for the folder. */
@@ -250,17 +251,40 @@ START_TEST(files_of_no_use_are_refused)
 }
 END_TEST
 
+/* The number before that place: "FILE:7" gives 7. */
+static int number_before(const char *from, const char *to)
+{
+	const char *colon = to;
+
+	while (colon > from && *--colon != ':')
+		;
+	return (int)strtol(colon + 1, NULL, 10);
+}
+
+/* Each with the line of its key, and all at once. */
 START_TEST(a_check_finds_files_of_no_use_without_starting)
 {
+	CLEANUP(buf_release) struct buf errors = BUF_INIT(CONFIG_ERROR_BYTES_MAX);
 	char lines[1024];
 
 	(void)snprintf(lines, sizeof(lines), "%s",
-		       at_folder("auth = { api_key_file = \"@/key\"; };"));
+		       at_folder("auth = { api_key_file = \"@/key\";\n read_only_api_key_file = \"@/data\"; };"));
 	struct config *c = config_with(lines);
-	ck_assert_int_eq(daemon_check(c, &fault), ERR_CONFIG);
-	ck_assert_ptr_nonnull(strstr(fault.text, "key: cannot be read"));
+	ck_assert_int_eq(daemon_check(c, DAEMON_CHECK_ALL, &errors), ERR_CONFIG);
+	buf_append_byte(&errors, 0);
+	const char *said = (const char *)errors.data;
+	const char *first = strstr(said, ": auth.api_key_file: "), *second = strstr(said, ": auth.read_only_api_key_file: ");
+	ck_assert_msg(first && second && first < second, "%s", said);
+	ck_assert_ptr_nonnull(strstr(first, "key: cannot be read: No such file or directory\n"));
+	/* The second is one line below the first. */
+	int line = number_before(said, first);
+	ck_assert_int_gt(line, 0);
+	ck_assert_int_eq(number_before(strchr(first, '\n') + 1, second), line + 1);
+	buf_reset(&errors);
 	write_file("key", "secret\n");
-	ck_assert_int_eq(daemon_check(c, &fault), ERR_NONE);
+	config_free(c);
+	c = config_with(at_folder("auth = { api_key_file = \"@/key\"; };"));
+	ck_assert_msg(daemon_check(c, DAEMON_CHECK_ALL, &errors) == ERR_NONE, "%.*s", STR_FMT(buf_str(&errors)));
 	config_free(c);
 	ck_assert_int_ne(access(in_folder("data"), F_OK), 0);
 }

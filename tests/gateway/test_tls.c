@@ -11,7 +11,8 @@
 
 static const char *const files[] = { "ca.pem",  "a.pem",     "a.key",     "b.pem",
 				     "b.key",   "old.pem",   "old.key",   "new.pem",
-				     "new.key", "empty.pem", "other.pem", "other-ca.pem" };
+				     "new.key", "empty.pem", "other.pem", "other-ca.pem",
+				     "locked.key" };
 static struct tls_bed tls;
 static struct clock_manual hand;
 
@@ -61,16 +62,16 @@ START_TEST(files_that_do_not_fit_are_refused_in_words)
 		const char *ca;
 		const char *words;
 	} rows[] = {
-		{ "absent.pem", "a.key", NULL, "absent.pem: no certificate in PEM form" },
-		{ "empty.pem", "a.key", NULL, "empty.pem: no certificate in PEM form" },
+		{ "absent.pem", "a.key", NULL, "absent.pem: cannot be read: No such file" },
+		{ "empty.pem", "a.key", NULL, "empty.pem: is empty" },
 		{ "a.key", "a.key", NULL, "a.key: no certificate in PEM form" },
-		{ "a.pem", "absent.key", NULL, "absent.key: no private key in PEM form" },
+		{ "a.pem", "absent.key", NULL, "absent.key: cannot be read: No such file" },
 		{ "a.pem", "a.pem", NULL, "a.pem: no private key in PEM form" },
 		{ "a.pem", "b.key", NULL, "b.key: is not the key of the certificate" },
 		{ "old.pem", "old.key", NULL, "old.pem: the certificate has expired" },
 		{ "new.pem", "new.key", NULL, "new.pem: the certificate is not valid yet" },
-		{ "a.pem", "a.key", "absent.pem", "absent.pem: no certificate in PEM form" },
-		{ "a.pem", "a.key", "empty.pem", "empty.pem: no certificate in PEM form" },
+		{ "a.pem", "a.key", "absent.pem", "absent.pem: cannot be read: No such file" },
+		{ "a.pem", "a.key", "empty.pem", "empty.pem: is empty" },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct tls_context *c = NULL;
@@ -80,6 +81,57 @@ START_TEST(files_that_do_not_fit_are_refused_in_words)
 			      "row %zu", i);
 		ck_assert_msg(strstr(f.text, rows[i].words) != NULL, "row %zu: %s", i, f.text);
 	}
+}
+END_TEST
+
+START_TEST(faults_begin_with_the_key_that_names_the_file)
+{
+	static const struct {
+		const char *certificate, *key, *ca, *name, *words;
+	} rows[] = {
+		{ "absent.pem", "a.key", "ca.pem", "a", "peer.certificate: " },
+		{ "a.pem", "absent.key", "ca.pem", "a", "peer.key: " },
+		{ "a.pem", "b.key", "ca.pem", "a", "peer.key: " },
+		{ "a.pem", "a.key", "absent.pem", "a", "peer.ca: " },
+		{ "a.pem", "a.key", "a.key", "a", "peer.ca: " },
+		{ "old.pem", "old.key", "ca.pem", "old", "peer.certificate: " },
+		{ "a.pem", "a.key", "b.pem", "a", "the authorities in peer.ca do not vouch for it" },
+		{ "a.pem", "a.key", "ca.pem", "b", "the certificate is not for b" },
+		{ "a.pem", "a.key", "ca.pem", "a", NULL },
+	};
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct tls_context *c = NULL;
+		struct fault f = { .text = "" };
+		const struct tls_options o = {
+			.certificate = tls_bed_path(&tls, rows[i].certificate),
+			.key = tls_bed_path(&tls, rows[i].key),
+			.client_ca = tls_bed_path(&tls, rows[i].ca),
+			.name = rows[i].name,
+			.group = "peer",
+			.clock = &hand.clock,
+		};
+		enum err err = tls_context_new(&o, &c, &f);
+		ck_assert_msg(err == (rows[i].words ? ERR_CONFIG : ERR_NONE), "row %zu: %s", i, f.text);
+		if (rows[i].words)
+			ck_assert_msg(strncmp(f.text, "peer.", 5) == 0 && strstr(f.text, rows[i].words), "row %zu: %s", i, f.text);
+		tls_context_unref(c);
+	}
+}
+END_TEST
+
+/* OpenSSL would ask for the passphrase on the terminal, and wait. */
+START_TEST(an_encrypted_key_is_refused_unasked)
+{
+	static const unsigned char passphrase[] = "secret";
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	FILE *file = tls_bed_open(&tls, "locked.key");
+	ck_assert_int_eq(PEM_write_PrivateKey(file, key, EVP_aes_256_cbc(), passphrase, 6, NULL, NULL), 1);
+	ck_assert_int_eq(fclose(file), 0);
+	EVP_PKEY_free(key);
+	struct tls_context *c = NULL;
+	struct fault f = { .text = "" };
+	ck_assert_int_eq(load("a.pem", "locked.key", NULL, &c, &f), ERR_CONFIG);
+	ck_assert_msg(strstr(f.text, "locked.key: the private key is encrypted") != NULL, "%s", f.text);
 }
 END_TEST
 
@@ -457,6 +509,8 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, files_that_do_not_fit_are_refused_in_words);
+	tcase_add_test(t, faults_begin_with_the_key_that_names_the_file);
+	tcase_add_test(t, an_encrypted_key_is_refused_unasked);
 	tcase_add_test(t, only_tls_1_2_and_1_3_are_spoken);
 	tcase_add_test(t, old_ciphers_are_refused);
 	tcase_add_test(t, what_is_no_tls_fails);

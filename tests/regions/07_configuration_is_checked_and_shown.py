@@ -60,7 +60,7 @@ def main():
 
         d.configure('log = { level = "warn"; };\nauth = { api_key_file = "%s/key"; };' % d.folder)
         unread = run("-c", d.config, "--check")
-        assert unread.returncode == 1 and "auth: %s/key: cannot be read" % d.folder in unread.stderr, unread.stderr
+        assert unread.returncode == 1 and "auth.api_key_file: %s/key: cannot be read" % d.folder in unread.stderr, unread.stderr
 
         d.configure('log = { level = "warn"; };')
         shown = run("-c", d.config, "--dump-config").stdout
