@@ -59,18 +59,19 @@ enum err api_check_name(const char *what, struct str name, size_t bytes_max,
 			struct fault *reterr_fault)
 {
 	static const char forbidden[] = "<>:\"/\\|?*\x1f";
+	static const char allowed[] = "possible is UTF-8 without < > : \" / \\ | ? * \\0 and \\x1f";
 
 	if (name.len > bytes_max)
 		return fault_set(reterr_fault, ERR_VALIDATION,
-				 "[%s: length is %zu, at most %zu is possible]", what, name.len,
+				 "[%s: length is %zu bytes, at most %zu are possible]", what, name.len,
 				 bytes_max);
 	for (size_t i = 0; i < name.len; i++) {
-		if (name.data[i] == 0)
-			return fault_set(reterr_fault, ERR_VALIDATION,
-					 "[%s: cannot contain \"\\0\" char]", what);
-		if (memchr(forbidden, name.data[i], sizeof(forbidden) - 1))
-			return fault_set(reterr_fault, ERR_VALIDATION,
-					 "[%s: cannot contain \"%c\" char]", what, name.data[i]);
+		char c = name.data[i];
+		if (c != 0 && !memchr(forbidden, c, sizeof(forbidden) - 1))
+			continue;
+		const char shown[] = { c, 0 };
+		return fault_set(reterr_fault, ERR_VALIDATION, "[%s: cannot contain \"%s\" char; %s]", what,
+				 c == 0 ? "\\0" : c == '\x1f' ? "\\x1f" : shown, allowed);
 	}
 	return ERR_NONE;
 }

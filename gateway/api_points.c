@@ -158,8 +158,7 @@ static enum err set_points(struct call *c, struct intent *in, const struct msg_p
 		in->body.points[i].id = p->id;
 		if (p->has_payload)
 			in->body.points[i].payload = p->payload;
-		if (p->has_vector)
-			err = set_vectors(c, &p->vector, &in->body.points[i]);
+		err = set_vectors(c, &p->vector, &in->body.points[i]);
 	}
 	return err;
 }

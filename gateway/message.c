@@ -537,6 +537,47 @@ static bool set_row_text(struct message_reading *d, const struct message_row *ro
 	PANIC("a parameter of a kind that has no textual form");
 }
 
+/* What set_row_text() reads. */
+static void put_text_form(const struct message_row *row, struct buf *out)
+{
+	switch (row->kind) {
+	case KIND_BOOL:
+		buf_append_cstr(out, "`true` or `false`");
+		return;
+	case KIND_U32:
+	case KIND_U64:
+		buf_printf(out, "a whole number from 0 to %" PRIu64, row->kind == KIND_U32 ? UINT32_MAX : UINT64_MAX);
+		return;
+	case KIND_ENUM:
+		for (uint32_t i = 0; i < row->words->count; i++)
+			buf_printf(out, "%s`%s`", i == 0 ? "" : i + 1 < row->words->count ? ", " : " or ", row->words->words[i].word);
+		return;
+	case KIND_MESSAGE:
+		put_text_form(&row->message->rows[0], out);
+		return;
+	case KIND_CUSTOM:
+		buf_append_cstr(out, row->custom->text_form);
+		return;
+	case KIND_STRING:
+	case KIND_F32:
+	case KIND_F64:
+	case KIND_TIME:
+	case KIND_MAP:
+	case KIND_LATER:
+		break;
+	}
+	PANIC("a parameter of a kind that has no textual form, or none that can be wrong");
+}
+
+static void bad_text(struct message_reading *d, const struct message_row *row, struct str text)
+{
+	CLEANUP(buf_release) struct buf form = BUF_INIT(FAULT_TEXT_MAX);
+
+	put_text_form(row, &form);
+	set_fault(d, ERR_BAD_REQUEST, "%s: `%.*s` is not %.*s", row->json, (int)MIN(text.len, (size_t)64), text.data,
+		  STR_FMT(buf_str(&form)));
+}
+
 static void check_row(struct message_reading *d, const struct message_row *row, const void *in);
 
 enum err message_set_text(const struct message *m, void *out, struct str json_key, struct str text,
@@ -553,8 +594,7 @@ enum err message_set_text(const struct message *m, void *out, struct str json_ke
 		return ERR_NOT_FOUND;
 	message_enter(&d, json_key, -1);
 	if (!set_row_text(&d, row, text, out) && !d.err)
-		set_fault(&d, ERR_BAD_REQUEST, "%.*s: `%.*s` is not a value of it",
-			  STR_FMT(json_key), (int)MIN(text.len, (size_t)64), text.data);
+		bad_text(&d, row, text);
 	if (!d.err) {
 		message_set_has(row, out);
 		message_leave(&d);
@@ -654,7 +694,7 @@ static void check_scalar(struct message_reading *d, const struct message_row *ro
 	switch (row->kind) {
 	case KIND_STRING:
 		memcpy(&string, at, sizeof(string));
-		check_length(d, row, string.len, "characters");
+		check_length(d, row, string.len, "bytes");
 		return;
 	case KIND_U32:
 	case KIND_U64:

@@ -261,10 +261,14 @@ void message_read_json(struct message_reading *d, struct json_reader *r, const s
 		return;
 	while (!d->err && json_next_key(r, &key)) {
 		const struct message_row *row = find_row(m, key);
-		if (!row)
+		uint64_t bit = row ? 1ULL << (row - m->rows) : 0;
+		/* Which of the two is meant is not for us to guess. */
+		if (seen & bit)
+			message_json_fail(d, r, "duplicate field `%s`", row->json);
+		else if (!row)
 			read_flat(d, r, m, key, out);
 		else if (read_row(d, r, row, out))
-			seen |= 1ULL << (row - m->rows);
+			seen |= bit;
 	}
 	if (d->err || json_failed(r))
 		return;

@@ -140,6 +140,7 @@ const struct message_custom kind_point_id = {
 	.from_json = point_id_from_json,
 	.from_proto = point_id_from_proto,
 	.from_text = point_id_from_text,
+	.text_form = "a point id",
 	.to_json = point_id_to_json,
 	.to_proto = point_id_to_proto,
 };
@@ -744,8 +745,10 @@ static const struct {
 
 static void set_factor(struct message_reading *d, struct read_consistency *c, uint64_t factor)
 {
-	if (factor == 0 || factor > UINT32_MAX)
+	if (factor == 0)
 		message_invalid(d, "value %" PRIu64 " invalid, must be 1 or larger", factor);
+	else if (factor > UINT32_MAX)
+		message_invalid(d, "value %" PRIu64 " invalid, must be at most %" PRIu32, factor, UINT32_MAX);
 	*c = (struct read_consistency){ .kind = READ_FACTOR, .factor = (uint32_t)factor };
 }
 
@@ -814,5 +817,6 @@ const struct message_custom kind_read_consistency = {
 	.size = sizeof(struct read_consistency),
 	.from_proto = consistency_from_proto,
 	.from_text = consistency_from_text,
+	.text_form = "a whole number, `majority`, `quorum` or `all`",
 	.to_proto = consistency_to_proto,
 };

@@ -92,6 +92,7 @@ struct message_custom {
 			    void *member);
 	/* Path and query parameters. False: the text is not one. */
 	bool (*from_text)(struct message_reading *d, struct str text, void *member);
+	const char *text_form; /* what it reads: "a point id" */
 	/* REQ, and not in the protobuf message; NULL: that is an error. */
 	void (*absent)(struct message_reading *d, void *member);
 	void (*to_json)(const void *member, struct json_writer *w);

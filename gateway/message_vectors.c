@@ -540,8 +540,15 @@ static void vectors_to_proto(const void *member, uint32_t field, struct buf *out
 	proto_end(out, mark);
 }
 
+/* Whoever wants a point without vectors says so by an empty map of them, as `{}` by REST. */
+static void vectors_absent(struct message_reading *d, void *member UNUSED)
+{
+	message_bad_input(d, "Expected some vectors");
+}
+
 const struct message_custom kind_vectors = {
 	.size = sizeof(struct vector_list),
+	.absent = vectors_absent,
 	.from_json = vectors_from_json,
 	.from_proto = vectors_from_proto,
 	.to_json = vectors_to_json,
@@ -659,7 +666,6 @@ static void make_points(struct message_reading *d, const struct batch *batch,
 	for (uint32_t i = 0; i < batch->id_count && !d->err; i++) {
 		struct msg_point *p = &points[i];
 		p->id = batch->ids[i];
-		p->has_vector = true;
 		for (uint32_t c = 0; c < batch->column_count; c++)
 			add_vector(d, &p->vector, batch->columns[c].name,
 				   batch->columns[c].items[i]);

@@ -179,8 +179,8 @@ static enum err check_point(struct local *l, const struct op_point *p)
 		return ERR_NONE;
 	(void)point_id_format(p->id, id);
 	return fault_set(l->fault, ERR_TOO_LARGE,
-			 "Point %s takes %zu bytes; at most %u are possible", id, point_bytes(p),
-			 OP_BYTES_MAX - OP_HEAD_BYTES);
+			 "Point %s takes %zu bytes with its payload and vectors; at most %u are possible", id,
+			 point_bytes(p), OP_BYTES_MAX - OP_HEAD_BYTES);
 }
 
 /* In the state that the open transaction has made. */

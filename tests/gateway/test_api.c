@@ -526,7 +526,7 @@ START_TEST(bad_grpc_requests_are_refused_with_their_status)
 		struct named_vector v = {
 			.vector = { .kind = VECTOR_DENSE, .count = 4, .values = bad[i] }
 		};
-		struct msg_point p = { .id = { .lo = 1 }, .has_vector = true, .vector = { &v, 1 } };
+		struct msg_point p = { .id = { .lo = 1 }, .vector = { &v, 1 } };
 		struct msg_points_upsert in = { .collection_name = STR("c"), .points = { &p, 1 } };
 		world_call(&one, "points_upsert", &in, &x);
 		ck_assert_int_eq(x.grpc_status, 3);

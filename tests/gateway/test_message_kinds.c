@@ -215,16 +215,16 @@ static const struct encoding encodings[] = {
 	  "{\"points\":[{\"id\":1,\"vector\":{\"s\":{\"indices\":[7,9],\"values\":[2.0,1.0]}}}]}" },
 	/* payload: every kind of Value, keys in any order */
 	{ &message_points_upsert,
-	  "0a0163 1a56 0a020801 1a07 0a0166 12021801 1a07 0a0165 12020800 1a07 0a0164 12022801 1a08 0a0163 1203220178"
+	  "0a0163 1a5a 0a020801 22021200 1a07 0a0166 12021801 1a07 0a0165 12020800 1a07 0a0164 12022801 1a08 0a0163 1203220178"
 	  " 1a0b 0a0162 1206 3a04 0a021805 1a0e 0a0161 1209 3207 0a05 0a016b 1200 1a0e 0a0167 1209 11000000000000f83f",
-	  "{\"points\":[{\"id\":1,\"payload\":"
+	  "{\"points\":[{\"id\":1,\"vector\":{},\"payload\":"
 	  "{\"a\":{\"k\":null},\"b\":[5],\"c\":\"x\",\"d\":true,\"e\":null,\"f\":1,\"g\":1.5}}]}" },
-	{ &message_points_upsert, "0a0163 1a0d 0a020801 1a07 0a0166 12021801",
-	  "{\"points\":[{\"id\":1,\"payload\":{\"f\":1}}]}" },
-	{ &message_points_upsert, "0a0163 1a0b 0a020801 1a05 0a0166 1200",
-	  "{\"points\":[{\"id\":1,\"payload\":{\"f\":null}}]}" },
-	{ &message_points_upsert, "0a0163 1a11 0a020801 1a0b 0a0166 1206 3a04 0a021805",
-	  "{\"points\":[{\"id\":1,\"payload\":{\"f\":[5]}}]}" },
+	{ &message_points_upsert, "0a0163 1a11 0a020801 22021200 1a07 0a0166 12021801",
+	  "{\"points\":[{\"id\":1,\"vector\":{},\"payload\":{\"f\":1}}]}" },
+	{ &message_points_upsert, "0a0163 1a0f 0a020801 22021200 1a05 0a0166 1200",
+	  "{\"points\":[{\"id\":1,\"vector\":{},\"payload\":{\"f\":null}}]}" },
+	{ &message_points_upsert, "0a0163 1a15 0a020801 22021200 1a0b 0a0166 1206 3a04 0a021805",
+	  "{\"points\":[{\"id\":1,\"vector\":{},\"payload\":{\"f\":[5]}}]}" },
 	/* set payload of nothing is an empty object */
 	{ &message_payload_set, "0a0163 2a06 0a04 0a020801", "{\"payload\":{},\"points\":[1]}" },
 	/* a selector without a choice leaves the default */
@@ -274,7 +274,9 @@ static const struct parameter parameters[] = {
 	  "Can not recognize \"18446744073709551616\" as point id" },
 	{ "id", "42", ERR_NONE, NULL },
 	{ "id", "550e8400-e29b-41d4-a716-446655440000", ERR_NONE, NULL },
-	{ "consistency", "some", ERR_BAD_REQUEST, "consistency: `some` is not a value of it" },
+	{ "consistency", "4294967296", ERR_VALIDATION,
+	  "[consistency: value 4294967296 invalid, must be at most 4294967295]" },
+	{ "consistency", "some", ERR_BAD_REQUEST, "consistency: `some` is not a whole number, `majority`, `quorum` or `all`" },
 	{ "consistency", "0", ERR_VALIDATION,
 	  "[consistency: value 0 invalid, must be 1 or larger]" },
 	{ "consistency", "2", ERR_NONE, NULL },

@@ -103,7 +103,7 @@ static const struct refused refusals[] = {
 	{ VERB_POST, COUNT, "timeout=0", "{}", 422,
 	  ERROR0("Validation error in query parameters: [timeout: value 0 invalid, must be 1 or larger]") },
 	{ VERB_POST, COUNT, "timeout=x", "{}", 400,
-	  ERROR0("Deserialize error in query parameters: timeout: `x` is not a value of it") },
+	  ERROR0("Deserialize error in query parameters: timeout: `x` is not a whole number from 0 to 18446744073709551615") },
 	{ VERB_POST, COUNT, "timeout=%f", "{}", 400,
 	  ERROR0("Deserialize error in query parameters: not percent-encoded UTF-8") },
 	{ VERB_POST, "/collections/a/points/scroll", "", "{\"limit\":0}", 422,
