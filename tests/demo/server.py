@@ -55,10 +55,12 @@ class Rest:
                 self.conn.request(verb, path, data, head)
                 reply = self.conn.getresponse()
                 return reply.status, dict((k.lower(), v) for k, v in reply.getheaders()), reply.read()
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            except (OSError, http.client.HTTPException) as e:
+                # Whatever it was (a time-out, too): what still comes is not to be taken for the next request's reply.
                 self.close()
                 # A kept connection that was closed while idle: reading again is safe, writing again is not.
-                if attempt or verb not in ("GET",):
+                lost = isinstance(e, (ConnectionResetError, BrokenPipeError))
+                if attempt or verb != "GET" or not lost:
                     raise
 
     def call(self, verb, path, body=None, headers=None, ok=(200,)):
