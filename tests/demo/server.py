@@ -9,7 +9,11 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fleet"))
+import fleet as fleets  # noqa: E402
 
 
 def program(variable, name):
@@ -17,12 +21,6 @@ def program(variable, name):
     if not path:
         raise RuntimeError(f"{name} is not built: run ./dev build, or set {variable}")
     return path
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(what, fn, seconds):
@@ -80,7 +78,7 @@ class Server:
     def __init__(self, folder, config=None, env=None):
         self.dir = folder
         os.makedirs(folder, exist_ok=True)
-        self.http, self.grpc = free_port(), free_port()
+        self.http, self.grpc = fleets.free_ports(2)
         self.config = os.path.join(folder, "isthmus.conf")
         self.log = os.path.join(folder, "isthmusd.log")
         self.env = dict(os.environ, **(env or {}))
@@ -94,7 +92,7 @@ class Server:
         return f"http://127.0.0.1:{self.http}"
 
     def start(self, seconds=30):
-        with open(self.log, "ab") as out:
+        with open(self.log, "ab") as out, fleets.Whole():
             self.proc = subprocess.Popen([program("ISTHMUSD", "isthmusd"), "-c", self.config], stdout=out, stderr=out,
                                          stdin=subprocess.DEVNULL, env=self.env)
         wait_for("isthmusd is ready", self.ready, seconds)

@@ -41,27 +41,65 @@ def tool(variable, name):
     return path
 
 
-def free_ports(n):
-    """n ports that nobody listens on, below the range that the kernel hands out to outgoing connections."""
-    found, sockets = [], []
-    start = 10000 + (os.getpid() * 97) % 20000
-    for i in range(22000):
-        port = 10000 + (start - 10000 + i) % 22000
-        s = socket.socket()
+# The UDP ports of the same numbers, which nobody uses: who has one bound has the TCP port, also before anybody listens there and
+# while the daemon that does is down. Kept by this process and, once a fleet is up, by its relay.
+reserved = []
+
+
+def reserve(port):
+    """Takes the port if nobody has it and nobody listens there."""
+    with socket.socket() as tcp:
+        udp = socket.socket(type=socket.SOCK_DGRAM)
         try:
-            s.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(("127.0.0.1", port))
         except OSError:
-            s.close()
-            continue
-        sockets.append(s)
-        found.append(port)
-        if len(found) == n:
-            break
-    for s in sockets:
-        s.close()
-    if len(found) < n:
-        raise FleetError("no free ports on 127.0.0.1")
-    return found
+            udp.close()
+            return False
+    reserved.append(udp)
+    return True
+
+
+def free_ports(n):
+    """n ports for nobody else, below the range that the kernel hands out to outgoing connections."""
+    start = (os.getpid() * 97) % 20000
+    found = []
+    for i in range(22000):
+        port = 10000 + (start + i) % 22000
+        if reserve(port):
+            found.append(port)
+            if len(found) == n:
+                return found
+    raise FleetError("no free ports on 127.0.0.1")
+
+
+class Whole:
+    """A block that is not left half done, such as to start a process and to note which: end_in_order heeds a signal behind it."""
+    depth, pending = 0, None
+
+    def __enter__(self):
+        Whole.depth += 1
+
+    def __exit__(self, *_):
+        Whole.depth -= 1
+        if Whole.pending and Whole.depth == 0:
+            raise SystemExit(128 + Whole.pending)
+
+
+def end_in_order():
+    """From here on a signal that ends this process unwinds it first, so that what it started is ended too. Once: what ends the
+    rest is not to be interrupted by a second signal."""
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(number, _):
+        for s in asked:
+            signal.signal(s, signal.SIG_IGN)
+        if Whole.depth:
+            Whole.pending = number
+        else:
+            raise SystemExit(128 + number)
+    for s in asked:
+        signal.signal(s, end)
 
 
 def alive(pid):
@@ -225,24 +263,26 @@ class Fleet:
 
     def spawn(self, name, part, argv):
         r = self.region(name)
-        with open(os.path.join(r["dir"], part + ".log"), "ab") as out:
+        with open(os.path.join(r["dir"], part + ".log"), "ab") as out, Whole():
             proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=r["dir"],
                                     start_new_session=True)
-        r["pid"][part] = proc.pid
-        self.save()
+            r["pid"][part] = proc.pid
+            self.save()
         return proc
 
     def start_relay(self):
         relay = self.state["relay"]
-        proc = subprocess.Popen([sys.executable, os.path.join(HERE, "relay.py"), self.relay_socket()],
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        with Whole():
+            proc = subprocess.Popen([sys.executable, os.path.join(HERE, "relay.py"), self.relay_socket()],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                                    pass_fds=[s.fileno() for s in reserved])
+            relay["pid"] = proc.pid
+            self.save()
         for link in relay["links"]:
             proc.stdin.write((" ".join(str(x) for x in link) + "\n").encode())
         proc.stdin.close()
         if proc.stdout.readline().strip() != b"ready":
             raise FleetError("the relay did not start")
-        relay["pid"] = proc.pid
-        self.save()
 
     def relay_socket(self):
         return os.path.join(self.dir, "relay.sock")

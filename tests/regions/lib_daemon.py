@@ -13,6 +13,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "demo"))
+import server  # noqa: E402
+
+server.fleets.end_in_order()
 ISTHMUSD = os.environ.get("ISTHMUSD", "")
 ISTHMUSCTL = os.environ.get("ISTHMUSCTL", "")
 PATIENCE_S = 30

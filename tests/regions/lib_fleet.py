@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "demo"))
 import fleet as fleets  # noqa: E402
 import server as srv  # noqa: E402
 
+fleets.end_in_order()
 DATA = fleets.DATA
 wait_for = srv.wait_for
 
