@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One isthmusd of its own ports and folder, and the little of HTTP and gRPC that tests and the demo speak.
 Standard library only."""
+import collections
 import http.client
 import json
 import os
@@ -14,6 +15,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fleet"))
 import fleet as fleets  # noqa: E402
+
+
+# A step of the demo: a word to ask for it by, what it shows, the function, the words of the steps that it needs before it.
+Step = collections.namedtuple("Step", "name title run needs", defaults=((),))
 
 
 def program(variable, name):
