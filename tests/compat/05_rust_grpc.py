@@ -26,7 +26,7 @@ def tour():
     put(folder, "Cargo.toml")
     put(folder, "src/main.rs")
     _compat.install("qdrant-client from crates.io", "cargo", "fetch", "--quiet", cwd=folder)
-    subprocess.run(["cargo", "build", "--quiet", "--offline"], cwd=folder, check=True, timeout=_compat.INSTALL_SECONDS)
+    subprocess.run(["cargo", "build", "--quiet", "--offline"], cwd=folder, check=True, timeout=_compat.BUILD_SECONDS)
     # The client prints, on standard output, what it dislikes about the server's version.
     done = _compat.run_tour([os.path.join(folder, "target", "debug", "rust-grpc-tour")], capture_output=True, text=True)
     if done.stdout != "all answers were as expected\n":

@@ -14,7 +14,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "demo"))
 import server  # noqa: E402
 
+# Together less than ./dev gives a script.
 INSTALL_SECONDS = 200
+BUILD_SECONDS = 550
 TOUR_SECONDS = 100
 
 
@@ -56,8 +58,8 @@ def run_tour(argv, config=None, **options):
     """The tour against one new server, as argv + [REST URL, gRPC address]. After it the server must end by itself."""
     with tempfile.TemporaryDirectory(prefix="isthmus-compat-") as folder:
         one = server.Server(os.path.join(folder, "region"), config)
-        one.start()
         try:
+            one.start()
             done = subprocess.run([*argv, one.url, f"127.0.0.1:{one.grpc}"], stdin=subprocess.DEVNULL,
                                   timeout=TOUR_SECONDS, **options)
             alive = one.proc.poll() is None
@@ -73,6 +75,7 @@ def run_tour(argv, config=None, **options):
 
 
 def main(script):
+    server.fleets.end_in_order()
     try:
         script()
     except Skip as reason:
