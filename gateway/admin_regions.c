@@ -205,25 +205,22 @@ struct switchover {
 	uint64_t timeout_ms;
 };
 
-static enum err report(struct call *c, const struct switchover *s, uint64_t pause_ms)
+static enum err report(struct call *c, const struct switchover *s, const struct switchover_report *done)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(REGIONS_BYTES_MAX);
 	struct json_writer w = json_writer_to(&b);
 	struct msg_json_document *out = c->out;
 	uint64_t epoch = peers_newest_epoch(replicator_peers(c->api->replicator));
-	struct committer_state state;
 
-	committer_state(c->api->committer, &state);
 	json_put_object(&w);
 	put_text(&w, "from", c->api->region);
 	put_text(&w, "to", s->target->name);
 	put_key(&w, "epoch");
 	json_put_u64(&w, epoch);
-	/* Where the old epoch ended, unless the new one is here already. */
-	if (state.position.epoch < epoch)
-		put_position(&w, "end", state.position);
+	/* Of the old epoch: this region may be in the new one already, and further on in it. */
+	put_position(&w, "end", done->end);
 	put_key(&w, "pause_ms");
-	json_put_u64(&w, pause_ms);
+	json_put_u64(&w, done->pause_ms);
 	json_put_object_end(&w);
 	return keep(c, &b, &out->json);
 }
@@ -233,11 +230,11 @@ static void *run_switchover(void *arg)
 {
 	struct switchover s = *(struct switchover *)arg;
 	struct call *c = s.call;
-	uint64_t pause_ms = 0;
+	struct switchover_report done;
 
 	free(arg);
-	enum err err = replicator_switchover(c->api->replicator, s.target->id, s.timeout_ms, &pause_ms, &c->fault);
-	call_finish_on_loop(c, err ? err : report(c, &s, pause_ms));
+	enum err err = replicator_switchover(c->api->replicator, s.target->id, s.timeout_ms, &done, &c->fault);
+	call_finish_on_loop(c, err ? err : report(c, &s, &done));
 	return NULL;
 }
 

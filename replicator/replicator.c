@@ -999,7 +999,8 @@ static enum err check_target(struct replicator *r, uint8_t target, struct fault 
 }
 
 /* The pause: nothing is admitted, until the target has all and the release, or this region goes on. */
-static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout_ms, struct fault *f)
+static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout_ms, struct position *ret_end,
+			  struct fault *f)
 {
 	uint64_t until_ns = clock_mono_ns(r->options.clock) + timeout_ms * NS_PER_MS;
 	struct committer_state s;
@@ -1014,6 +1015,7 @@ static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout
 	err = committer_release(r->committer, target, &end, f);
 	if (err != ERR_NONE)
 		return err;
+	*ret_end = end;
 	log_info("released the primary's role target=%u epoch=%llu seq=%llu", target, (unsigned long long)end.epoch,
 		 (unsigned long long)end.seq);
 	err = wait_for_target(r, target, (struct position){ end.epoch + 1, 0 }, until_ns);
@@ -1047,8 +1049,8 @@ static enum err wait_until_near(struct replicator *r, uint8_t target, uint64_t t
 	}
 }
 
-static enum err switch_to(struct replicator *r, uint8_t target, uint64_t timeout_ms, uint64_t *ret_pause_ms,
-			  struct fault *f)
+static enum err switch_to(struct replicator *r, uint8_t target, uint64_t timeout_ms,
+			  struct switchover_report *report, struct fault *f)
 {
 	enum err err = check_target(r, target, f);
 
@@ -1062,18 +1064,18 @@ static enum err switch_to(struct replicator *r, uint8_t target, uint64_t timeout
 	r->handing_over = true;
 	(void)pthread_mutex_unlock(&r->lock);
 	uint64_t stopped_ns = clock_mono_ns(r->options.clock);
-	err = hand_over(r, target, timeout_ms, f);
+	err = hand_over(r, target, timeout_ms, &report->end, f);
 	(void)pthread_mutex_lock(&r->lock);
 	r->handing_over = false;
 	(void)pthread_mutex_unlock(&r->lock);
-	*ret_pause_ms = (clock_mono_ns(r->options.clock) - stopped_ns) / NS_PER_MS;
+	report->pause_ms = (clock_mono_ns(r->options.clock) - stopped_ns) / NS_PER_MS;
 	return err;
 }
 
-enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t timeout_ms, uint64_t *ret_pause_ms,
-			       struct fault *reterr_fault)
+enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t timeout_ms,
+			       struct switchover_report *ret_report, struct fault *reterr_fault)
 {
-	*ret_pause_ms = 0;
+	*ret_report = (struct switchover_report){ 0 };
 	(void)pthread_mutex_lock(&r->lock);
 	bool busy = r->switching;
 
@@ -1081,7 +1083,7 @@ enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t ti
 	(void)pthread_mutex_unlock(&r->lock);
 	if (busy)
 		return fault_set(reterr_fault, ERR_UNAVAILABLE, "another switchover is under way");
-	enum err err = switch_to(r, target, timeout_ms, ret_pause_ms, reterr_fault);
+	enum err err = switch_to(r, target, timeout_ms, ret_report, reterr_fault);
 
 	(void)pthread_mutex_lock(&r->lock);
 	r->switching = false;

@@ -68,10 +68,14 @@ MUST_USE enum err replicator_find_session(struct replicator *r, const struct ses
 
 /* Hands the primary's role to region `target`, losing nothing: waits until it is near, stops admitting, waits until it has
  * all, writes `release`. ERR_TIMEOUT when the target is not near within timeout_ms (5 s at most), or does not reach the last
- * write within timeout_ms: this region goes on as before; the words say when it released nonetheless. *ret_pause_ms: how
- * long this region admitted no writes; also set on failure. On the primary only (ERR_NOT_PRIMARY); blocks. */
+ * write within timeout_ms: this region goes on as before; the words say when it released nonetheless. The report is set
+ * on failure, too. On the primary only (ERR_NOT_PRIMARY); blocks. */
+struct switchover_report {
+	uint64_t pause_ms;      /* how long this region admitted no writes */
+	struct position end;    /* the release, which ended this region's epoch; {0,0}: it was not released */
+};
 MUST_USE enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t timeout_ms,
-					uint64_t *ret_pause_ms, struct fault *reterr_fault);
+					struct switchover_report *ret_report, struct fault *reterr_fault);
 
 /* This region's heartbeat now, HEARTBEAT_BYTES, for a peer that asks. */
 MUST_USE enum err replicator_heartbeat(struct replicator *r, struct buf *out);

@@ -568,7 +568,8 @@ static bool has_written(struct fleet *f, uint64_t id)
 	return atomic_load(&writer.acknowledged) > id;
 }
 
-static void check_release_is_last(uint64_t epoch)
+/* And the switchover said so. */
+static void check_release_is_last(uint64_t epoch, struct position told)
 {
 	struct log_part log = read_log_after(region(1), (struct position){ 0 }, 100000);
 	struct position end = { 0 };
@@ -585,20 +586,21 @@ static void check_release_is_last(uint64_t epoch)
 	ck_assert_int_eq(op_decode(log.ops[at], OP_FORM_WIRE, &a, &op, &fault), ERR_NONE);
 	ck_assert_int_eq(op.kind, OP_RELEASE);
 	ck_assert_uint_gt(end.seq, 1);
+	ck_assert_int_eq(position_compare(end, told), 0);
 }
 
 START_TEST(switchover_under_writes_loses_nothing_and_goes_back)
 {
-	uint64_t pause_ms;
+	struct switchover_report done, back;
 
 	writer = (struct writer){ 0 };
 	fleet_begin(&fleet);
 	writer_start(&writer);
 	fleet_wait(&fleet, has_written, 50);
 	uint64_t first_epoch = fleet_state(&fleet, 0).commit.epoch;
-	enum err err = replicator_switchover(fleet.regions[0].replicator, 2, 10000, &pause_ms, &fault);
+	enum err err = replicator_switchover(fleet.regions[0].replicator, 2, 10000, &done, &fault);
 	ck_assert_msg(!err, "%s", fault.text);
-	printf("switchover: %llu ms without admitting writes\n", (unsigned long long)pause_ms);
+	printf("switchover: %llu ms without admitting writes\n", (unsigned long long)done.pause_ms);
 	ck_assert(!fleet_writes(&fleet, 0));
 	uint64_t second_epoch = fleet_state(&fleet, 1).commit.epoch;
 	ck_assert_uint_eq(second_epoch, epoch_make((first_epoch >> 8) + 1, 2));
@@ -607,9 +609,9 @@ START_TEST(switchover_under_writes_loses_nothing_and_goes_back)
 	ck_assert_int_eq(replicator_admit(fleet.regions[0].replicator, &to, &fault), ERR_NOT_PRIMARY);
 	ck_assert_uint_eq(to, 2);
 
-	err = replicator_switchover(fleet.regions[1].replicator, 1, 10000, &pause_ms, &fault);
+	err = replicator_switchover(fleet.regions[1].replicator, 1, 10000, &back, &fault);
 	ck_assert_msg(!err, "%s", fault.text);
-	printf("switchover back: %llu ms without admitting writes\n", (unsigned long long)pause_ms);
+	printf("switchover back: %llu ms without admitting writes\n", (unsigned long long)back.pause_ms);
 	fleet_wait(&fleet, has_written, atomic_load(&writer.acknowledged) + 50);
 	writer_stop(&writer);
 	printf("%llu writes, the longest gap between two took %.1f ms\n",
@@ -621,14 +623,14 @@ START_TEST(switchover_under_writes_loses_nothing_and_goes_back)
 		for (uint64_t id = 1; id < atomic_load(&writer.acknowledged); id++)
 			ck_assert_msg(find_point(region(i), "c", id).found, "region %u lost point %llu", i,
 				      (unsigned long long)id);
-	check_release_is_last(first_epoch);
-	check_release_is_last(second_epoch);
+	check_release_is_last(first_epoch, done.end);
+	check_release_is_last(second_epoch, back.end);
 }
 END_TEST
 
 START_TEST(switchover_is_refused_to_whom_it_cannot_go)
 {
-	uint64_t pause_ms = 9;
+	struct switchover_report done = { .pause_ms = 9, .end = { 9, 9 } };
 
 	fleet_new(&fleet);
 	fleet_start(&fleet, 0);
@@ -636,16 +638,17 @@ START_TEST(switchover_is_refused_to_whom_it_cannot_go)
 	fleet_wait(&fleet, fleet_writes, 0);
 	fleet_wait(&fleet, has_heard_of_an_epoch, 1);
 	struct replicator *r = fleet.regions[0].replicator;
-	ck_assert_int_eq(replicator_switchover(fleet.regions[1].replicator, 1, 1000, &pause_ms, &fault),
+	ck_assert_int_eq(replicator_switchover(fleet.regions[1].replicator, 1, 1000, &done, &fault),
 			 ERR_NOT_PRIMARY);
-	ck_assert_int_eq(replicator_switchover(r, 1, 1000, &pause_ms, &fault), ERR_BAD_INPUT);
-	ck_assert_int_eq(replicator_switchover(r, 77, 1000, &pause_ms, &fault), ERR_BAD_INPUT);
+	ck_assert_int_eq(replicator_switchover(r, 1, 1000, &done, &fault), ERR_BAD_INPUT);
+	ck_assert_int_eq(replicator_switchover(r, 77, 1000, &done, &fault), ERR_BAD_INPUT);
 	/* Never heard, and not heard any more. */
-	ck_assert_int_eq(replicator_switchover(r, 3, 1000, &pause_ms, &fault), ERR_UNAVAILABLE);
-	ck_assert_uint_eq(pause_ms, 0);
+	ck_assert_int_eq(replicator_switchover(r, 3, 1000, &done, &fault), ERR_UNAVAILABLE);
+	ck_assert_uint_eq(done.pause_ms, 0);
+	ck_assert_uint_eq(done.end.epoch, 0);
 	fleet_stop(&fleet, 1);
 	fleet_wait(&fleet, first_is_silent, 0);
-	ck_assert_int_eq(replicator_switchover(r, 2, 1000, &pause_ms, &fault), ERR_UNAVAILABLE);
+	ck_assert_int_eq(replicator_switchover(r, 2, 1000, &done, &fault), ERR_UNAVAILABLE);
 	fleet_write_well(&fleet, 0, create_of(region(0), "c", DISTANCE_DOT));
 }
 END_TEST
@@ -653,7 +656,7 @@ END_TEST
 /* It is heard, but gets no ops. */
 START_TEST(primary_goes_on_when_the_target_does_not_catch_up)
 {
-	uint64_t pause_ms = 9;
+	struct switchover_report done = { .pause_ms = 9, .end = { 9, 9 } };
 
 	fleet_begin(&fleet);
 	fleet_check_equal(&fleet, 0);
@@ -666,9 +669,10 @@ START_TEST(primary_goes_on_when_the_target_does_not_catch_up)
 	fleet_upsert(&fleet, 0, 1, 10);
 	struct replicator *r = fleet.regions[0].replicator;
 	fault.text[0] = '\0';
-	ck_assert_int_eq(replicator_switchover(r, 2, 300, &pause_ms, &fault), ERR_TIMEOUT);
+	ck_assert_int_eq(replicator_switchover(r, 2, 300, &done, &fault), ERR_TIMEOUT);
 	ck_assert_msg(strstr(fault.text, "nothing was changed") != NULL, "%s", fault.text);
-	ck_assert_uint_eq(pause_ms, 0);
+	ck_assert_uint_eq(done.pause_ms, 0);
+	ck_assert_uint_eq(done.end.epoch, 0);
 	ck_assert(fleet_writes(&fleet, 0) && !fleet_state(&fleet, 0).handing_over);
 	fleet_upsert(&fleet, 0, 11, 10);
 	ck_assert_int_eq(position_compare(fleet_position(&fleet, 1), before), 0);
@@ -678,7 +682,7 @@ START_TEST(primary_goes_on_when_the_target_does_not_catch_up)
 	fleet_lock(&fleet);
 	stream_broker_link(fleet.broker, "ams", "fra", true);
 	fleet_unlock(&fleet);
-	enum err err = replicator_switchover(r, 2, 10000, &pause_ms, &fault);
+	enum err err = replicator_switchover(r, 2, 10000, &done, &fault);
 	ck_assert_msg(!err, "%s", fault.text);
 	fleet_upsert(&fleet, 1, 21, 10);
 	fleet_check_equal(&fleet, 1);
@@ -688,7 +692,7 @@ END_TEST
 /* The target had all, but does not learn that the role is its own. */
 START_TEST(released_role_is_not_taken_back)
 {
-	uint64_t pause_ms = 0;
+	struct switchover_report done;
 
 	fleet_begin(&fleet);
 	fleet_check_equal(&fleet, 0);
@@ -700,8 +704,9 @@ START_TEST(released_role_is_not_taken_back)
 	stream_broker_link(fleet.broker, "ams", "fra", false);
 	fleet_unlock(&fleet);
 	struct replicator *r = fleet.regions[0].replicator;
-	ck_assert_int_eq(replicator_switchover(r, 2, 300, &pause_ms, &fault), ERR_TIMEOUT);
+	ck_assert_int_eq(replicator_switchover(r, 2, 300, &done, &fault), ERR_TIMEOUT);
 	ck_assert_msg(strstr(fault.text, "released at") != NULL, "%s", fault.text);
+	ck_assert_uint_eq(done.end.epoch, epoch);
 	uint8_t writer_id = 0;
 	ck_assert_int_eq(replicator_admit(r, &writer_id, &fault), ERR_NOT_PRIMARY);
 	ck_assert_uint_eq(writer_id, 2);
