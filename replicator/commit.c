@@ -25,7 +25,7 @@
 #define TURN_WAIT_MS 100
 #define WAITING_CAP_MIN 64
 
-enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_SETTLE, CALL_REWIND };
+enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_SETTLE, CALL_REWIND, CALL_PROMISE };
 
 /* What another thread asks the committer to do, and waits for. */
 struct call {
@@ -37,6 +37,8 @@ struct call {
 	uint64_t mark;
 	struct settle *settle;
 	struct rewind *rewind;
+	struct promise *promise;
+	uint64_t epoch; /* to begin; 0: the next one */
 	struct position end;
 	bool finished; /* under state_lock */
 };
@@ -304,8 +306,10 @@ static void process(struct committer *c, struct write *w)
 static enum err own_op(struct committer *c, struct op *op, uint64_t epoch, struct fault *f)
 {
 	static const struct bytes encode_here;
-	enum err err = c->o.may_write ? c->o.may_write(c->o.ctx, SCOPE_FLEET, epoch, f) : ERR_NONE;
+	enum err err = commit_fence(c, ERR_NOT_PRIMARY, epoch, f);
 
+	if (!err && c->o.may_write)
+		err = c->o.may_write(c->o.ctx, SCOPE_FLEET, epoch, f);
 	if (!err)
 		err = commit_txn_begin(c, f);
 	if (!err)
@@ -320,12 +324,18 @@ static enum err own_op(struct committer *c, struct op *op, uint64_t epoch, struc
 	return err ? err : commit_txn_commit(c, f);
 }
 
-static enum err begin_epoch(struct committer *c, struct fault *f)
+/* promised 0: the next one. */
+static enum err begin_epoch(struct committer *c, uint64_t promised, struct fault *f)
 {
 	CLEANUP(arena_release) struct arena a;
-	uint64_t epoch = epoch_make((c->history.epoch >> 8) + 1, c->o.region);
+	uint64_t epoch = promised ? promised
+				  : epoch_make((MAX(c->history.epoch, c->promised) >> 8) + 1, c->o.region);
 	struct op op = { .kind = OP_EPOCH_START };
 
+	if (promised && (promised != c->promised || (uint8_t)promised != c->o.region || promised <= c->history.epoch))
+		return fault_set(f, ERR_FORK, "epoch %llu cannot be begun: %llu is promised, %llu is in the log",
+				 (unsigned long long)promised, (unsigned long long)c->promised,
+				 (unsigned long long)c->history.epoch);
 	arena_init(&a, OP_ARENA_BYTES_MAX);
 	enum err err =
 		history_next_chain(&c->history, c->place.position, &a, &op.chain, &op.chain_count);
@@ -374,7 +384,7 @@ static void run_call(struct committer *c, struct call *call)
 	} else {
 		switch (call->kind) {
 		case CALL_BEGIN_EPOCH:
-			w->err = begin_epoch(c, &w->fault);
+			w->err = begin_epoch(c, call->epoch, &w->fault);
 			break;
 		case CALL_RELEASE:
 			w->err = release(c, call->target, &call->end, &w->fault);
@@ -390,6 +400,9 @@ static void run_call(struct committer *c, struct call *call)
 			break;
 		case CALL_REWIND:
 			w->err = commit_rewind(c, call->rewind, &w->fault);
+			break;
+		case CALL_PROMISE:
+			w->err = commit_promise(c, call->promise, &w->fault);
 			break;
 		}
 		commit_txn_abandon(c);
@@ -618,6 +631,20 @@ enum err committer_mark(struct committer *c, uint64_t number, struct position *r
 	if (!err)
 		*ret_position = call.end;
 	return err;
+}
+
+enum err committer_promise(struct committer *c, struct promise *p, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_PROMISE, .promise = p };
+
+	return call_and_wait(c, &call, p->record.len, reterr_fault);
+}
+
+enum err committer_begin_promised(struct committer *c, uint64_t epoch, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_BEGIN_EPOCH, .epoch = epoch };
+
+	return call_and_wait(c, &call, 0, reterr_fault);
 }
 
 enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault)
@@ -869,6 +896,8 @@ enum err committer_open(const struct committer_options *o, struct committer **re
 	err = commit_meta_open(c, reterr_fault);
 	if (!err)
 		err = read_log(c, reterr_fault);
+	if (!err)
+		err = commit_promise_open(c, reterr_fault);
 	if (!err)
 		err = commit_undo_open(c, reterr_fault);
 	if (!err)

@@ -125,6 +125,9 @@ struct remote_batch {
 	uint32_t count;
 	uint16_t scope;
 	uint64_t chain_hash;
+	/* The ops are known to lie in a history that reaches the promised epoch, or this region copies them to begin it: ops of
+	 * older epochs are catch-up then. Else they are refused with ERR_UNAVAILABLE. */
+	bool in_history;
 };
 MUST_USE enum err committer_apply(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault);
 
@@ -171,6 +174,24 @@ struct settle {
 /* ERR_GAP: this region has not reached `at`, or its log does not reach back to it; ERR_FORK: `at` is not in its history;
  * ERR_NOT_FOUND: the collection was dropped. From any thread but the committer's; waits for the commit. */
 MUST_USE enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
+/* --- promises --- */
+
+#define PROMISE_RECORD_BYTES_MAX ((size_t)64 << 10)
+struct promise {
+	uint64_t epoch;          /* no op of an older one is taken from here on; 0: only the record is stored */
+	struct bytes record;     /* what the voter has to remember; replaces the one before */
+	/* answer */
+	struct position position;    /* where this region stood in that transaction */
+};
+/* Durable on return. ERR_ALREADY_EXISTS: an epoch as great was promised, or is in the log. From any thread but the committer's;
+ * waits for the commit. */
+MUST_USE enum err committer_promise(struct committer *c, struct promise *p, struct fault *reterr_fault);
+/* The record stored last, copied; empty when there is none. Any thread. */
+MUST_USE enum err committer_promise_record(struct store *s, struct arena *a, struct bytes *ret_record,
+					   struct fault *reterr_fault);
+/* Begins the epoch that this region promised itself; otherwise as committer_begin_epoch. ERR_FORK: another one is promised. */
+MUST_USE enum err committer_begin_promised(struct committer *c, uint64_t epoch, struct fault *reterr_fault);
+
 /* --- walking back --- */
 
 #define ORPHAN_BYTES_MAX_DEFAULT (UINT64_C(1) << 30)

@@ -46,7 +46,7 @@ enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault)
 				 err_sentence(err));
 	t->store = store;
 	t->place = c->place;
-	t->has_history = t->has_logs = t->local = t->settled = t->rewound = t->undo_changed = false;
+	t->has_history = t->has_logs = t->local = t->settled = t->rewound = t->promised = t->undo_changed = false;
 	t->confirmed = c->o.undo && c->o.trim_floor ? c->o.trim_floor(c->o.ctx) : c->place.position;
 	t->log_ended = 0;
 	t->ops = t->freed_count = t->dropped_count = 0;
@@ -609,7 +609,7 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 
 	if (!c->txn.store)
 		return ERR_NONE;
-	if (c->txn.ops == 0 && !c->txn.settled && !c->txn.rewound) {
+	if (c->txn.ops == 0 && !c->txn.settled && !c->txn.rewound && !c->txn.promised) {
 		commit_txn_abandon(c);
 		return ERR_NONE;
 	}
@@ -684,7 +684,8 @@ static enum err remote_refused(enum err err, const struct op *op, struct positio
 			 err_sentence(err));
 }
 
-static enum err admit_remote(struct committer *c, const struct op *op, struct fault *reterr_fault)
+static enum err admit_remote(struct committer *c, const struct op *op, bool in_history,
+			     struct fault *reterr_fault)
 {
 	struct position here = c->txn.store ? c->txn.place.position : c->place.position;
 	enum err err = history_admits(commit_history(c), here, op);
@@ -698,7 +699,9 @@ static enum err admit_remote(struct committer *c, const struct op *op, struct fa
 	bool released = c->txn.store ? c->txn.place.released : c->place.released;
 	if (op->epoch == here.epoch && (c->writing || released))
 		return remote_refused(ERR_FORK, op, here, reterr_fault);
-	return err ? remote_refused(err, op, here, reterr_fault) : ERR_NONE;
+	if (err)
+		return remote_refused(err, op, here, reterr_fault);
+	return in_history ? ERR_NONE : commit_fence(c, ERR_UNAVAILABLE, op->epoch, reterr_fault);
 }
 
 /* Counts the ops at the start that are known, and finds whether the running hash is right at the end. */
@@ -718,7 +721,7 @@ static enum err check_batch(struct committer *c, const struct remote_batch *b, u
 			return err;
 		last = (struct position){ .epoch = op.epoch, .seq = op.seq };
 		if (i == known) {
-			err = admit_remote(c, &op, reterr_fault);
+			err = admit_remote(c, &op, b->in_history, reterr_fault);
 			if (err && err != ERR_ALREADY_EXISTS)
 				return err;
 			known += err == ERR_ALREADY_EXISTS;
@@ -767,7 +770,7 @@ static enum err check_known(struct committer *c, const struct remote_batch *b,
 	return ERR_NONE;
 }
 
-static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *warned,
+static enum err apply_remote_op(struct committer *c, struct bytes wire, bool in_history, bool *warned,
 				struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
@@ -783,7 +786,7 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, bool *wa
 		if (err)
 			return err;
 	}
-	err = admit_remote(c, &op, reterr_fault);
+	err = admit_remote(c, &op, in_history, reterr_fault);
 	if (!err)
 		err = commit_check_remote(c, &op, reterr_fault);
 	if (!err)
@@ -823,7 +826,7 @@ enum err commit_remote(struct committer *c, const struct remote_batch *b,
 	if (!err && known == b->count)
 		return check_known(c, b, reterr_fault);
 	for (uint32_t i = known; i < b->count && !err; i++)
-		err = apply_remote_op(c, b->ops[i], &warned, reterr_fault);
+		err = apply_remote_op(c, b->ops[i], b->in_history, &warned, reterr_fault);
 	if (!err)
 		err = commit_txn_commit(c, reterr_fault);
 	commit_txn_abandon(c);

@@ -6,6 +6,7 @@
  *   commit_apply.c  the transaction: ops into rows, log and position; the ops of peers
  *   commit_multi.c  the logs of collections that every region writes
  *   commit_settle.c rows that another region has right
+ *   commit_promise.c the fence of promised epochs
  *   commit_undo.c   what unconfirmed ops replaced, and walking back
  *   commit_meta.c   the records that say where the region stands
  */
@@ -66,6 +67,7 @@ struct commit_txn {
 	bool local;   /* has ops of this region's clients */
 	bool settled; /* has rows without ops */
 	bool rewound; /* ops were taken back */
+	bool promised; /* the voter's record was written */
 	bool undo_changed; /* records of STORE_UNDO were written or removed */
 	struct position confirmed; /* ops up to it need no undo record; as known when it began */
 	struct marked *marked; /* of the last mark in it; NULL: none */
@@ -114,6 +116,7 @@ struct committer {
 	struct undo_draft draft;
 	struct map undo_slots;   /* that undo records refer to; keys of commit_undo.c, values are not NULL */
 	uint64_t undo_count;     /* records of STORE_UNDO */
+	uint64_t promised;       /* the greatest epoch promised; 0: none */
 	uint64_t own_log;        /* of SCOPE_MULTI, begun by this object; 0: not yet */
 	bool writing;            /* this object began the open epoch and has not released it */
 	uint64_t checkpoint_ns;  /* when the last one was, on the mono clock */
@@ -212,6 +215,14 @@ void commit_multi_publish(struct committer *c);
 /* --- commit_settle.c --- */
 /* What is pending must have been committed. */
 MUST_USE enum err commit_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
+
+/* --- commit_promise.c --- */
+MUST_USE enum err commit_promise_open(struct committer *c, struct fault *reterr_fault);
+/* May ops of that epoch be taken? refusal: the error, else. */
+MUST_USE enum err commit_fence(const struct committer *c, enum err refusal, uint64_t epoch,
+			       struct fault *reterr_fault);
+/* What is pending must have been committed. */
+MUST_USE enum err commit_promise(struct committer *c, struct promise *p, struct fault *reterr_fault);
 
 /* --- commit_undo.c --- */
 /* At open: counts the records, and marks their slots. */

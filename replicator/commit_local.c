@@ -100,6 +100,9 @@ static enum err begin(struct local *l)
 
 	if (!c->writing)
 		return refuse_writer(c, l->fault);
+	err = commit_fence(c, ERR_NOT_PRIMARY, c->history.epoch, l->fault);
+	if (err)
+		return err;
 	if (c->o.may_write && !(c->txn.store && c->txn.local)) {
 		err = c->o.may_write(c->o.ctx, SCOPE_FLEET, c->history.epoch, l->fault);
 		if (err)
