@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/pool.h"
+#include "gateway/ack_words.h"
 #include "gateway/method.h"
 #include "index/catalog.h"
 #include "replicator/commit.h"
@@ -86,7 +87,10 @@ struct call {
 	void *out;
 	struct fault fault;
 	uint64_t started_ns;
-	enum ack_level acked; /* what a write reached, for the reply header */
+	/* By its header; a collection's own number of regions counts without it. */
+	bool has_ack;
+	struct ack_regions ack;
+	struct ack_report acked; /* what a write reached, for the reply header */
 	bool wrote;
 	bool touched;             /* data were read or written: the reply has a session token */
 	struct position position; /* of what was read or written, for the session token */
@@ -112,7 +116,7 @@ void call_finish_on_loop(struct call *c, enum err e);
 /* Hands a write to the committer and ends the call when it is done, or when the client's timeout has passed. The
  * call must have an arena of its own: the write may outlive the request. */
 void call_write(struct call *c, const struct write_plan *p);
-/* The level that the client's parameters ask for. */
+/* The level that the client's parameters ask for, without regions. */
 enum ack_level call_ack_level(const struct write_plan *p);
 /* Data were read: the reply's session token covers all that is visible here. After the reading. */
 void call_touch(struct call *c);

@@ -8,10 +8,15 @@
  */
 #include "gateway/api.h"
 
+#include <stdio.h>
+
 #include "base/metric.h"
 #include "base/panic.h"
+#include "gateway/api_inner.h"
 
 #define NS_PER_MS UINT64_C(1000000)
+/* A missed level is told so much before the client's own deadline, or an eighth of it: the reply has a way to go. */
+#define TELL_MS 200
 
 void call_finish(struct call *c, enum err e)
 {
@@ -63,6 +68,21 @@ enum ack_level call_ack_level(const struct write_plan *p)
 	return p->wait ? ACK_VISIBLE : ACK_LOCAL;
 }
 
+/* By the greatest thing that was asked for. */
+static void count_level(const struct write *w)
+{
+	static const char *const words[] = {
+		[ACK_LOCAL] = "local", [ACK_VISIBLE] = "visible", [ACK_STREAM] = "stream", [ACK_CONFIRMED] = "confirmed"
+	};
+	char labels[32];
+
+	if (w->err && w->err != ERR_TIMEOUT)
+		return;
+	(void)snprintf(labels, sizeof(labels), "%s,%s", ack_regions_asked(&w->regions) ? "regions" : words[w->ack],
+		       w->err ? "missed" : "reached");
+	metric_series_add(metric_series(METRIC_isthmus_acknowledgements_total, labels), 1);
+}
+
 /* Until the write is done its timer has the call; the loop's. */
 static void write_settled(struct loop_task *t)
 {
@@ -71,6 +91,7 @@ static void write_settled(struct loop_task *t)
 
 	loop_timer_stop(c->loop, &c->timer);
 	c->write_pending = false;
+	count_level(w);
 	if (!c->request) {
 		c->release(c);
 		return;
@@ -79,10 +100,11 @@ static void write_settled(struct loop_task *t)
 		metric_observe(METRIC_ingest_latency_seconds,
 			       (double)(clock_mono_ns(c->api->clock) - c->started_ns) / 1e9);
 	c->fault = w->fault;
-	c->acked = w->reached;
+	c->acked = (struct ack_report){ w->reached, w->applied, ack_regions_asked(&w->regions) };
 	c->wrote = true;
 	enum err err = c->plan.settle(c);
-	if (!err) {
+	/* It is written also when what was asked for beside was missed. */
+	if (!err || (err == ERR_TIMEOUT && w->position.epoch != 0)) {
 		call_touch(c);
 		if (w->position.epoch != 0)
 			c->position = w->position;
@@ -131,6 +153,34 @@ static void submit_with_timer(struct loop_task *t)
 	call_finish(c, err);
 }
 
+/* Of a collection that wants more than one region by itself: as many as there are, at most. */
+static struct ack_regions default_regions(const struct call *c, const struct intent *in)
+{
+	struct ack_regions none = { 0 };
+	uint32_t data_regions = c->api->data_regions;
+	struct collection *collection =
+		in->kind >= OP_UPSERT && data_regions > 1 ? catalog_get(c->api->catalog, in->collection) : NULL;
+
+	if (!collection)
+		return none;
+	uint32_t factor = api_config_write_consistency(collection_config(collection));
+	collection_unref(collection);
+	return factor > 1 ? (struct ack_regions){ .count = MIN(factor, data_regions) } : none;
+}
+
+/* When it is to be told that what was asked for was missed. */
+static uint64_t ack_deadline_ns(const struct call *c, uint64_t timeout_ms)
+{
+	uint64_t now_ns = clock_mono_ns(c->api->clock);
+	uint64_t due_ns = now_ns + (timeout_ms ? timeout_ms : WRITE_TIMEOUT_MS_DEFAULT) * NS_PER_MS;
+	uint64_t client_ns = c->request->deadline_ns;
+
+	if (client_ns == 0)
+		return due_ns;
+	uint64_t left_ns = client_ns > now_ns ? client_ns - now_ns : 0;
+	return MIN(due_ns, now_ns + left_ns - MIN(left_ns / 8, TELL_MS * NS_PER_MS));
+}
+
 void call_write(struct call *c, const struct write_plan *p)
 {
 	struct write *w = &c->write;
@@ -142,16 +192,16 @@ void call_write(struct call *c, const struct write_plan *p)
 		.intent_count = p->intent_count,
 		.bytes = c->own.used + c->request->body.len,
 		.ack = call_ack_level(p),
+		.regions = c->has_ack ? c->ack : default_regions(c, &p->intents[0]),
 		.hlc_floor = c->session_hlc,
 		.done = write_done,
 	};
 	c->timer = (struct loop_timer){ .on_fire = write_late };
-	/* Above visible the committer itself keeps the time, and knows what to say of the position. */
-	if (w->ack > ACK_VISIBLE)
-		w->deadline_ns =
-			clock_mono_ns(c->api->clock) +
-			(p->timeout_ms ? p->timeout_ms : WRITE_TIMEOUT_MS_DEFAULT) * NS_PER_MS;
-	if (w->ack == ACK_VISIBLE && p->timeout_ms != 0) {
+	bool here = w->ack <= ACK_VISIBLE && !ack_regions_asked(&w->regions);
+	/* Beyond it the committer itself keeps the time, and knows what to say of the position. */
+	if (!here)
+		w->deadline_ns = ack_deadline_ns(c, p->timeout_ms);
+	if (here && w->ack == ACK_VISIBLE && p->timeout_ms != 0) {
 		c->task.run = submit_with_timer;
 		loop_post(c->loop, &c->task);
 		return;

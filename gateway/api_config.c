@@ -213,6 +213,15 @@ enum err api_config_read(struct arena *a, const struct collection_config *config
 				  reterr_fault);
 }
 
+uint32_t api_config_write_consistency(const struct collection_config *config)
+{
+	uint64_t factor;
+
+	if (!message_peek(&message_collection_create, config->client_config, "write_consistency_factor", &factor))
+		return 1;
+	return (uint32_t)MIN(factor, (uint64_t)UINT32_MAX);
+}
+
 /* --- changes --- */
 
 static void merge_quantization(bool *has, struct msg_quantization_config *to,

@@ -87,6 +87,8 @@ MUST_USE enum err api_config_build(struct arena *a, const struct msg_collection_
 MUST_USE enum err api_config_read(struct arena *a, const struct collection_config *config,
 				  struct msg_collection_create *ret_message,
 				  struct fault *reterr_fault);
+/* Of them, without reading the rest: by how many regions a write is to be applied; 1 when it does not say. */
+uint32_t api_config_write_consistency(const struct collection_config *config);
 /* Changes them as PATCH asks. */
 MUST_USE enum err api_config_merge(struct arena *a, struct msg_collection_create *m,
 				   const struct msg_collection_update *diff,

@@ -365,3 +365,37 @@ void message_to_proto(const struct message *m, const void *in, struct buf *out)
 			put_value(row, at, row->presence != PRESENCE_REQ, out);
 	}
 }
+
+/* --- one field ----------------------------------------------------------------------------- */
+
+static const struct message_row *row_of(const struct message *m, const char *member)
+{
+	for (uint32_t i = 0; i < m->row_count; i++)
+		if (strcmp(m->rows[i].member, member) == 0)
+			return &m->rows[i];
+	return NULL;
+}
+
+bool message_peek(const struct message *m, struct bytes b, const char *member, uint64_t *ret_value)
+{
+	const struct message_row *row = row_of(m, member);
+	struct proto_reader r = proto_reader_of(b);
+	bool found = false;
+	enum proto_type type;
+	uint32_t field;
+	uint64_t value;
+
+	ASSERT(row);
+	while (proto_next(&r, &field, &type)) {
+		if (field != row->proto) {
+			proto_skip(&r, type);
+			continue;
+		}
+		value = proto_varint(&r, type);
+		found = true;
+	}
+	if (!found || r.err)
+		return false;
+	*ret_value = value;
+	return true;
+}

@@ -284,6 +284,21 @@ static enum outcome find(struct life *l)
 	return GO_ON;
 }
 
+/* In whatever region: what can never be reached is refused before anything is written. */
+static enum outcome read_ack(struct life *l)
+{
+	struct call *c = &l->call;
+	struct str text = request_header(c->request, "isthmus-ack");
+
+	if (!text.data)
+		return GO_ON;
+	if (strncmp(c->method->name, "isthmus_", 8) == 0)
+		return fail(l, fault_set(&c->fault, ERR_BAD_INPUT, "isthmus-ack: this request writes no data"));
+	enum err err = ack_words_parse(text, c->api->regions, c->api->region, &c->ack, &c->fault);
+	c->has_ack = err == ERR_NONE;
+	return err ? fail(l, err) : GO_ON;
+}
+
 static enum outcome allow(struct life *l)
 {
 	static const enum auth_rights needed[] = {
@@ -304,10 +319,7 @@ static enum outcome allow(struct life *l)
 						 : "Write access is required"));
 	if (!m->handler)
 		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED, "%s", m->name));
-	if (m->reach == REACH_WRITE && request_header(l->call.request, "isthmus-ack").data)
-		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED,
-					 "isthmus-ack in a request"));
-	return GO_ON;
+	return m->reach == REACH_WRITE ? read_ack(l) : GO_ON;
 }
 
 /* --- other regions --- */
@@ -752,19 +764,19 @@ static void add_session(struct life *l)
 		    arena_str(&c->request->arena, (struct str){ text, len }));
 }
 
-static struct str ack_words(enum ack_level level)
+static void add_ack(struct life *l)
 {
-	switch (level) {
-	case ACK_LOCAL:
-		return STR("local");
-	case ACK_VISIBLE:
-		return STR("local,visible");
-	case ACK_STREAM:
-		return STR("local,visible,stream");
-	case ACK_CONFIRMED:
-		break;
-	}
-	return STR("local,visible,stream,confirmed");
+	CLEANUP(buf_release) struct buf words = BUF_INIT(ACK_WORDS_MAX);
+	const struct call *c = &l->call;
+	struct request *r = c->request;
+
+	ack_words_write(&c->acked, &words);
+	add(r, STR("isthmus-ack"), arena_str(&r->arena, buf_str(&words)));
+	if (!c->acked.regions)
+		return;
+	buf_reset(&words);
+	ack_words_write_names(&c->acked, c->api->regions, c->api->region, &words);
+	add(r, STR("isthmus-ack-regions"), buf_err(&words) ? (struct str){ 0 } : arena_str(&r->arena, buf_str(&words)));
 }
 
 static bool is_passing(enum err e)
@@ -787,11 +799,11 @@ static enum outcome mark(struct life *l)
 	if (r->peer && (l->err == ERR_NOT_PRIMARY || l->err == ERR_NO_PRIMARY) && c->write.intents_done == 0 &&
 	    c->write.position.epoch == 0)
 		add(r, STR("isthmus-error"), STR("not-primary"));
-	if (l->err || !c->touched)
+	if (!c->touched || (l->err && !c->wrote))
 		return GO_ON;
 	add_session(l);
 	if (c->wrote)
-		add(r, STR("isthmus-ack"), ack_words(c->acked));
+		add_ack(l);
 	if (serve_staleness_ms(c->api, &ms))
 		add(r, STR("isthmus-staleness-ms"), arena_printf(&r->arena, "%" PRIu64, ms));
 	return GO_ON;

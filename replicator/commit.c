@@ -17,6 +17,7 @@
 #include "base/panic.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,12 +58,37 @@ static bool is_set(struct position p)
 	return p.epoch != 0;
 }
 
+static void applied_of(struct committer *c, struct position p, struct ack_applied *ret_applied)
+{
+	*ret_applied = (struct ack_applied){ 0 };
+	if (c->o.applied)
+		c->o.applied(c->o.ctx, p, ret_applied);
+	else
+		region_set_add(&ret_applied->regions, c->o.region);
+}
+
+/* Has it all that was asked for? What it has reached is kept. */
+static bool has_reached(struct committer *c, struct write *w, struct position p)
+{
+	w->reached = level_of(c, p);
+	if (ack_regions_asked(&w->regions) || w->reached == ACK_CONFIRMED)
+		applied_of(c, p, &w->applied);
+	return w->reached >= w->ack && ack_regions_met(&w->regions, &w->applied.regions);
+}
+
+/* What wrote nothing has seen what may not survive. */
 static void fail_open(struct committer *c, struct write *w, struct position p)
 {
-	w->err = fault_set(
-		&w->fault, ERR_TIMEOUT,
-		"written in region %u at (%llu,%llu); open whether it survives region %u",
-		c->o.region, (unsigned long long)p.epoch, (unsigned long long)p.seq, c->o.region);
+	bool wrote = is_set(w->position);
+	char id[24];
+	const char *name = c->o.region_name;
+
+	(void)snprintf(id, sizeof(id), "region %u", c->o.region);
+	if (!name)
+		name = id;
+	w->err = fault_set(&w->fault, ERR_TIMEOUT, "%s in %s at (%llu,%llu); open whether %s survives %s",
+			   wrote ? "written" : "nothing was written, as the points stand", name,
+			   (unsigned long long)p.epoch, (unsigned long long)p.seq, wrote ? "it" : "that", name);
 }
 
 static bool wait_for_level(struct committer *c, struct write *w, struct position p)
@@ -121,8 +147,7 @@ static void finish(struct committer *c, struct write *w)
 	struct position p = is_set(w->position) ? w->position : c->place.position;
 
 	if (!w->err && is_set(p)) {
-		w->reached = level_of(c, p);
-		if (w->reached < w->ack) {
+		if (!has_reached(c, w, p)) {
 			if (wait_for_level(c, w, p))
 				return;
 			fail_open(c, w, p);
@@ -141,13 +166,13 @@ static void finish_waiting(struct committer *c, bool all)
 	for (uint32_t i = 0; i < c->waiting_count; i++) {
 		struct waiting waiting = c->waiting[i];
 		struct write *w = waiting.write;
-		w->reached = level_of(c, waiting.position);
+		bool reached = has_reached(c, w, waiting.position);
 		bool late = all || (w->deadline_ns != 0 && now_ns >= w->deadline_ns);
-		if (w->reached < w->ack && !late) {
+		if (!reached && !late) {
 			c->waiting[kept++] = waiting;
 			continue;
 		}
-		if (w->reached < w->ack)
+		if (!reached)
 			fail_open(c, w, waiting.position);
 		w->done(w);
 	}
@@ -530,6 +555,7 @@ enum err committer_submit(struct committer *c, struct write *w)
 	w->intents_done = 0;
 	w->position = (struct position){ 0 };
 	w->reached = ACK_LOCAL;
+	w->applied = (struct ack_applied){ 0 };
 	return queue_push(&c->queue, &w->item, w->bytes);
 }
 

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/queue.h"
+#include "replicator/ack.h"
 #include "replicator/history.h"
 #include "replicator/hlc.h"
 #include "replicator/marked.h"
@@ -21,7 +22,7 @@
 #define COMMIT_OPS_MAX 1024
 #define COMMIT_BYTES_MAX (32u << 20)
 #define COMMIT_QUEUE_BYTES_MAX (256u << 20)
-/* Writes that are committed and wait for a level above ACK_VISIBLE; beyond it they are told so at once. */
+/* Writes that are committed and wait for a level above ACK_VISIBLE, or for other regions; beyond it they are told so at once. */
 #define COMMIT_WAITING_MAX 65536
 
 /* One operation of a client's request: an op without its stamps, its collection by name, its points
@@ -39,18 +40,16 @@ struct intent {
 	struct point_id next; /* the next one begins here */
 };
 
-/* How much a reply promises (design: acknowledgement levels). */
-enum ack_level { ACK_LOCAL, ACK_VISIBLE, ACK_STREAM, ACK_CONFIRMED };
-
 struct write {
 	struct queue_item item;
 	struct intent *intents;
 	uint32_t intent_count;
 	size_t bytes;                    /* weight in the queue */
 	enum ack_level ack;
+	struct ack_regions regions;      /* that are to have applied it */
 	uint64_t hlc_floor;              /* the client has seen so far: stamps in collections of several writers come after it */
-	uint64_t deadline_ns;            /* for levels above VISIBLE; 0: none */
-	/* Called once, on the committer's thread, when the level is reached or the write failed. */
+	uint64_t deadline_ns;            /* for levels above VISIBLE, and for regions; 0: none */
+	/* Called once, on the committer's thread, when all that was asked for is reached or the write failed. */
 	void (*done)(struct write *w);
 	/* answers */
 	enum err err;
@@ -58,6 +57,7 @@ struct write {
 	uint32_t intents_done;           /* those before the failed one stay */
 	struct position position;        /* of the last op written; {0,0}: nothing was */
 	enum ack_level reached;
+	struct ack_applied applied;      /* looked at when regions were asked for, or the level is ACK_CONFIRMED */
 };
 
 struct committer;
@@ -70,6 +70,7 @@ struct committer_options {
 	struct store *store;
 	struct catalog *catalog;
 	uint8_t region;                  /* id; 0 when none is configured */
+	const char *region_name;         /* for words to clients; NULL: by its id */
 	uint64_t hlc_offset_ms_max;      /* 0: HLC_OFFSET_MS_MAX_DEFAULT */
 	uint64_t log_bytes_max;          /* retention of the op log; trimmed beyond. 0: never */
 	commit_may_write_fn may_write;   /* NULL: always */
@@ -86,6 +87,8 @@ struct committer_options {
 	/* What a committed position has reached; asked after each commit and each committer_wake. NULL: the
 	 * region is alone, and what it committed is confirmed. */
 	enum ack_level (*level)(void *ctx, struct position p);
+	/* Who has applied it, likewise. NULL: this region alone, which has no stream. */
+	void (*applied)(void *ctx, struct position p, struct ack_applied *ret_applied);
 	void *ctx;
 };
 

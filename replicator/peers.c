@@ -311,10 +311,12 @@ struct position peers_confirmed(struct peers *p, struct position here, uint64_t 
 	return all[majority - 1];
 }
 
-uint32_t peers_applied(struct peers *p, struct position here, struct position pos)
+struct region_set peers_applied(struct peers *p, struct position here, struct position pos)
 {
-	uint32_t n = p->self.data && position_compare(here, pos) >= 0 ? 1 : 0;
+	struct region_set have = { 0 };
 
+	if (p->self.data && position_compare(here, pos) >= 0)
+		region_set_add(&have, p->self.id);
 	(void)pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct peer *peer = &p->peer[i];
@@ -322,10 +324,10 @@ uint32_t peers_applied(struct peers *p, struct position here, struct position po
 
 		if (peer->config.data && peer->heard && (epoch == pos.epoch || epoch == here.epoch) &&
 		    position_compare(peer->position, pos) >= 0)
-			n++;
+			region_set_add(&have, peer->config.id);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
-	return n;
+	return have;
 }
 
 /* --- SCOPE_MULTI --- */
@@ -389,19 +391,21 @@ uint32_t peers_ends(struct peers *p, uint32_t i, struct log_end out[LOGS_MAX])
 	return n;
 }
 
-uint32_t peers_holders(struct peers *p, struct log_end end, uint64_t here)
+struct region_set peers_holders(struct peers *p, struct log_end end, uint64_t here)
 {
-	uint32_t n = p->self.data && here >= end.seq ? 1 : 0;
+	struct region_set have = { 0 };
 
+	if (p->self.data && here >= end.seq)
+		region_set_add(&have, p->self.id);
 	(void)pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct log_end *has = find_end(&p->peer[i], end.log);
 
 		if (p->peer[i].config.data && has != NULL && has->seq >= end.seq)
-			n++;
+			region_set_add(&have, p->peer[i].config.id);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
-	return n;
+	return have;
 }
 
 static int compare_seq_down(const void *a, const void *b)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/clock.h"
+#include "replicator/ack.h"
 #include "replicator/batch.h"
 #include "replicator/standing.h"
 #include "replicator/stream.h"
@@ -91,17 +92,17 @@ double peers_lag_seconds(struct peers *p, uint8_t region, struct position here);
 /* The greatest position of `epoch` that M data voters, this one at `here` included, have applied; {0,0}: none. Ops of
  * older epochs count through it once its epoch-start does (protocol: figure 8 of Raft). */
 struct position peers_confirmed(struct peers *p, struct position here, uint64_t epoch);
-/* How many data regions have surely applied pos, an op of this region's history; this one at `here` included. One in a third
+/* The data regions that have surely applied pos, an op of this region's history; this one at `here` included. One in a third
  * epoch, neither that of pos nor ours, is not counted: its history may be another. */
-uint32_t peers_applied(struct peers *p, struct position here, struct position pos);
+struct region_set peers_applied(struct peers *p, struct position here, struct position pos);
 /* --- SCOPE_MULTI --- */
 
 /* Where a peer stands, by log; of another fleet, an unknown region or older than the last: false. */
 bool peers_stand(struct peers *p, const struct standing *s);
 /* What is known of peer i's logs. */
 uint32_t peers_ends(struct peers *p, uint32_t i, struct log_end out[LOGS_MAX]);
-/* How many data regions have that op, this one at `here` included. */
-uint32_t peers_holders(struct peers *p, struct log_end end, uint64_t here);
+/* The data regions that have that op, this one at `here` included. */
+struct region_set peers_holders(struct peers *p, struct log_end end, uint64_t here);
 /* The greatest seq of the log that M data regions have, this one at `here` included. */
 uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here);
 

@@ -47,6 +47,7 @@ struct replicator {
 	atomic_uint_fast64_t news;    /* moves with all that an acknowledgement may depend on */
 	/* The committer's thread: what follows from `news` */
 	uint64_t known_news;
+	uint64_t known_epoch;
 	struct position known_confirmed;
 	struct position known_accepted;
 	struct position known_multi_accepted;
@@ -86,6 +87,7 @@ static void update_known(struct replicator *r)
 	if (r->known_news == news)
 		return;
 	committer_state(r->committer, &s);
+	r->known_epoch = s.epoch;
 	r->known_confirmed = confirmed_at(r, &s);
 	if (r->publisher != NULL) {
 		struct publisher_state published;
@@ -97,17 +99,6 @@ static void update_known(struct replicator *r)
 	r->known_news = news;
 }
 
-/* Likewise, about an op of this region's own log: there is no history that could go another way. */
-static enum ack_level multi_level_of(struct replicator *r, struct position p)
-{
-	struct log_end end = { p.epoch, p.seq };
-
-	update_known(r);
-	if (peers_holders(r->peers, end, p.seq) >= peers_majority(r->peers))
-		return ACK_CONFIRMED;
-	return position_compare(p, r->known_multi_accepted) <= 0 ? ACK_STREAM : ACK_VISIBLE;
-}
-
 static uint64_t trim_floor_multi(void *ctx, uint64_t log)
 {
 	struct replicator *r = ctx;
@@ -116,19 +107,59 @@ static uint64_t trim_floor_multi(void *ctx, uint64_t log)
 	return r->alone ? here : peers_log_floor(r->peers, log, here);
 }
 
-/* On the committer's thread, about a position of an epoch that this region wrote and has gone on from without loss. */
+/* Its epoch was ended before it: another history went on. */
+static bool is_lost(struct replicator *r, struct position p)
+{
+	return p.epoch != r->known_epoch && committer_find(r->committer, p) != HISTORY_IN;
+}
+
+/* There is no history of it that could go another way. */
+static bool is_multi_confirmed(struct replicator *r, struct position p)
+{
+	struct region_set holders = peers_holders(r->peers, (struct log_end){ p.epoch, p.seq }, p.seq);
+
+	return region_set_count(&holders) >= peers_majority(r->peers);
+}
+
+static bool is_accepted(const struct replicator *r, struct position p)
+{
+	struct position upto = position_is_multi(p) ? r->known_multi_accepted : r->known_accepted;
+
+	return position_compare(p, upto) <= 0;
+}
+
+/* On the committer's thread, about a position that this region wrote, or that its writes have seen. */
 static enum ack_level level_of(void *ctx, struct position p)
 {
 	struct replicator *r = ctx;
 
 	if (r->alone)
 		return ACK_CONFIRMED;
-	if (position_is_multi(p))
-		return multi_level_of(r, p);
 	update_known(r);
-	if (position_compare(p, r->known_confirmed) <= 0)
+	if (position_is_multi(p) ? is_multi_confirmed(r, p)
+				 : !is_lost(r, p) && position_compare(p, r->known_confirmed) <= 0)
 		return ACK_CONFIRMED;
-	return position_compare(p, r->known_accepted) <= 0 ? ACK_STREAM : ACK_VISIBLE;
+	return is_accepted(r, p) ? ACK_STREAM : ACK_VISIBLE;
+}
+
+/* Likewise. */
+static void applied_of(void *ctx, struct position p, struct ack_applied *ret_applied)
+{
+	struct replicator *r = ctx;
+	struct committer_state s;
+
+	*ret_applied = (struct ack_applied){ 0 };
+	if (r->alone) {
+		region_set_add(&ret_applied->regions, r->options.self.id);
+		return;
+	}
+	update_known(r);
+	ret_applied->stream = r->publisher != NULL && is_accepted(r, p);
+	committer_state(r->committer, &s);
+	if (position_is_multi(p))
+		ret_applied->regions = peers_holders(r->peers, (struct log_end){ p.epoch, p.seq }, p.seq);
+	else if (!is_lost(r, p))
+		ret_applied->regions = peers_applied(r->peers, s.position, p);
 }
 
 /* What is confirmed, as far as this region knows by itself or was told of an epoch that it has reached: a newer one may
@@ -496,6 +527,7 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 		.store = r->options.store,
 		.catalog = r->options.catalog,
 		.region = r->options.self.id,
+		.region_name = r->options.self.name,
 		.log_bytes_max = r->options.log_bytes_max,
 		.may_write = may_write,
 		.on_commit = on_commit,
@@ -503,6 +535,7 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 		.trim_floor_multi = trim_floor_multi,
 		.undo = peers_majority(r->peers) > 1,
 		.level = level_of,
+		.applied = applied_of,
 		.ctx = r,
 	};
 

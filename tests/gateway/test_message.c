@@ -552,6 +552,31 @@ static const struct param params[] = {
 	{ "collection_name", "c", ERR_NONE, NULL },
 };
 
+START_TEST(one_number_is_found_without_the_rest)
+{
+	static const char json[] = "{\"vectors\":{\"a\":{\"size\":12,\"distance\":\"Dot\"}},\"shard_number\":3,"
+				   "\"write_consistency_factor\":70000,\"metadata\":{\"write_consistency_factor\":9}}";
+	CLEANUP(buf_release) struct buf b = BUF_INIT(1024);
+	struct fault fault;
+	struct arena a;
+	uint64_t v = 5;
+	void *m;
+
+	arena_init(&a, ARENA_BYTES);
+	ck_assert_msg(read_json(&message_collection_create, text_of(json), &a, &m, &fault) == ERR_NONE, "%s", fault.text);
+	message_to_proto(&message_collection_create, m, &b);
+	ck_assert(message_peek(&message_collection_create, buf_bytes(&b), "write_consistency_factor", &v));
+	ck_assert_uint_eq(v, 70000);
+	ck_assert(message_peek(&message_collection_create, buf_bytes(&b), "shard_number", &v));
+	ck_assert_uint_eq(v, 3);
+	ck_assert(!message_peek(&message_collection_create, buf_bytes(&b), "replication_factor", &v));
+	struct bytes damaged = { b.data, b.len - 1 };
+	ck_assert(!message_peek(&message_collection_create, damaged, "shard_number", &v));
+	ck_assert_uint_eq(v, 3);
+	arena_release(&a);
+}
+END_TEST
+
 START_TEST(parameters_are_read_from_text)
 {
 	const struct param *p = &params[_i];
@@ -618,6 +643,7 @@ static Suite *suite(void)
 	tcase_add_test(ordinary, null_and_nothing_count_as_absent);
 	tcase_add_test(ordinary, defaults_are_those_of_qdrant);
 	tcase_add_test(ordinary, a_repeated_submessage_replaces_the_first);
+	tcase_add_test(ordinary, one_number_is_found_without_the_rest);
 	tcase_add_loop_test(ordinary, parameters_are_read_from_text, 0, (int)LEN(params));
 	tcase_set_timeout(ordinary, 60);
 	tcase_set_timeout(refused, 60);

@@ -257,7 +257,8 @@ START_TEST(replies_that_touched_data_say_where_they_stand)
 	ck_assert_uint_gt(s.hlc, 0);
 	ck_assert_str_eq(exchange_reply_header(&x, "isthmus-region", text), "eu-north");
 	ck_assert_str_eq(exchange_reply_header(&x, "isthmus-ack", text),
-			 "local,visible,stream,confirmed");
+			 "local,visible,confirmed");
+	ck_assert_ptr_null(exchange_reply_header(&x, "isthmus-ack-regions", text));
 	ck_assert_str_eq(exchange_reply_header(&x, "isthmus-staleness-ms", text), "0");
 	exchange_release(&x);
 
@@ -374,8 +375,6 @@ END_TEST
 START_TEST(headers_that_are_not_built_are_not_ignored)
 {
 	world_collection(&one);
-	expect_with_header("isthmus-ack", "all", VERB_PUT, P, "{\"points\":[]}", 501,
-			   "isthmus-ack");
 	expect_with_header("isthmus-writers", "two", VERB_PUT, "/collections/d",
 			   "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}", 400,
 			   "isthmus-writers");
@@ -615,6 +614,129 @@ START_TEST(a_level_that_is_not_reached_says_where_the_write_is)
 }
 END_TEST
 
+/* --- regions that are to have it --- */
+
+static const struct regions three = {
+	.rows = { { .name = "eu-north", .id = 7, .data = true, .self = true },
+		  { .name = "us", .id = 8, .data = true },
+		  { .name = "ap", .id = 9, .data = true },
+		  { .name = "edge", .id = 10 } },
+	.count = 4,
+};
+
+/* Two of the three. */
+static void without_ap(void *ctx, struct position p, struct ack_applied *ret_applied)
+{
+	(void)ctx;
+	(void)p;
+	*ret_applied = (struct ack_applied){ .stream = true };
+	region_set_add(&ret_applied->regions, 7);
+	region_set_add(&ret_applied->regions, 8);
+}
+
+static void open_three(void)
+{
+	world_close(&one);
+	world_open(&one, &(struct world_options){ .level = only_visible, .applied = without_ap, .data_regions = 3 });
+	one.api.regions = &three;
+	world_collection(&one);
+}
+
+#define UPSERT "{\"points\":[{\"id\":2,\"vector\":[1,1,1,1]}]}"
+
+/* NULL: no such header is expected. */
+static void check_ack(const char *asked, const char *path, int status, const char *ack, const char *regions)
+{
+	struct exchange x = { 0 };
+	char text[1024];
+
+	if (asked)
+		exchange_header(&x, "isthmus-ack", asked);
+	world_rest(&one, VERB_PUT, path, UPSERT, &x);
+	ck_assert_msg(x.status == status, "%s: %d %s", asked, x.status, exchange_body(&x));
+	const char *got = exchange_reply_header(&x, "isthmus-ack", text);
+	ck_assert_msg(ack ? got && strcmp(got, ack) == 0 : !got, "%s: %s", asked, got);
+	got = exchange_reply_header(&x, "isthmus-ack-regions", text);
+	ck_assert_msg(regions ? got && strcmp(got, regions) == 0 : !got, "%s: %s", asked, got);
+	/* The write is there, and its token may be asked for. */
+	ck_assert_int_eq(exchange_reply_header(&x, "isthmus-session", text) != NULL, status != 400);
+	if (status == 408) {
+		ck_assert_ptr_nonnull(strstr(exchange_body(&x), "written in region 7 at ("));
+		ck_assert_ptr_nonnull(strstr(exchange_body(&x), "; open whether it survives region 7"));
+	}
+	exchange_release(&x);
+}
+
+START_TEST(a_write_is_acknowledged_by_the_regions_that_were_asked_for)
+{
+	open_three();
+	check_ack(NULL, P "?wait=true", 200, "local,visible", NULL);
+	check_ack("1", P "?wait=true", 200, "local,visible,regions=2", "eu-north,us");
+	check_ack("2", P "?wait=true", 200, "local,visible,regions=2", "eu-north,us");
+	check_ack("us", P, 200, "local,visible,regions=2", "eu-north,us");
+	check_ack("us,eu-north", P "?wait=false", 200, "local,visible,regions=2", "eu-north,us");
+	check_ack("all", P "?wait=true&timeout=1", 408, "local,visible,regions=2", "eu-north,us");
+	check_ack("3", P "?wait=false&timeout=1", 408, "local,visible,regions=2", "eu-north,us");
+	check_ack("us,ap", P "?timeout=1", 408, "local,visible,regions=2", "eu-north,us");
+	/* Both have to be there. */
+	check_ack("2", P "?ordering=strong&timeout=1", 408, "local,visible,regions=2", "eu-north,us");
+}
+END_TEST
+
+START_TEST(a_level_that_cannot_be_reached_writes_nothing)
+{
+	static const char *const asked[] = { "4", "0", "mars", "edge", "eu-north,mars", "" };
+	struct committer_state before, after;
+
+	open_three();
+	committer_state(one.committer, &before);
+	for (size_t i = 0; i < LEN(asked); i++)
+		check_ack(asked[i], P "?wait=true", 400, NULL, NULL);
+	expect_with_header("isthmus-ack", "all", VERB_POST, "/isthmus/audit", NULL, 400, "writes no data");
+	committer_state(one.committer, &after);
+	ck_assert_int_eq(position_compare(before.position, after.position), 0);
+	/* Of what does not write it says nothing. */
+	expect_with_header("isthmus-ack", "mars", VERB_GET, P "/1", NULL, 200, "");
+}
+END_TEST
+
+START_TEST(a_collections_factor_is_what_its_writes_wait_for)
+{
+	open_three();
+	world_ok(&one, VERB_PUT, "/collections/two", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"write_consistency_factor\":2}");
+	check_ack(NULL, "/collections/two/points?wait=true", 200, "local,visible,regions=2", "eu-north,us");
+	world_ok(&one, VERB_PATCH, "/collections/two", "{\"params\":{\"write_consistency_factor\":3}}");
+	check_ack(NULL, "/collections/two/points?wait=true&timeout=1", 408, "local,visible,regions=2", "eu-north,us");
+	/* The request's own word comes first. */
+	check_ack("1", "/collections/two/points?wait=true", 200, "local,visible,regions=2", "eu-north,us");
+	/* More than there are regions means all of them, as with Qdrant's replicas. */
+	world_ok(&one, VERB_PATCH, "/collections/two", "{\"params\":{\"write_consistency_factor\":2000000}}");
+	check_ack(NULL, "/collections/two/points?wait=true&timeout=1", 408, "local,visible,regions=2", "eu-north,us");
+	one.api.regions = NULL;
+	one.api.data_regions = 1;
+	check_ack(NULL, "/collections/two/points?wait=true", 200, "local,visible", NULL);
+}
+END_TEST
+
+/* Before the client itself gives up. */
+START_TEST(a_deadline_of_grpc_is_told_of_with_the_position)
+{
+	static struct filter all;
+	struct msg_points_select in = { .collection_name = STR("c"),
+					.wait = true,
+					.selector = { .has_filter = true, .filter = &all } };
+	struct exchange x = { 0 };
+
+	open_three();
+	exchange_header(&x, "isthmus-ack", "all");
+	exchange_header(&x, "grpc-timeout", "300m");
+	world_call(&one, "points_delete", &in, &x);
+	ck_assert_int_eq(x.grpc_status, 4);
+	ck_assert_msg(strstr(x.grpc_message, "open whether it survives region 7") != NULL, "%s", x.grpc_message);
+	exchange_release(&x);
+}
+END_TEST
+
 START_TEST(a_client_that_left_is_not_worked_for)
 {
 	struct exchange x = { .world = &one, .verb = VERB_PUT, .path = C, .query = "" };
@@ -790,6 +912,10 @@ int main(void)
 	tcase_add_test(t, many_requests_at_once_are_all_answered);
 	tcase_add_test(t, a_write_goes_on_when_its_client_waits_no_longer);
 	tcase_add_test(t, a_level_that_is_not_reached_says_where_the_write_is);
+	tcase_add_test(t, a_write_is_acknowledged_by_the_regions_that_were_asked_for);
+	tcase_add_test(t, a_level_that_cannot_be_reached_writes_nothing);
+	tcase_add_test(t, a_collections_factor_is_what_its_writes_wait_for);
+	tcase_add_test(t, a_deadline_of_grpc_is_told_of_with_the_position);
 	tcase_add_test(t, a_client_that_left_is_not_worked_for);
 	tcase_add_test(t, readyz_means_it);
 	tcase_add_test(t, status_tells_the_truth);

@@ -22,6 +22,7 @@ struct world_options {
 	struct clock *clock; /* of loop and api; NULL: the machine's */
 	commit_may_write_fn may_write;
 	enum ack_level (*level)(void *ctx, struct position p);
+	void (*applied)(void *ctx, struct position p, struct ack_applied *ret_applied);
 	bool (*ready)(void *ctx, struct buf *why);
 	bool no_epoch;
 	bool no_pool_room; /* no task may wait */
@@ -90,7 +91,8 @@ static inline void world_open(struct world *w, const struct world_options *o)
 					.catalog = w->catalog,
 					.region = 7,
 					.may_write = o->may_write,
-					.level = o->level };
+					.level = o->level,
+					.applied = o->applied };
 	ck_assert_msg(committer_open(&mo, &w->committer, &f) == ERR_NONE, "%s", f.text);
 	ck_assert_msg(catalog_start(w->catalog, &f) == ERR_NONE, "%s", f.text);
 	if (!o->by_hand)

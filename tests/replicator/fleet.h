@@ -536,16 +536,20 @@ struct fleet_answer {
 	struct fault fault;
 	struct position position;
 	enum ack_level reached;
+	struct ack_applied applied;
 };
 
-/* Writes at a region as its gateway would: admitted, submitted, waited for. timeout_ms is for levels above visible. */
-static inline struct fleet_answer fleet_submit(struct fleet *f, uint32_t number, struct intent in,
-					       enum ack_level ack, uint64_t timeout_ms)
+/* Writes at a region as its gateway would: admitted, submitted, waited for. timeout_ms is for levels above visible, and for
+ * regions. */
+static inline struct fleet_answer fleet_submit_regions(struct fleet *f, uint32_t number, struct intent in,
+						       enum ack_level ack, const struct ack_regions *regions,
+						       uint64_t timeout_ms)
 {
 	struct fleet_write t = { .w = { .intents = &in,
 					.intent_count = 1,
 					.bytes = 100,
 					.ack = ack,
+					.regions = *regions,
 					.done = fleet_write_done } };
 	struct replicator *r = f->regions[number].replicator;
 	struct fleet_answer a = { 0 };
@@ -565,11 +569,19 @@ static inline struct fleet_answer fleet_submit(struct fleet *f, uint32_t number,
 		while (!t.done)
 			pthread_cond_wait(&t.cond, &t.lock);
 		pthread_mutex_unlock(&t.lock);
-		a = (struct fleet_answer){ t.w.err, t.w.fault, t.w.position, t.w.reached };
+		a = (struct fleet_answer){ t.w.err, t.w.fault, t.w.position, t.w.reached, t.w.applied };
 	}
 	pthread_mutex_destroy(&t.lock);
 	pthread_cond_destroy(&t.cond);
 	return a;
+}
+
+static inline struct fleet_answer fleet_submit(struct fleet *f, uint32_t number, struct intent in,
+					       enum ack_level ack, uint64_t timeout_ms)
+{
+	const struct ack_regions none = { 0 };
+
+	return fleet_submit_regions(f, number, in, ack, &none, timeout_ms);
 }
 
 static inline void fleet_write_well(struct fleet *f, uint32_t number, struct intent in)

@@ -755,6 +755,77 @@ START_TEST(strong_write_waits_for_its_level_or_its_deadline)
 }
 END_TEST
 
+static struct region_set appliers;
+
+static void ask_applied(void *ctx, struct position p, struct ack_applied *ret_applied)
+{
+	(void)ctx;
+	(void)p;
+	*ret_applied = (struct ack_applied){ .regions = appliers };
+}
+
+static struct region_write *submit_for(struct intent in, struct ack_regions regions, uint64_t deadline_ns)
+{
+	struct region_write *t = region_alloc(&a, sizeof(*t));
+	t->intents = region_alloc(&a, sizeof(in));
+	t->intents[0] = in;
+	t->w = (struct write){ .intents = t->intents,
+			       .intent_count = 1,
+			       .bytes = 1,
+			       .regions = regions,
+			       .deadline_ns = deadline_ns,
+			       .done = region_write_done };
+	ck_assert_int_eq(committer_submit(a.committer, &t->w), ERR_NONE);
+	(void)committer_turn(a.committer, 0);
+	return t;
+}
+
+static void appliers_come(uint8_t id)
+{
+	region_set_add(&appliers, id);
+	committer_wake(a.committer);
+	(void)committer_turn(a.committer, 0);
+}
+
+START_TEST(write_waits_for_the_regions_that_were_asked_for)
+{
+	struct ack_regions two = { .count = 2 }, third = { 0 };
+
+	region_set_add(&third.these, 3);
+	region_shut(&a);
+	a.options.applied = ask_applied;
+	a.options.region_name = "ams";
+	appliers = (struct region_set){ 0 };
+	region_set_add(&appliers, 1);
+	region_open(&a);
+	region_begin(&a);
+	static const struct filter all;
+	struct intent nothing = ids_intent(&a, OP_DELETE, "c", NULL, 0);
+	nothing.filter = &all;
+	struct region_write *t4 = submit_for(nothing, third, 5000000);
+	struct region_write *t1 = submit_for(upsert_of(&a, "c", 1, 1), two, 0);
+	struct region_write *t2 = submit_for(upsert_of(&a, "c", 2, 1), third, 0);
+	struct region_write *t3 = submit_for(upsert_of(&a, "c", 3, 1), third, 5000000);
+	ck_assert(t1->done == 0 && t2->done == 0 && t3->done == 0 && t4->done == 0);
+
+	appliers_come(2);
+	ck_assert(t1->done == 1 && t1->w.err == ERR_NONE);
+	ck_assert_uint_eq(region_set_count(&t1->w.applied.regions), 2);
+	ck_assert_uint_eq(t2->done, 0);
+	a.clock.mono_ns += 5000000;
+	(void)committer_turn(a.committer, 1000);
+	ck_assert(t3->done == 1 && t3->w.err == ERR_TIMEOUT);
+	ck_assert_ptr_nonnull(strstr(t3->w.fault.text, "written in ams at ("));
+	ck_assert_ptr_nonnull(strstr(t3->w.fault.text, "; open whether it survives ams"));
+	ck_assert_uint_eq(t2->done, 0);
+	appliers_come(3);
+	ck_assert(t2->done == 1 && t2->w.err == ERR_NONE);
+	ck_assert(region_set_has(&t2->w.applied.regions, 3));
+	ck_assert(t4->done == 1 && t4->w.err == ERR_TIMEOUT);
+	ck_assert_ptr_nonnull(strstr(t4->w.fault.text, "nothing was written"));
+}
+END_TEST
+
 /* --- threads --- */
 
 static void *write_many(void *arg)
@@ -901,6 +972,7 @@ int main(void)
 		released_epoch_is_never_written_again,
 		lease_is_asked_in_the_transaction_and_after_the_sync,
 		strong_write_waits_for_its_level_or_its_deadline,
+		write_waits_for_the_regions_that_were_asked_for,
 	};
 	const TTest *const threads[] = { writers_on_many_threads_are_all_served };
 	Suite *s = suite_create("commit");

@@ -293,6 +293,26 @@ START_TEST(strong_means_that_most_regions_have_it)
 }
 END_TEST
 
+START_TEST(regions_that_are_named_have_it_when_it_is_acknowledged)
+{
+	struct ack_regions first = { 0 }, all = { .count = FLEET_REGIONS };
+
+	region_set_add(&first.these, 1);
+	struct fleet_answer a = fleet_submit_regions(&fleet, 2, upsert_point(2, 1, 1), ACK_VISIBLE, &all, FLEET_WAIT_MS);
+	ck_assert_msg(!a.err, "%s", a.fault.text);
+	ck_assert_uint_eq(region_set_count(&a.applied.regions), FLEET_REGIONS);
+	a = fleet_submit_regions(&fleet, 2, upsert_point(2, 2, 1), ACK_VISIBLE, &first, FLEET_WAIT_MS);
+	ck_assert_msg(!a.err, "%s", a.fault.text);
+	ck_assert_uint_ge(committer_log_seq(replicator_committer(fleet.regions[0].replicator), a.position.epoch),
+			  a.position.seq);
+	set_links(false);
+	a = fleet_submit_regions(&fleet, 2, upsert_point(2, 3, 1), ACK_VISIBLE, &first, 300);
+	ck_assert_int_eq(a.err, ERR_TIMEOUT);
+	ck_assert_uint_eq(region_set_count(&a.applied.regions), 1);
+	ck_assert_uint_gt(a.position.seq, 0);
+}
+END_TEST
+
 /* Restarts (each a new log) and lost streams in between. */
 START_TEST(concurrent_writes_end_equal_and_their_losers_are_told)
 {
@@ -374,6 +394,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_a_filter_finds_is_written_only_when_that_is_asked_for);
 	tcase_add_test(t, every_region_writes_and_all_end_equal);
 	tcase_add_test(t, strong_means_that_most_regions_have_it);
+	tcase_add_test(t, regions_that_are_named_have_it_when_it_is_acknowledged);
 	tcase_add_test(t, concurrent_writes_end_equal_and_their_losers_are_told);
 	tcase_add_test(t, delete_wins_over_a_change_that_did_not_see_it);
 	tcase_add_test(t, ops_into_a_dropped_collection_go_nowhere);

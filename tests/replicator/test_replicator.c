@@ -51,8 +51,9 @@ static bool knows_all_level(struct fleet *f, uint64_t number)
 {
 	struct peers *peers = replicator_peers(f->regions[number].replicator);
 	struct position here = fleet_position(f, (uint32_t)number);
+	struct region_set have = peers_applied(peers, here, here);
 
-	return peers_applied(peers, here, here) == FLEET_REGIONS;
+	return region_set_count(&have) == FLEET_REGIONS;
 }
 
 static bool is_confirmed(struct fleet *f, uint64_t number)
@@ -454,6 +455,58 @@ START_TEST(strong_write_is_acknowledged_only_when_a_majority_applied_it)
 }
 END_TEST
 
+static struct fleet_answer write_for_regions(uint64_t id, struct ack_regions regions, uint64_t timeout_ms)
+{
+	return fleet_submit_regions(&fleet, 0, upsert_of(region(0), "c", id, 1), ACK_VISIBLE, &regions, timeout_ms);
+}
+
+START_TEST(write_for_regions_is_acknowledged_only_when_these_applied_it)
+{
+	struct ack_regions two = { .count = 2 }, all = { .count = 3 }, fra = { .count = 0 };
+
+	region_set_add(&fra.these, 2);
+	fleet_begin(&fleet);
+	fleet_check_equal(&fleet, 0);
+	fleet_stop(&fleet, 1);
+	struct fleet_answer a = write_for_regions(1, two, FLEET_WAIT_MS);
+	ck_assert_msg(!a.err, "%s", a.fault.text);
+	ck_assert_uint_eq(region_set_count(&a.applied.regions), 2);
+	ck_assert(region_set_has(&a.applied.regions, 1) && region_set_has(&a.applied.regions, 3));
+	a = write_for_regions(2, all, 300);
+	ck_assert_int_eq(a.err, ERR_TIMEOUT);
+	ck_assert_msg(strstr(a.fault.text, "written in ams at (257,") != NULL, "%s", a.fault.text);
+	ck_assert_msg(strstr(a.fault.text, "; open whether it survives ams") != NULL, "%s", a.fault.text);
+	a = write_for_regions(3, fra, 300);
+	ck_assert_int_eq(a.err, ERR_TIMEOUT);
+	ck_assert(!region_set_has(&a.applied.regions, 2));
+
+	fleet_start(&fleet, 1);
+	for (uint64_t i = 0; i < 20; i++) {
+		a = write_for_regions(4 + i, i % 2 ? fra : all, FLEET_WAIT_MS);
+		ck_assert_msg(!a.err, "%s", a.fault.text);
+		ck_assert(region_set_has(&a.applied.regions, 2));
+		ck_assert_int_ge(position_compare(fleet_position(&fleet, 1), a.position), 0);
+	}
+}
+END_TEST
+
+/* The others take it from the log. */
+START_TEST(confirmed_does_not_claim_a_stream_that_has_not_accepted)
+{
+	fleet_begin(&fleet);
+	fleet_check_equal(&fleet, 0);
+	fleet_lock(&fleet);
+	stream_broker_server(fleet.broker, "ams", false);
+	fleet_unlock(&fleet);
+	struct fleet_answer a =
+		fleet_submit(&fleet, 0, upsert_of(region(0), "c", 1, 1), ACK_CONFIRMED, FLEET_WAIT_MS);
+	ck_assert_msg(!a.err, "%s", a.fault.text);
+	ck_assert_int_eq(a.reached, ACK_CONFIRMED);
+	ck_assert(!a.applied.stream);
+	ck_assert_uint_ge(region_set_count(&a.applied.regions), 2);
+}
+END_TEST
+
 /* Not by the next heartbeat, a quarter of a second later. */
 START_TEST(acknowledgements_do_not_wait_for_the_next_regular_heartbeat)
 {
@@ -762,6 +815,8 @@ int main(void)
 	};
 	const TTest *const acknowledging[] = {
 		strong_write_is_acknowledged_only_when_a_majority_applied_it,
+		write_for_regions_is_acknowledged_only_when_these_applied_it,
+		confirmed_does_not_claim_a_stream_that_has_not_accepted,
 		acknowledgements_do_not_wait_for_the_next_regular_heartbeat,
 		session_is_found_where_the_history_has_it,
 	};
