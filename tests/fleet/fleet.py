@@ -213,7 +213,7 @@ class Fleet:
             f.write(f'server_name: hub-{name}\nlisten: 127.0.0.1:{p["hub"]}\n'
                     f'cluster {{ name: hub, listen: 127.0.0.1:{p["route"]}, no_advertise: true, advertise: "127.0.0.1:1", '
                     f'connect_retries: 1000000, routes: [{routes}] }}\n'
-                    f'leafnodes {{ listen: 127.0.0.1:{p["leaf"]}, no_advertise: true }}\n'
+                    f'leafnodes {{ listen: 127.0.0.1:{p["leaf"]}, no_advertise: true, advertise: "127.0.0.1:1" }}\n'
                     'accounts { SYS: { users: [{user: sys, password: sys}] }, '
                     'IST: { users: [{user: leaf, password: leaf}] } }\nsystem_account: SYS\n'
                     'ping_interval: "5s"\nping_max: 2\n')
