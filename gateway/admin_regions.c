@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "gateway/proxy.h"
+#include "gateway/writers.h"
 
 #define REGIONS_BYTES_MAX ((size_t)64 << 10)
 /* One message of ops; a single op may be greater than its aim. */
@@ -299,5 +300,14 @@ void admin_peer_standing(struct call *c)
 		err = fault_set(&c->fault, ERR_NOT_FOUND, "there is no scope %u", in->scope);
 	else
 		err = replicator_heartbeat(c->api->replicator, &b);
+	call_finish(c, err ? err : keep(c, &b, &out->data));
+}
+
+void admin_peer_writers(struct call *c)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(WRITERS_BYTES_MAX);
+	struct msg_bytes *out = c->out;
+	enum err err = writers_answer(c->api->catalog, c->api->committer, &b);
+
 	call_finish(c, err ? err : keep(c, &b, &out->data));
 }

@@ -30,6 +30,7 @@ struct proxy;
 struct regions;
 struct replicator;
 struct router;
+struct writers;
 
 /* What handlers work with; owned by the daemon, the same for all calls. */
 struct api {
@@ -55,6 +56,7 @@ struct api {
 	struct proxy *proxy;
 	const struct regions *regions;
 	bool gateway_only; /* this region holds no data: others answer */
+	struct writers *writers; /* of a gateway only that has regions to ask; else NULL */
 	struct router *router;                  /* with proxy: always; NULL in tests of other things */
 	const struct forwarded_nets *trusted;   /* proxies; NULL: none */
 };

@@ -12,6 +12,7 @@
 
 #include "gateway/config_file.h"
 #include "gateway/crypto.h"
+#include "gateway/region.h"
 
 enum { KEY_API, KEY_ALT, KEY_READ_ONLY, KEY_ADMIN, KEY_COUNT };
 
@@ -202,4 +203,22 @@ enum err auth_check(struct auth *a, const struct request *r, enum auth_rights *r
 	return fault_set(reterr_fault, ERR_UNAUTHENTICATED, "%s",
 			 given.set ? "Invalid API key or JWT"
 				   : "Must provide an API key or an Authorization bearer token");
+}
+
+enum err auth_check_peer(const struct regions *regions, const struct request *r, enum auth_rights *ret_rights,
+			 struct fault *reterr_fault)
+{
+	static const struct {
+		struct str word;
+		enum auth_rights rights;
+	} words[] = { { STR("read"), AUTH_READ }, { STR("write"), AUTH_ALL }, { STR("manage"), AUTH_ADMIN } };
+	struct str access = request_header(r, "isthmus-access");
+
+	*ret_rights = AUTH_NONE;
+	if (!regions || !regions_by_certificate(regions, r->peer_region))
+		return fault_set(reterr_fault, ERR_UNAUTHENTICATED, "the certificate names no region of this fleet");
+	for (size_t i = 0; i < LEN(words); i++)
+		if (words[i].word.len == access.len && memcmp(words[i].word.data, access.data, access.len) == 0)
+			*ret_rights = words[i].rights;
+	return *ret_rights ? ERR_NONE : fault_set(reterr_fault, ERR_UNAUTHENTICATED, "isthmus-access is missing");
 }

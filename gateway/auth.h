@@ -13,6 +13,7 @@
 #define AUTH_KEY_BYTES_MAX 4096
 
 struct auth;
+struct regions;
 
 /* Texts; data == NULL or len == 0: not set. */
 struct auth_keys {
@@ -44,3 +45,6 @@ MUST_USE enum err auth_load(struct auth *a, const struct auth_files *files,
 /* ERR_UNAUTHENTICATED: no key, or one that is not known; the words are Qdrant's. */
 MUST_USE enum err auth_check(struct auth *a, const struct request *r, enum auth_rights *ret_rights,
 			     struct fault *reterr_fault);
+/* Of what another region passes on: the one that the client talked to has checked its key, and says what it allows. */
+MUST_USE enum err auth_check_peer(const struct regions *regions, const struct request *r, enum auth_rights *ret_rights,
+				  struct fault *reterr_fault);

@@ -296,6 +296,7 @@ static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 		.proxy = d->proxy,
 		.regions = d->regions.count > 0 ? &d->regions : NULL,
 		.gateway_only = d->config->region_role == CONFIG_ROLE_GATEWAY,
+		.writers = d->writers,
 		.router = d->router,
 		.trusted = &d->trusted,
 	};

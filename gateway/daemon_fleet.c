@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/panic.h"
+#include "gateway/writers.h"
 #include "replicator/audit.h"
 
 #define PEER_STREAM_WINDOW (1u << 20)
@@ -97,19 +98,33 @@ static enum err make_pool(struct daemon *d, struct fault *reterr_fault)
 	return err ? fault_set(reterr_fault, err, "regions.peer: %s", fault_text(&fault)) : ERR_NONE;
 }
 
+/* Who holds data knows from the data. */
+static enum err make_writers(struct daemon *d)
+{
+	const struct writers_options o = {
+		.clock = d->clock, .loop = d->loops[0].loop, .pool = d->peer_pool, .regions = &d->regions
+	};
+
+	return d->config->region_role == CONFIG_ROLE_GATEWAY ? writers_new(&o, &d->writers) : ERR_NONE;
+}
+
 enum err daemon_peers_start(struct daemon *d, struct fault *reterr_fault)
 {
 	regions_init(&d->regions, d->config);
 	if (d->regions.count == 0)
 		return ERR_NONE;
 	enum err err = hold_peer_tls(d, reterr_fault);
-	return err ? err : make_pool(d, reterr_fault);
+	if (!err)
+		err = make_pool(d, reterr_fault);
+	return err ? err : make_writers(d);
 }
 
 void daemon_peers_stop(struct daemon *d)
 {
 	peer_pool_free(d->peer_pool);
 	d->peer_pool = NULL;
+	writers_free(d->writers);
+	d->writers = NULL;
 	tls_holder_free(d->peer_client_tls);
 	tls_holder_free(d->peer_server_tls);
 	d->peer_client_tls = d->peer_server_tls = NULL;

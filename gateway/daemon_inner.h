@@ -44,6 +44,7 @@ struct daemon {
 	struct regions regions;     /* none: alone */
 	struct tls_holder *peer_server_tls, *peer_client_tls;
 	struct peer_pool *peer_pool;
+	struct writers *writers;    /* NULL: this region holds data, or is alone */
 	struct replicator *replicator;
 	bool replicating;           /* replicator_start() was good */
 	struct committer *committer;   /* the replicator's */

@@ -436,9 +436,27 @@ static void hold(struct proxy_task *t, enum err why)
 	loop_timer_start(t->request->loop, &t->timer, ms);
 }
 
+static uint8_t next_ordered(struct proxy_task *t);
+
+/* To one of those that need not be the primary; false: there is none left. */
+static bool try_ordered(struct proxy_task *t)
+{
+	while (t->order_count > 0) {
+		uint8_t id = next_ordered(t);
+		if (id != 0 && send_to(t, id))
+			return true;
+		if (id == 0)
+			t->order_count = 0;
+	}
+	return false;
+}
+
 static void try_write(struct proxy_task *t)
 {
 	uint8_t writer = 0;
+
+	if (try_ordered(t))
+		return;
 	enum err err = replicator_admit(t->proxy->options.replicator, &writer, &t->fault);
 
 	if (!err) {
@@ -457,7 +475,13 @@ static void write_answered(struct proxy_task *t)
 {
 	const struct h2_exchange *x = &t->exchange;
 
-	if (says_not_primary(t)) {
+	if (t->order_count > 0 && (says_not_primary(t) || (x->err && x->surely_not_taken))) {
+		count(t, "not_taken");
+		/* What every region may take this one does not know as such: the primary knows best. */
+		if (!x->err)
+			t->order_count = 0;
+		try_write(t);
+	} else if (says_not_primary(t)) {
 		count(t, "not_taken");
 		(void)fault_set(&t->fault, ERR_NO_PRIMARY, "region %s does not write any more, and no other one does yet",
 				name_of(t));

@@ -5,7 +5,8 @@
  * What goes along: verb, path, query, body, the headers of an allow-list, and every isthmus-* option of the client. Headers
  * between regions, which only peers may send: isthmus-hops, isthmus-via, isthmus-client, isthmus-access, isthmus-error.
  *
- * A write goes to the region that may write. While nobody may, or the role is being handed over, it is held: tried
+ * A write goes to the region that may write; one that every data region may take goes to the best of these first, and to the
+ * next, or to the primary, when it surely was not taken. While nobody may, or the role is being handed over, it is held: tried
  * again until somebody takes it, for a bounded time, with bounded company. It is sent again only if it surely was not taken;
  * else the client is told that its outcome is unknown.
  * Thread: the request's loop; one task belongs to one request.
@@ -61,7 +62,8 @@ struct proxy_task {
 	void (*done)(struct proxy_task *t);
 	/* Where the client is, when it is not at the socket; NULL: there. */
 	const struct sockaddr_storage *client;
-	/* Of proxy_read() to the best region: the regions, the best first. None: as the configuration has them. */
+	/* Of proxy_read() to the best region: the regions, the best first. None: as the configuration has them. Of proxy_write():
+	 * regions that may take it although they are not the primary, the best first; the primary comes behind them. */
 	uint8_t order[REGIONS_MAX];
 	uint32_t order_count;
 

@@ -296,6 +296,38 @@ static void explain_here(struct view *v)
 		because(v, (struct route_reason){ .why = WHY_HERE_OUT, .region = v->self, .bar = here->bar });
 }
 
+/* Where data are they are written; elsewhere the best region does, the primary or not. When all are out, it is the primary's. */
+static void decide_write_anywhere(struct view *v)
+{
+	const struct route_decision *d = v->d;
+
+	because(v, (struct route_reason){ .why = WHY_WRITERS });
+	if (v->self && v->self->data) {
+		decide(v, ROUTE_HERE, v->self);
+		return;
+	}
+	if (v->query->hops > 0) {
+		/* A region that took this one for one with data: it asks the primary. */
+		decide_write(v);
+		return;
+	}
+	find_origin(v);
+	rank(v);
+	explain_here(v);
+	if (d->candidate_count == 0 || d->candidates[0].bar != ROUTE_ALLOWED) {
+		because(v, (struct route_reason){ .why = WHY_ALL_OUT });
+		decide_write(v);
+		return;
+	}
+	explain_place(v);
+	const struct route_region *to = find_ruled(v);
+	if (!to) {
+		to = d->candidates[0].region;
+		because(v, (struct route_reason){ .why = WHY_BEST, .region = to, .ms = d->candidates[0].score });
+	}
+	decide(v, ROUTE_PROXY, to);
+}
+
 /* Elsewhere: by the client itself, or through this region. */
 static void leave(struct view *v, const struct route_region *to)
 {
@@ -375,6 +407,8 @@ void route_decide(const struct route_query *q, const struct route_table *t, cons
 		because(&v, (struct route_reason){ .why = WHY_NO_REGIONS });
 	} else if (q->operation == ROUTE_WRITE) {
 		decide_write(&v);
+	} else if (q->operation == ROUTE_WRITE_ANYWHERE) {
+		decide_write_anywhere(&v);
 	} else {
 		find_origin(&v);
 		rank(&v);
@@ -413,6 +447,7 @@ static const struct {
 	[WHY_NO_REGIONS] = { "this region is alone", NULL },
 	[WHY_PRIMARY] = { "", " is the primary, where writes go" },
 	[WHY_PRIMARY_OUT] = { "", " is out: " },
+	[WHY_WRITERS] = { "every region that holds data takes writes of this collection", NULL },
 	[WHY_NO_PRIMARY] = { "no region may write at the moment", NULL },
 	[WHY_NOT_PRIMARY] = { "", " is not the primary, and another region sent the write to it" },
 	[WHY_UNPLACED_FROM_HERE] = { "the client's place is unknown: distances count from this region", NULL },

@@ -81,6 +81,7 @@ struct route_policy {
 enum route_operation {
 	ROUTE_READ,
 	ROUTE_WRITE,
+	ROUTE_WRITE_ANYWHERE,    /* of a collection that every data region writes */
 	ROUTE_ASKED              /* is answered by whoever is asked */
 };
 
@@ -119,7 +120,7 @@ struct route_candidate {
 /* A sentence and what it speaks of; route_reason_write() makes words of it. */
 struct route_reason {
 	enum route_why {
-		WHY_ASKED, WHY_NO_REGIONS, WHY_PRIMARY, WHY_PRIMARY_OUT, WHY_NO_PRIMARY, WHY_NOT_PRIMARY,
+		WHY_ASKED, WHY_NO_REGIONS, WHY_PRIMARY, WHY_PRIMARY_OUT, WHY_WRITERS, WHY_NO_PRIMARY, WHY_NOT_PRIMARY,
 		WHY_UNPLACED_FROM_HERE, WHY_UNPLACED, WHY_CENTROID, WHY_PINNED, WHY_RULE, WHY_RULE_OUT,
 		WHY_GATEWAY, WHY_HERE_OUT, WHY_SENT_HERE, WHY_BEST, WHY_WITHIN_SLACK, WHY_BEYOND_SLACK,
 		WHY_REDIRECT, WHY_HOPS, WHY_ALL_OUT, WHY_LAST
@@ -136,7 +137,7 @@ struct route_decision {
 	enum err err;                         /* of ROUTE_NOWHERE */
 	struct route_reason reasons[ROUTE_REASONS_MAX];
 	uint32_t reason_count;
-	/* Of a read all regions, those that are allowed first, the best first; of other operations none. */
+	/* Of a read, and of a write anywhere, all regions, those that are allowed first, the best first; of other operations none. */
 	struct route_candidate candidates[ROUTE_REGIONS_MAX];
 	uint32_t candidate_count;
 };

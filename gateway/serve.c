@@ -22,6 +22,7 @@
 #include "gateway/rest.h"
 #include "gateway/router.h"
 #include "gateway/serve_fresh.h"
+#include "gateway/writers.h"
 
 enum protocol_name { API_REST, API_GRPC, API_COUNT };
 static const char *const api_names[API_COUNT] = { [API_REST] = "rest", [API_GRPC] = "grpc" };
@@ -215,24 +216,6 @@ void serve_request(void *ctx, struct request *r)
 
 /* --- who, what, where --- */
 
-/* The region that the client talked to has checked its key, and says what it allows. */
-static enum err check_peer(const struct api *api, const struct request *r, enum auth_rights *ret_rights, struct fault *f)
-{
-	static const struct {
-		struct str word;
-		enum auth_rights rights;
-	} words[] = { { STR("read"), AUTH_READ }, { STR("write"), AUTH_ALL }, { STR("manage"), AUTH_ADMIN } };
-	struct str access = request_header(r, "isthmus-access");
-
-	*ret_rights = AUTH_NONE;
-	if (!api->regions || !regions_by_certificate(api->regions, r->peer_region))
-		return fault_set(f, ERR_UNAUTHENTICATED, "the certificate names no region of this fleet");
-	for (size_t i = 0; i < LEN(words); i++)
-		if (words[i].word.len == access.len && memcmp(words[i].word.data, access.data, access.len) == 0)
-			*ret_rights = words[i].rights;
-	return *ret_rights ? ERR_NONE : fault_set(f, ERR_UNAUTHENTICATED, "isthmus-access is missing");
-}
-
 /* Where the client is; what could not be read of it is counted. */
 static void find_client(struct life *l)
 {
@@ -250,7 +233,7 @@ static enum outcome identify(struct life *l)
 
 	find_client(l);
 	if (r->peer) {
-		l->auth_err = check_peer(l->call.api, r, &l->rights, &l->auth_fault);
+		l->auth_err = auth_check_peer(l->call.api->regions, r, &l->rights, &l->auth_fault);
 		return GO_ON;
 	}
 	l->auth_err = auth_check(l->serve->auth, l->call.request, &l->rights, &l->auth_fault);
@@ -461,30 +444,46 @@ static struct str find_collection(struct life *l)
 	return (struct str){ 0 };
 }
 
-/* Points of a collection that every region writes: no other region has to be asked. */
-static bool is_written_here(struct life *l)
+/* Points of a collection that every data region writes: the primary need not be asked. */
+static bool is_written_anywhere(struct life *l)
 {
 	const struct call *c = &l->call;
 	bool points = strncmp(c->method->name, "points_", 7) == 0 || strncmp(c->method->name, "payload_", 8) == 0 ||
 		      strncmp(c->method->name, "vectors_", 8) == 0;
+	struct str name = points && c->method->reach == REACH_WRITE ? find_collection(l) : (struct str){ 0 };
 
-	if (!points || c->api->gateway_only)
+	if (!name.data)
 		return false;
-	struct str name = find_collection(l);
-	struct collection *collection = name.data ? catalog_get(c->api->catalog, name) : NULL;
+	if (c->api->gateway_only)
+		return c->api->writers && writers_has(c->api->writers, name);
+	struct collection *collection = catalog_get(c->api->catalog, name);
 	bool multi = collection && collection_config(collection)->multi_writer;
 	if (collection)
 		collection_unref(collection);
 	return multi;
 }
 
-static enum outcome route_write(struct life *l)
+/* The region of the decision, and those behind it. */
+static void set_order(struct life *l, const struct route_decision *d)
+{
+	struct proxy_task *t = &l->forward;
+
+	if (d->kind != ROUTE_PROXY)
+		return;
+	t->order[t->order_count++] = d->region->id;
+	for (uint32_t i = 0; i < d->candidate_count; i++) {
+		const struct route_candidate *c = &d->candidates[i];
+		if (c->bar == ROUTE_ALLOWED && c->region != d->region && c->region->id != l->call.api->region_id)
+			t->order[t->order_count++] = c->region->id;
+	}
+}
+
+/* near: of the regions that may take it as well as the primary; NULL: none but it may. */
+static enum outcome route_write(struct life *l, const struct route_decision *near)
 {
 	struct call *c = &l->call;
 	uint8_t writer;
 
-	if (is_written_here(l))
-		return GO_ON;
 	enum err err = replicator_admit(c->api->replicator, &writer, &c->fault);
 
 	if (!err)
@@ -494,6 +493,8 @@ static enum outcome route_write(struct life *l)
 		return fail(l, err);
 	c->fault = (struct fault){ 0 };
 	prepare_forward(l);
+	if (near)
+		set_order(l, near);
 	proxy_write(&l->forward);
 	return LEFT;
 }
@@ -514,7 +515,7 @@ static void keep_reasons(struct life *l, const struct route_decision *d)
 	l->why = buf_err(&words) ? (struct str){ 0 } : arena_str(&r->arena, buf_str(&words));
 }
 
-static void decide_route(struct life *l, struct router_answer *a)
+static void decide_route(struct life *l, bool anywhere, struct router_answer *a)
 {
 	static const enum route_operation operations[] = {
 		[REACH_READ] = ROUTE_READ, [REACH_WRITE] = ROUTE_WRITE, [REACH_LOCAL] = ROUTE_ASKED
@@ -522,15 +523,15 @@ static void decide_route(struct life *l, struct router_answer *a)
 	const struct call *c = &l->call;
 	const struct request *r = c->request;
 	struct router_query q = {
-		.operation = operations[c->method->reach],
+		.operation = anywhere ? ROUTE_WRITE_ANYWHERE : operations[c->method->reach],
 		.client = (const struct sockaddr *)&l->client.address,
 		.redirect = !r->grpc && is_header(r, "isthmus-redirect", "allow"),
 		.hops = proxy_hops(r),
 	};
 
-	if (q.operation == ROUTE_READ && router_wants_collection(c->api->router))
+	if ((anywhere || q.operation == ROUTE_READ) && router_wants_collection(c->api->router))
 		q.collection = find_collection(l);
-	if (q.operation == ROUTE_WRITE && c->api->replicator &&
+	if (c->method->reach == REACH_WRITE && c->api->replicator &&
 	    !replicator_admit(c->api->replicator, &q.primary, NULL))
 		q.primary = c->api->region_id;
 	router_decide(c->api->router, &q, a);
@@ -565,17 +566,10 @@ static enum outcome redirect(struct life *l, const struct region *to)
 
 static enum outcome pass_on(struct life *l, const struct route_decision *d, const struct region *to)
 {
-	struct proxy_task *t = &l->forward;
-
 	prepare_forward(l);
-	t->order[t->order_count++] = to->id;
-	for (uint32_t i = 0; i < d->candidate_count; i++) {
-		const struct route_candidate *c = &d->candidates[i];
-		if (c->bar == ROUTE_ALLOWED && c->region->id != to->id && c->region->id != l->call.api->region_id)
-			t->order[t->order_count++] = c->region->id;
-	}
+	set_order(l, d);
 	l->to = to;
-	proxy_read(t, 0);
+	proxy_read(&l->forward, 0);
 	return LEFT;
 }
 
@@ -609,12 +603,18 @@ static enum outcome route(struct life *l)
 	enum method_reach reach = l->call.method->reach;
 	struct router_answer answer;
 	bool read = api->proxy && reach == REACH_READ;
+	bool explains = is_header(l->call.request, "isthmus-explain", "1");
+	bool anywhere = api->proxy && is_written_anywhere(l);
+	/* Where data are such a write is taken as it comes. */
+	bool near = anywhere && api->gateway_only && api->router;
 
-	if (api->router && (read || is_header(l->call.request, "isthmus-explain", "1")))
-		decide_route(l, &answer);
+	if (api->router && (read || near || explains))
+		decide_route(l, anywhere, &answer);
 	if (!api->proxy || reach == REACH_LOCAL)
 		return GO_ON;
-	return reach == REACH_WRITE ? route_write(l) : route_read(l, &answer.decision);
+	if (anywhere && !api->gateway_only)
+		return GO_ON;
+	return reach == REACH_WRITE ? route_write(l, near ? &answer.decision : NULL) : route_read(l, &answer.decision);
 }
 
 static void ask_writer_here(struct loop_task *t)

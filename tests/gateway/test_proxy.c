@@ -583,6 +583,89 @@ START_TEST(a_region_that_says_it_does_not_write_is_asked_again)
 }
 END_TEST
 
+/* --- writes that need not go to the primary --- */
+
+static struct task *write_in_order(struct test *t, const char *path, uint8_t first, uint8_t second)
+{
+	struct task *k = task_new(t, path, "", "a write");
+
+	k->t.order[k->t.order_count++] = first;
+	k->t.order[k->t.order_count++] = second;
+	proxy_write(&k->t);
+	return k;
+}
+
+static void ap_writes(struct test *t)
+{
+	beat(t, AP, 256 + AP);
+}
+
+START_TEST(a_write_that_any_region_takes_goes_to_the_first_that_can_be_reached)
+{
+	struct test *t = open_test();
+
+	open_way(t);
+	ap_writes(t);
+	struct task *k = write_in_order(t, "/echo", _i ? EU : AP, _i ? AP : EU);
+	UNTIL(t, k->done);
+	assert_replied(k, 200, "a write");
+	ck_assert_uint_eq(t->bed.served, 1);
+	close_test(t);
+}
+END_TEST
+
+START_TEST(a_write_that_is_refused_as_not_the_primarys_goes_to_the_primary)
+{
+	struct test *t = open_test();
+
+	open_way(t);
+	eu_writes(t);
+	t->not_primary = 1;
+	struct task *k = write_in_order(t, "/echo", EU, AP);
+	UNTIL(t, k->done);
+	/* At once, without being held. */
+	assert_replied(k, 200, "a write");
+	ck_assert_uint_eq(t->bed.served, 2);
+	close_test(t);
+}
+END_TEST
+
+START_TEST(a_write_that_none_of_them_can_take_waits_for_the_primary)
+{
+	struct test *t = open_test();
+
+	open_way(t);
+	ap_writes(t);
+	t->not_primary = 9;
+	struct task *k = write_in_order(t, "/echo", EU, AP);
+	pass(t, PROXY_RETRY_MS);
+	ck_assert_uint_eq(k->done, 0);
+	ck_assert_uint_eq(proxy_held(t->proxy), 1);
+	pass(t, HOLD_MS + PROXY_RETRY_MS_MAX);
+	ck_assert_uint_eq(k->done, 1);
+	ck_assert_int_eq(k->t.outcome, PROXY_FAILED);
+	ck_assert_uint_eq(t->bed.served, 1);
+	close_test(t);
+}
+END_TEST
+
+START_TEST(a_write_that_one_of_them_took_goes_to_no_other)
+{
+	struct test *t = open_test();
+
+	open_way(t);
+	eu_writes(t);
+	struct task *k = write_in_order(t, "/hold", EU, AP);
+	UNTIL(t, t->bed.held_count == 1);
+	relay_cut(&t->relay);
+	UNTIL(t, k->done);
+	assert_failed(k, ERR_BAD_GATEWAY, "outcome unknown: the write was sent to region eu");
+	pass(t, HOLD_MS);
+	ck_assert_uint_eq(t->bed.served, 1);
+	close_test(t);
+}
+END_TEST
+
 START_TEST(a_write_that_was_taken_is_never_sent_again)
 {
 	struct test *t = open_test();
@@ -739,6 +822,10 @@ int main(void)
 	tcase_add_test(c, only_so_many_writes_are_held);
 	tcase_add_test(c, a_client_that_left_is_not_held_any_longer);
 	tcase_add_loop_test(c, a_region_that_says_it_does_not_write_is_asked_again, 0, 2);
+	tcase_add_loop_test(c, a_write_that_any_region_takes_goes_to_the_first_that_can_be_reached, 0, 2);
+	tcase_add_test(c, a_write_that_is_refused_as_not_the_primarys_goes_to_the_primary);
+	tcase_add_test(c, a_write_that_none_of_them_can_take_waits_for_the_primary);
+	tcase_add_test(c, a_write_that_one_of_them_took_goes_to_no_other);
 	tcase_add_test(c, a_write_that_was_taken_is_never_sent_again);
 	tcase_add_test(c, a_write_that_was_not_taken_waits_for_the_way_to_open);
 	tcase_add_test(c, a_write_that_is_late_may_have_been_taken);

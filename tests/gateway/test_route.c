@@ -156,6 +156,67 @@ START_TEST(a_write_that_a_region_sent_to_the_wrong_one_comes_back)
 }
 END_TEST
 
+START_TEST(a_write_that_any_region_takes_goes_to_the_best_of_them)
+{
+	query.operation = ROUTE_WRITE_ANYWHERE;
+	query.primary = US;
+	query.place = sydney();
+	expect(ROUTE_PROXY, AP, "every region that holds data takes writes of this collection; edge does not hold the data; "
+				"ap scores best");
+	query.place = frankfurt();
+	expect(ROUTE_PROXY, EU, "eu scores best");
+	/* The rest in their order, for when it fails. */
+	ck_assert_uint_eq(decision.candidates[1].region->id, US);
+	region(EU)->silent_ms = 2001;
+	expect(ROUTE_PROXY, US, "us scores best");
+	region(EU)->silent_ms = 0;
+	region(EU)->draining = true;
+	expect(ROUTE_PROXY, US, "us scores best");
+	region(EU)->draining = false;
+	/* Where data may be is no matter of distance; what the operator says goes before it. */
+	route_set_add(&query.residency, AP);
+	expect(ROUTE_PROXY, AP, "pinned");
+	query.residency = (struct route_set){ 0 };
+	const struct route_rule rule = { .country = "DE", .region = US };
+	policy.rules = &rule;
+	policy.rule_count = 1;
+	expect(ROUTE_PROXY, US, "the rule for country DE sends to us");
+	/* The client is not sent away with a write. */
+	query.redirect = true;
+	expect(ROUTE_PROXY, US, "the rule");
+}
+END_TEST
+
+START_TEST(a_write_that_any_region_takes_is_taken_where_data_are)
+{
+	query.operation = ROUTE_WRITE_ANYWHERE;
+	query.primary = US;
+	query.place = sydney();
+	for (uint8_t self = EU; self <= AP; self++) {
+		table.self = self;
+		query.hops = self % 2;
+		expect(ROUTE_HERE, self, "every region that holds data takes writes of this collection");
+	}
+}
+END_TEST
+
+START_TEST(a_write_that_no_region_can_take_is_the_primarys)
+{
+	query.operation = ROUTE_WRITE_ANYWHERE;
+	query.primary = US;
+	for (uint8_t id = EU; id <= AP; id++)
+		region(id)->not_ready = true;
+	expect(ROUTE_PROXY, US, "every region that may answer is out; us is the primary");
+	region(US)->silent_ms = 2001;
+	expect(ROUTE_NOWHERE, 0, "us is out: silent");
+	/* Nor does it go round in circles. */
+	region(US)->silent_ms = 0;
+	region(EU)->not_ready = false;
+	query.hops = 1;
+	expect(ROUTE_NOWHERE, 0, "edge is not the primary");
+}
+END_TEST
+
 START_TEST(a_write_goes_to_the_primary_whatever_the_mode)
 {
 	query.operation = ROUTE_WRITE;
@@ -562,6 +623,9 @@ int main(void)
 	tcase_add_test(c, with_everything_out_what_can_be_tried_is_tried);
 	tcase_add_test(c, a_write_without_a_primary_goes_nowhere);
 	tcase_add_test(c, a_write_that_a_region_sent_to_the_wrong_one_comes_back);
+	tcase_add_test(c, a_write_that_any_region_takes_goes_to_the_best_of_them);
+	tcase_add_test(c, a_write_that_any_region_takes_is_taken_where_data_are);
+	tcase_add_test(c, a_write_that_no_region_can_take_is_the_primarys);
 	tcase_add_test(c, a_write_goes_to_the_primary_whatever_the_mode);
 	tcase_add_test(c, what_asks_of_a_region_itself_is_answered_there);
 	tcase_add_test(c, a_region_alone_answers_itself);
