@@ -127,7 +127,8 @@ void ack_words_write(const struct ack_report *r, struct buf *out)
 		buf_printf(out, ",regions=%u", region_set_count(&r->applied.regions));
 }
 
-void ack_words_write_names(const struct ack_report *r, const struct regions *regions, const char *self, struct buf *out)
+void ack_words_write_names(const struct ack_report *r, const struct regions *regions, const char *self,
+			   struct buf *out)
 {
 	const char *between = "";
 

@@ -296,7 +296,8 @@ static void explain_here(struct view *v)
 		because(v, (struct route_reason){ .why = WHY_HERE_OUT, .region = v->self, .bar = here->bar });
 }
 
-/* Where data are they are written; elsewhere the best region does, the primary or not. When all are out, it is the primary's. */
+/* Where data are it is taken; elsewhere the best region takes it, the primary or not. When all are out, it is the
+ * primary's. */
 static void decide_write_anywhere(struct view *v)
 {
 	const struct route_decision *d = v->d;

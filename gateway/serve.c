@@ -614,7 +614,9 @@ static enum outcome route(struct life *l)
 		return GO_ON;
 	if (anywhere && !api->gateway_only)
 		return GO_ON;
-	return reach == REACH_WRITE ? route_write(l, near ? &answer.decision : NULL) : route_read(l, &answer.decision);
+	if (reach == REACH_WRITE)
+		return route_write(l, near ? &answer.decision : NULL);
+	return route_read(l, &answer.decision);
 }
 
 static void ask_writer_here(struct loop_task *t)
@@ -776,7 +778,8 @@ static void add_ack(struct life *l)
 		return;
 	buf_reset(&words);
 	ack_words_write_names(&c->acked, c->api->regions, c->api->region, &words);
-	add(r, STR("isthmus-ack-regions"), buf_err(&words) ? (struct str){ 0 } : arena_str(&r->arena, buf_str(&words)));
+	if (!buf_err(&words))
+		add(r, STR("isthmus-ack-regions"), arena_str(&r->arena, buf_str(&words)));
 }
 
 static bool is_passing(enum err e)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The collections that every data region writes, as a region without data knows them: by asking data regions, one after the
- * other. It serves only to choose whom a write is sent to first. Whoever gets it knows better: one that is wrong here is
- * refused there as not-primary, and sent on.
+ * The collections that every data region writes, as a region without data knows them: by asking data regions, one
+ * after the other. It serves only to choose whom a write is sent to first. Whoever gets it knows better: one that is
+ * wrong here is refused there as not-primary, and sent on.
  *
- * Of two answers the one of the greater position counts, so that a region that lags takes nothing back; one that nobody has
- * repeated for WRITERS_STALE_MS does not, as its region may have been rebuilt.
+ * Of two answers the one of the greater position counts, so that a region that lags takes nothing back; one that
+ * nobody has repeated for WRITERS_STALE_MS does not, as its region may have been rebuilt.
  *
  * Answer   u8 version, 1; u64 epoch, u64 seq: the list is at least as new; varint count; names, each with its length
  * Thread: the loop that it was given; writers_has() any.
