@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/metric.h"
+#include "gateway/admin_logs.h"
 #include "gateway/router.h"
 #include "index/store.h"
 #include "replicator/replicator.h"
@@ -217,8 +218,10 @@ void admin_metrics(struct call *c)
 	if (disk_free(a, &free_bytes))
 		metric_set(METRIC_isthmus_disk_free_bytes, (double)free_bytes);
 	measure_store(a);
-	if (c->api->replicator)
+	if (c->api->replicator) {
 		measure_lag(c->api->replicator);
+		admin_logs_measure(c->api->replicator);
+	}
 	if (c->api->router)
 		router_measure(c->api->router);
 	metric_write(&b);
@@ -420,6 +423,8 @@ void admin_status(struct call *c)
 	if (disk_free(a, &free_bytes))
 		put_u64(&w, "disk_free_bytes", free_bytes);
 	enum err err = put_collections(c, &w, "name", &count);
+	if (!err && c->api->replicator)
+		err = admin_logs_put(c, &w);
 	if (c->api->router)
 		put_geo(c->api->router, &w);
 	json_put_object_end(&w);

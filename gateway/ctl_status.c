@@ -13,8 +13,9 @@
 
 #define ARENA_BYTES_MAX (64u << 20)
 #define COLLECTIONS_MAX 100000
+#define WAITS_MAX 256
 
-enum kind { TEXT, NUMBER, SECONDS, TRUTH };
+enum kind { TEXT, NUMBER, WHOLE, SECONDS, TRUTH };
 
 struct field {
 	const char *key;
@@ -29,12 +30,23 @@ struct row {
 	struct str error;
 };
 
+/* A log that does not go on: here, or (elsewhere) one of this region's in that other region. */
+struct wait {
+	bool elsewhere;
+	struct str log, region, reason, words, action;
+	uint64_t seq;
+	double seconds;
+};
+
 struct status {
 	struct str version, region, role, why, failure;
 	uint64_t region_id, epoch, seq, queue_bytes, log_ops, log_bytes, memory_bytes,
 		disk_free_bytes;
+	int64_t clock_ahead_ms;
 	double uptime_seconds;
-	bool ready, failed;
+	bool ready, failed, clock_off;
+	struct wait waits[WAITS_MAX];
+	uint32_t wait_count;
 	struct row *rows;
 	uint32_t row_count, row_cap;
 };
@@ -50,6 +62,16 @@ static const struct field row_fields[] = {
 	ROW(error, TEXT),
 };
 #undef ROW
+
+#define WAIT(key, kind)                                                                            \
+	{                                                                                          \
+#key, kind, offsetof(struct wait, key)                                             \
+	}
+static const struct field wait_fields[] = {
+	WAIT(log, TEXT),   WAIT(region, TEXT), WAIT(reason, TEXT),     WAIT(words, TEXT),
+	WAIT(action, TEXT), WAIT(seq, NUMBER), WAIT(seconds, SECONDS),
+};
+#undef WAIT
 
 #define STATUS(key, kind)                                                                          \
 	{                                                                                          \
@@ -72,6 +94,8 @@ static const struct field status_fields[] = {
 	STATUS(uptime_seconds, SECONDS),
 	STATUS(ready, TRUTH),
 	STATUS(failed, TRUTH),
+	STATUS(clock_off, TRUTH),
+	STATUS(clock_ahead_ms, WHOLE),
 };
 #undef STATUS
 
@@ -85,6 +109,9 @@ static void take_field(struct json_reader *r, const struct field *f, void *out)
 		return;
 	case NUMBER:
 		*(uint64_t *)(void *)member = json_u64(r);
+		return;
+	case WHOLE:
+		*(int64_t *)(void *)member = json_i64(r);
 		return;
 	case SECONDS:
 		*(double *)(void *)member = json_f64(r);
@@ -141,6 +168,32 @@ static void take_rows(struct json_reader *r, struct status *s, struct arena *a)
 	}
 }
 
+/* More than fit on a page are left out. */
+static void take_waits(struct json_reader *r, struct status *s, bool elsewhere)
+{
+	struct str key;
+
+	if (!json_enter_array(r))
+		return;
+	while (json_next_element(r)) {
+		if (s->wait_count == WAITS_MAX) {
+			json_skip(r);
+			continue;
+		}
+		struct wait *w = &s->waits[s->wait_count++];
+		*w = (struct wait){ .elsewhere = elsewhere };
+		if (!json_enter_object(r))
+			return;
+		while (json_next_key(r, &key))
+			take_known(r, wait_fields, LEN(wait_fields), key, w);
+	}
+}
+
+static bool is(struct str key, const char *word)
+{
+	return key.len == strlen(word) && memcmp(key.data, word, key.len) == 0;
+}
+
 static void take_status(struct json_reader *r, struct status *s, struct arena *a)
 {
 	struct str key;
@@ -148,9 +201,12 @@ static void take_status(struct json_reader *r, struct status *s, struct arena *a
 	if (!json_enter_object(r))
 		return;
 	while (json_next_key(r, &key)) {
-		if (key.len == strlen("collections") &&
-		    memcmp(key.data, "collections", key.len) == 0)
+		if (is(key, "collections"))
 			take_rows(r, s, a);
+		else if (is(key, "logs_waiting"))
+			take_waits(r, s, false);
+		else if (is(key, "own_logs_waiting"))
+			take_waits(r, s, true);
 		else
 			take_known(r, status_fields, LEN(status_fields), key, s);
 	}
@@ -188,6 +244,36 @@ static void print_standing(const struct status *s, FILE *out)
 		      (unsigned long long)s->log_ops, log, queue);
 	(void)fprintf(out, "memory    %s\n", memory);
 	(void)fprintf(out, "disk      %s free\n", disk);
+}
+
+static void print_wait(const struct wait *w, FILE *out)
+{
+	if (w->elsewhere) {
+		put(out, "waits     region ", w->region, " cannot go on with this region's log ");
+		put(out, "", w->log, "");
+		(void)fprintf(out, " after op %llu: ", (unsigned long long)(w->seq > 0 ? w->seq - 1 : 0));
+		put(out, "", w->reason, "\n");
+		return;
+	}
+	char waited[24];
+	ctl_text_duration(waited, w->seconds);
+	put(out, "waits     ", w->reason, "");
+	(void)fprintf(out, " for %s: ", waited);
+	put(out, "", w->words, "\n");
+	put(out, "          ", w->action, "\n");
+}
+
+/* What is not as it should be between the regions. */
+static void print_waits(const struct status *s, FILE *out)
+{
+	if (s->clock_off)
+		(void)fprintf(out,
+			      "clock     %lld ms %s most other regions: writes of collections that every region "
+			      "writes are refused until it is set right (NTP)\n",
+			      (long long)(s->clock_ahead_ms < 0 ? -s->clock_ahead_ms : s->clock_ahead_ms),
+			      s->clock_ahead_ms < 0 ? "behind" : "ahead of");
+	for (uint32_t i = 0; i < s->wait_count; i++)
+		print_wait(&s->waits[i], out);
 }
 
 static size_t characters(struct str s)
@@ -238,6 +324,7 @@ enum err ctl_status_print(struct str json, FILE *out, bool *ret_ready, struct fa
 	enum err err = json_end(&r, reterr_fault);
 	if (!err) {
 		print_standing(&s, out);
+		print_waits(&s, out);
 		if (s.row_count > 0)
 			print_rows(&s, out);
 		*ret_ready = s.ready && !s.failed;

@@ -13,6 +13,8 @@
 #define STALL_MS 1000
 /* One that was not heard for so long is asked only when nobody else can be. */
 #define DEAF_MS 5000
+/* Who told of all of its logs within this time is taken by its word that it has no more of one. */
+#define ENDS_FRESH_MS 5000
 /* How long a log of SCOPE_MULTI may be behind without progress before a peer is asked for it. */
 #define MULTI_WATCH_NS UINT64_C(1000000000)
 
@@ -24,7 +26,6 @@ struct source {
 	struct stream_consumer *consumer;   /* its thread runs before it is known */
 	struct fault stream_trouble;        /* why its stream stands still; err ERR_NONE: it does not */
 	struct fault log_trouble;           /* likewise, what its log brought */
-	struct fault multi_trouble;         /* likewise, what is of SCOPE_MULTI, from its stream or its log */
 };
 
 struct applier {
@@ -47,8 +48,7 @@ struct applier {
 	bool multi_due;              /* a stream brought what could not be applied yet */
 	struct fault gap;            /* no log held what follows */
 	struct position gap_at;      /* this position */
-	struct fault multi_gap;      /* likewise, of SCOPE_MULTI, */
-	struct position multi_gap_at;
+	struct log_waits waits;      /* of SCOPE_MULTI */
 	bool stop;
 };
 
@@ -125,7 +125,7 @@ static void set_gap(struct applier *a, struct position at, const struct fault *f
 /* ERR_GAP: ops before it are missing. *ret_foreign: the message is damaged or not for us, whatever was applied. *ret_before: the
  * position that it follows, unless it is foreign. */
 static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret_foreign, struct position *ret_before,
-			      struct fault *f)
+			      struct op_turn *ret_turn, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
 	CLEANUP(arena_release) struct arena arena;
@@ -146,6 +146,7 @@ static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret
 		.count = m.count,
 		.scope = m.scope,
 		.chain_hash = m.chain_hash,
+		.ret_turn = ret_turn,
 	};
 	if (batch.ops == NULL)
 		return fault_set(f, ERR_NO_MEMORY, "no memory for a message of %u ops", m.count);
@@ -156,32 +157,145 @@ static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret
 
 /* --- SCOPE_MULTI --- */
 
+static const char *name_of(const struct applier *a, uint8_t region)
+{
+	const struct peer_config *c = peers_by_id(a->options.peers, region);
+
+	return c != NULL ? c->name : "(unknown)";
+}
+
+static void note(struct applier *a, const struct log_wait *w)
+{
+	uint64_t now_ns = clock_mono_ns(a->options.clock);
+
+	(void)pthread_mutex_lock(&a->lock);
+	log_waits_note(&a->waits, w, now_ns);
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
+static void note_fault(struct source *s, struct position op, const struct fault *f)
+{
+	struct log_wait w = { .log = op.epoch, .seq = op.seq, .kind = LOG_WAIT_FAULT, .source = s->region, .why = *f };
+
+	note(s->applier, &w);
+}
+
+static void note_cured(struct source *s, uint64_t log)
+{
+	(void)pthread_mutex_lock(&s->applier->lock);
+	bool told = log_waits_cured(&s->applier->waits, log, s->region);
+
+	(void)pthread_mutex_unlock(&s->applier->lock);
+	if (told)
+		log_info("applying goes on region=%u log=%llx", s->region, (unsigned long long)log);
+}
+
 /* A message of a stream. Whatever becomes of it, the stream goes on: what waits, or is missing, is fetched from a log, and
  * the ops of the fleet scope behind it do not wait for it. */
-static void take_multi(struct source *s, enum err err, const struct fault *f)
+static void take_multi(struct source *s, enum err err, struct position before, const struct fault *f)
 {
 	struct applier *a = s->applier;
 
 	if (err == ERR_NONE) {
-		set_trouble(s, &s->multi_trouble, ERR_NONE, NULL);
+		note_cured(s, before.epoch);
 		return;
 	}
 	if (stops(err))
-		set_trouble(s, &s->multi_trouble, err, f);
+		note_fault(s, (struct position){ before.epoch, before.seq + 1 }, f);
 	(void)pthread_mutex_lock(&a->lock);
 	a->multi_due = true;
 	(void)pthread_cond_signal(&a->wake);
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
-/* Over once another peer brings what follows. */
-static void set_multi_gap(struct applier *a, struct position at, const struct fault *f)
+/* A region that has the log's next op did not give it. */
+static void note_unread(struct source *s, struct position op, enum err err, const struct fault *f)
 {
-	(void)pthread_mutex_lock(&a->lock);
-	a->multi_gap = *f;
-	a->multi_gap.err = ERR_GAP;
-	a->multi_gap_at = at;
-	(void)pthread_mutex_unlock(&a->lock);
+	struct applier *a = s->applier;
+	struct log_wait w = { .log = op.epoch, .seq = op.seq, .kind = err == ERR_GAP ? LOG_WAIT_TRIMMED : LOG_WAIT_SOURCE };
+
+	(void)fault_set(&w.why, err, "op %llu of log %llx of region %s cannot be had from region %s: %.200s",
+			(unsigned long long)op.seq, (unsigned long long)op.epoch, name_of(a, (uint8_t)op.epoch),
+			name_of(a, s->region), fault_text(f));
+	note(a, &w);
+}
+
+/* A data region that has more of what `writer` wrote than this one; NULL: none says so. */
+static const char *find_holder(struct applier *a, uint8_t writer)
+{
+	struct log_end *ends = calloc(LOGS_MAX, sizeof(*ends));
+	const char *holder = NULL;
+
+	for (uint32_t i = 0; ends != NULL && holder == NULL && i < peers_count(a->options.peers); i++) {
+		uint32_t n = peers_config(a->options.peers, i)->data ? peers_ends(a->options.peers, i, ends) : 0;
+
+		for (uint32_t k = 0; k < n && holder == NULL; k++)
+			if ((uint8_t)ends[k].log == writer &&
+			    committer_log_seq(a->options.committer, ends[k].log) < ends[k].seq)
+				holder = peers_config(a->options.peers, i)->name;
+	}
+	free(ends);
+	return holder;
+}
+
+/* A data region whose logs are not known as they are now; NULL: there is none. */
+static const char *find_silent(struct applier *a)
+{
+	for (uint32_t i = 0; i < peers_count(a->options.peers); i++)
+		if (peers_config(a->options.peers, i)->data && peers_ends_age_ms(a->options.peers, i) > ENDS_FRESH_MS)
+			return peers_config(a->options.peers, i)->name;
+	return NULL;
+}
+
+static void describe_seen(struct applier *a, const struct op_turn *t, struct log_wait *w)
+{
+	const char *holder = find_holder(a, t->region);
+	const char *silent = find_silent(a);
+	const char *writer = name_of(a, (uint8_t)t->op.epoch);
+
+	w->kind = holder != NULL || silent != NULL ? LOG_WAIT_SEEN : LOG_WAIT_LOST;
+	(void)fault_set(&w->why, w->kind == LOG_WAIT_LOST ? ERR_GAP : ERR_UNAVAILABLE,
+			"op %llu of log %llx of region %s follows an op of region %s stamped %llu, which region %s had seen; %s%s",
+			(unsigned long long)t->op.seq, (unsigned long long)t->op.epoch, writer, name_of(a, t->region),
+			(unsigned long long)t->hlc, writer,
+			holder != NULL	 ? "it is to come from region "
+			: silent != NULL ? "nobody who answers has it, not heard was region "
+					 : "no region has it",
+			holder != NULL	 ? holder
+			: silent != NULL ? silent
+					 : "");
+}
+
+/* The op was there, and has to wait. */
+static void note_turn(struct source *s, struct position op, const struct op_turn *t, const struct fault *f)
+{
+	struct applier *a = s->applier;
+	const char *writer = name_of(a, (uint8_t)op.epoch);
+	struct log_wait w = { .log = op.epoch, .seq = op.seq };
+
+	switch (t->kind) {
+	case TURN_NOW:
+		note_unread(s, op, ERR_UNAVAILABLE, f);
+		return;
+	case TURN_SEEN:
+		describe_seen(a, t, &w);
+		break;
+	case TURN_SCHEMA:
+		w.kind = LOG_WAIT_SCHEMA;
+		(void)fault_set(&w.why, ERR_UNAVAILABLE,
+				"op %llu of log %llx of region %s needs the changes of collections up to (%llu,%llu)",
+				(unsigned long long)op.seq, (unsigned long long)op.epoch, writer,
+				(unsigned long long)t->needs.epoch, (unsigned long long)t->needs.seq);
+		break;
+	case TURN_CLOCK:
+		w.kind = LOG_WAIT_CLOCK;
+		(void)fault_set(&w.why, ERR_UNAVAILABLE,
+				"op %llu of log %llx of region %s is stamped %llu ms ahead of the clock of region %s",
+				(unsigned long long)op.seq, (unsigned long long)op.epoch, writer,
+				(unsigned long long)t->ahead_ms, peers_self(a->options.peers)->name);
+		break;
+	}
+	note(a, &w);
 }
 
 /* What follows in one log, from one peer that has more of it. True when something was applied. */
@@ -192,25 +306,28 @@ static bool refill_log(struct applier *a, struct source *s, struct log_end end)
 
 	while (!stopping(a)) {
 		CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+		struct op_turn turn = { .kind = TURN_NOW };
 		struct position before;
 		struct fault f = { 0 };
 		bool foreign;
 		uint64_t seq = committer_log_seq(a->options.committer, end.log);
+		struct position next = { end.log, seq + 1 };
 
 		if (seq >= end.seq)
 			return any;
 		enum err err = link->log(link, s->region, SCOPE_MULTI, (struct position){ end.log, seq }, &payload, &f);
-		if (err == ERR_GAP)
-			set_multi_gap(a, (struct position){ end.log, seq }, &f);
-		if (err != ERR_NONE)
+		if (err != ERR_NONE) {
+			note_unread(s, next, err, &f);
 			return any;
-		err = apply_payload(a, buf_bytes(&payload), &foreign, &before, &f);
-		if (err == ERR_NONE || stops(err))
-			set_trouble(s, &s->multi_trouble, err, &f);
-		uint64_t now = committer_log_seq(a->options.committer, end.log);
-		if (now == seq) {
-			log_debug("a log waits log=%llx seq=%llu reason=\"%s\"", (unsigned long long)end.log,
-				  (unsigned long long)seq, fault_text(&f));
+		}
+		err = apply_payload(a, buf_bytes(&payload), &foreign, &before, &turn, &f);
+		if (err == ERR_NONE)
+			note_cured(s, end.log);
+		else if (stops(err))
+			note_fault(s, next, &f);
+		if (committer_log_seq(a->options.committer, end.log) == seq) {
+			if (!stops(err))
+				note_turn(s, next, &turn, &f);
 			return any;
 		}
 		any = true;
@@ -241,31 +358,78 @@ static bool refill_from_peer(struct applier *a, uint32_t peer, bool all)
 	for (uint32_t i = 0; i < n && !stopping(a); i++) {
 		uint64_t seq = committer_log_seq(a->options.committer, ends[i].log);
 
-		if (seq < ends[i].seq && (all || stands_still(a, ends[i].log, seq)))
+		if (seq >= ends[i].seq)
+			continue;
+		if (all || stands_still(a, ends[i].log, seq)) {
 			any = refill_log(a, &a->sources[peer], ends[i]) || any;
+			continue;
+		}
+		(void)pthread_mutex_lock(&a->lock);
+		log_waits_keep(&a->waits, ends[i].log);
+		(void)pthread_mutex_unlock(&a->lock);
 	}
 	free(ends);
 	return any;
+}
+
+static void tell_news(const struct log_waits_news *news)
+{
+	const struct log_wait *w = &news->wait;
+
+	if (news->over)
+		log_info("a log goes on log=%llx waited=%s", (unsigned long long)w->log, log_wait_word(w->kind));
+	else if (log_wait_stops(w->kind))
+		log_error("a log stopped, this region is not ready until it is cured reason=\"%s\" do=\"%s\"",
+			  fault_text(&w->why), log_wait_action(w->kind));
+	else
+		log_warn("a log waits reason=\"%s\" do=\"%s\"", fault_text(&w->why), log_wait_action(w->kind));
+}
+
+static void end_look(struct applier *a)
+{
+	struct log_waits_news *news = calloc(LOG_WAITS_MAX, sizeof(*news));
+
+	/* Without memory it is told after the next look. */
+	if (news == NULL)
+		return;
+	uint64_t now_ns = clock_mono_ns(a->options.clock);
+	(void)pthread_mutex_lock(&a->lock);
+	uint32_t n = log_waits_end(&a->waits, now_ns, news);
+
+	(void)pthread_mutex_unlock(&a->lock);
+	for (uint32_t i = 0; i < n; i++)
+		tell_news(&news[i]);
+	free(news);
+}
+
+/* One log may wait for another: as long as any goes on, all are looked at again. */
+static void refill_logs(struct applier *a, bool all)
+{
+	for (bool any = true; any; all = true) {
+		any = false;
+		(void)pthread_mutex_lock(&a->lock);
+		log_waits_begin(&a->waits);
+		(void)pthread_mutex_unlock(&a->lock);
+		for (uint32_t i = 0; i < peers_count(a->options.peers); i++)
+			if (peers_config(a->options.peers, i)->data)
+				any = refill_from_peer(a, i, all) || any;
+	}
 }
 
 /* Compares what this region has of each log with what the others have. */
 static void catch_up_multi(struct applier *a)
 {
 	uint64_t now_ns = clock_mono_ns(a->options.clock);
-	bool any = true;
 
 	(void)pthread_mutex_lock(&a->lock);
 	bool due = TAKE(a->multi_due);
 	(void)pthread_mutex_unlock(&a->lock);
-	if (peers_link(a->options.peers) == NULL || (!due && now_ns - a->multi_ns < MULTI_WATCH_NS))
+	if (!due && now_ns - a->multi_ns < MULTI_WATCH_NS)
 		return;
-	/* One log may wait for another: as long as any goes on, all are looked at again. */
-	for (bool all = due || a->options.stream == NULL; any; all = true) {
-		any = false;
-		for (uint32_t i = 0; i < peers_count(a->options.peers); i++)
-			if (peers_config(a->options.peers, i)->data)
-				any = refill_from_peer(a, i, all) || any;
-	}
+	if (peers_link(a->options.peers) != NULL)
+		refill_logs(a, due || a->options.stream == NULL);
+	if (!stopping(a))
+		end_look(a);
 	a->multi_ns = now_ns;
 	a->multi_seen_count = committer_vector(a->options.committer, a->multi_seen);
 }
@@ -283,7 +447,7 @@ static enum err refill_from(struct applier *a, struct source *s, struct fault *f
 	enum err err = link->log(link, s->region, SCOPE_FLEET, here(a), &payload, f);
 	if (err != ERR_NONE)
 		return stops(err) ? fault_set(f, ERR_BAD_GATEWAY, "the log of region %u cannot be read", s->region) : err;
-	err = apply_payload(a, buf_bytes(&payload), &foreign, &before, f);
+	err = apply_payload(a, buf_bytes(&payload), &foreign, &before, NULL, f);
 	if (err != ERR_NONE && foreign) {
 		log_warn("a region's log brought a damaged message region=%u reason=\"%s\"", s->region, fault_text(f));
 		return ERR_BAD_GATEWAY;
@@ -397,9 +561,9 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 
 	if (consumer == NULL || stopping(a))
 		return false;
-	enum err err = apply_payload(a, d->payload, &foreign, &before, &f);
+	enum err err = apply_payload(a, d->payload, &foreign, &before, NULL, &f);
 	if (!foreign && position_is_multi(before)) {
-		take_multi(s, err, &f);
+		take_multi(s, err, before, &f);
 		if (err == ERR_NONE) {
 			(void)pthread_mutex_lock(&a->lock);
 			a->messages++;
@@ -410,7 +574,7 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 	}
 	/* Another reader, or the watcher, may have brought what was missing. */
 	if (err == ERR_GAP && (refill(a, s, before) || position_compare(here(a), at) != 0))
-		err = apply_payload(a, d->payload, &foreign, &before, &f);
+		err = apply_payload(a, d->payload, &foreign, &before, NULL, &f);
 	if (err != ERR_NONE && foreign) {
 		/* The log is the truth: what it should have brought is missed at the next one, and fetched. */
 		log_warn("a stream brought a message that cannot be used, passed over region=%u reason=\"%s\"", s->region,
@@ -557,20 +721,32 @@ enum err applier_start(const struct applier_options *o, struct applier **ret_app
 	return ERR_NONE;
 }
 
+/* With the lock. */
+static const struct fault *find_stopped_log(const struct applier *a)
+{
+	for (uint32_t i = 0; i < a->waits.count; i++)
+		if (a->waits.entries[i].told && log_wait_stops(a->waits.entries[i].wait.kind))
+			return &a->waits.entries[i].wait.why;
+	return NULL;
+}
+
+uint32_t applier_waits(struct applier *a, struct log_waits_told out[LOG_WAITS_MAX])
+{
+	uint64_t now_ns = clock_mono_ns(a->options.clock);
+
+	(void)pthread_mutex_lock(&a->lock);
+	uint32_t n = log_waits_told(&a->waits, now_ns, out);
+
+	(void)pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
 void applier_state(struct applier *a, struct applier_state *ret_state)
 {
 	struct position pos = here(a);
 
 	(void)pthread_mutex_lock(&a->lock);
-	struct position gap_at = a->multi_gap_at;
-
-	(void)pthread_mutex_unlock(&a->lock);
-	bool stuck = committer_log_seq(a->options.committer, gap_at.epoch) == gap_at.seq;
-	(void)pthread_mutex_lock(&a->lock);
-	const struct fault *trouble = NULL;
-
-	if (a->multi_gap.err != ERR_NONE && stuck && position_compare(a->multi_gap_at, gap_at) == 0)
-		trouble = &a->multi_gap;
+	const struct fault *trouble = find_stopped_log(a);
 
 	if (a->gap.err != ERR_NONE && position_compare(a->gap_at, pos) == 0)
 		trouble = &a->gap;
@@ -579,8 +755,6 @@ void applier_state(struct applier *a, struct applier_state *ret_state)
 			trouble = &a->sources[i].log_trouble;
 		if (a->sources[i].stream_trouble.err != ERR_NONE)
 			trouble = &a->sources[i].stream_trouble;
-		if (a->sources[i].multi_trouble.err != ERR_NONE)
-			trouble = &a->sources[i].multi_trouble;
 	}
 	*ret_state = (struct applier_state){
 		.stopped = trouble != NULL,

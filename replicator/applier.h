@@ -8,6 +8,7 @@
 #pragma once
 
 #include "replicator/commit.h"
+#include "replicator/log_waits.h"
 #include "replicator/peers.h"
 #include "replicator/stream.h"
 
@@ -27,11 +28,13 @@ void applier_stop(struct applier *a);
 void applier_free(struct applier *a);
 
 struct applier_state {
-	/* By a fork, by an op that cannot be applied here (disk, bug, version), or because no log holds what is missing
-	 * (ERR_GAP). Over once that same source goes on, or, for ERR_GAP, once the ops came. The words are in trouble. */
+	/* By a fork, by an op that cannot be applied here (disk, bug, version), or because no log, or no region at all,
+	 * has what is missing (ERR_GAP). Over once that same source goes on, or, for ERR_GAP, once the ops came. The words are in trouble. */
 	bool stopped;
 	struct fault trouble;
 	uint64_t refills;          /* batches fetched from peers' logs */
 	uint64_t messages;         /* taken from streams */
 };
 void applier_state(struct applier *a, struct applier_state *ret_state);
+/* Logs of SCOPE_MULTI that do not go on, as far as a person was told, the longest first. */
+uint32_t applier_waits(struct applier *a, struct log_waits_told out[LOG_WAITS_MAX]);

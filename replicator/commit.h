@@ -74,6 +74,8 @@ struct committer_options {
 	uint64_t hlc_offset_ms_max;      /* 0: HLC_OFFSET_MS_MAX_DEFAULT */
 	uint64_t log_bytes_max;          /* retention of the op log; trimmed beyond. 0: never */
 	commit_may_write_fn may_write;   /* NULL: always */
+	/* The same for this region's own log of SCOPE_MULTI, which has no epochs: asked before each intent. NULL: always */
+	enum err (*may_originate)(void *ctx, struct fault *reterr_fault);
 	/* After each commit, on the committer's thread; must not block. */
 	void (*on_commit)(void *ctx, struct position now);
 	/* Up to which position the log may be trimmed, and ops need no undo record: what is confirmed. NULL: all that is
@@ -119,6 +121,17 @@ MUST_USE enum err committer_drain(struct committer *c, uint64_t timeout_ms);
 MUST_USE enum err committer_release(struct committer *c, uint8_t target, struct position *ret_end,
 				    struct fault *reterr_fault);
 
+/* What an op of SCOPE_MULTI waits for. */
+enum turn_kind { TURN_NOW, TURN_SCHEMA, TURN_SEEN, TURN_CLOCK };
+struct op_turn {
+	enum turn_kind kind;
+	struct position op;
+	struct position needs;           /* SCHEMA: changes of collections up to it */
+	uint8_t region;                  /* SEEN: the writer of what is missing, */
+	uint64_t hlc;                    /* and its stamp */
+	uint64_t ahead_ms;               /* CLOCK: how far the op's stamp lies ahead of this region's clock */
+};
+
 /* Ops of a peer, in wire form, consecutive (also from one epoch into the next; in SCOPE_MULTI of one log), with the running
  * hash after the last. In SCOPE_MULTI ops come after all that their writers had seen, and after the changes of collections
  * that they need: ERR_UNAVAILABLE, with words, until these are here; the ops before stay. They are applied by position: known ones are skipped, a hole is ERR_GAP, another hash ERR_FORK; nothing is
@@ -131,6 +144,7 @@ struct remote_batch {
 	/* The ops are known to lie in a history that reaches the promised epoch, or this region copies them to begin it: ops of
 	 * older epochs are catch-up then. Else they are refused with ERR_UNAVAILABLE. */
 	bool in_history;
+	struct op_turn *ret_turn;        /* may be NULL; in SCOPE_MULTI: why the rest has to wait */
 };
 MUST_USE enum err committer_apply(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault);
 

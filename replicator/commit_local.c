@@ -84,7 +84,9 @@ static enum err begin_multi(struct local *l)
 		return fault_set(l->fault, ERR_BAD_INPUT,
 				 "every region writes this collection: what a filter finds here may be another "
 				 "thing elsewhere; send `isthmus-conditional: local` to change what this region finds");
-	enum err err = commit_txn_begin(c, l->fault);
+	enum err err = c->o.may_originate ? c->o.may_originate(c->o.ctx, l->fault) : ERR_NONE;
+	if (!err)
+		err = commit_txn_begin(c, l->fault);
 	if (!err)
 		l->first_op = c->txn.ops;
 	return err;

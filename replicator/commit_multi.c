@@ -371,30 +371,52 @@ static enum err known_hash(struct committer *c, struct position p, uint64_t *ret
 	return err == ERR_NOT_FOUND ? ERR_NONE : err;
 }
 
+/* How far a stamp lies ahead of this region's clock. */
+static uint64_t ahead_ms(struct committer *c, uint64_t hlc)
+{
+	uint64_t now_ms = clock_wall_ms(c->o.clock);
+
+	return hlc_ms(hlc) > now_ms ? hlc_ms(hlc) - now_ms : 0;
+}
+
 /* May it be applied now? Else its log waits. */
-static enum err check_turn(struct committer *c, const struct op *op, struct fault *reterr_fault)
+static enum err check_turn(struct committer *c, const struct op *op, struct op_turn *ret_turn,
+			   struct fault *reterr_fault)
 {
 	struct position here = c->txn.store ? c->txn.place.position : c->place.position;
 
+	*ret_turn = (struct op_turn){ .op = { op->epoch, op->seq } };
 	if (op->needs.epoch != 0 &&
-	    history_find(commit_history(c), here, op->needs) == HISTORY_AHEAD)
+	    history_find(commit_history(c), here, op->needs) == HISTORY_AHEAD) {
+		ret_turn->kind = TURN_SCHEMA;
+		ret_turn->needs = op->needs;
 		return fault_set(reterr_fault, ERR_UNAVAILABLE,
 				 "an op of region %u waits for the changes of collections up to (%llu, %llu)",
 				 op->region, (unsigned long long)op->needs.epoch,
 				 (unsigned long long)op->needs.seq);
-	for (uint32_t i = 0; i < op->seen_count; i++)
-		if (seen_of(c, op->seen[i].region) < op->seen[i].hlc)
-			return fault_set(reterr_fault, ERR_UNAVAILABLE,
-					 "an op of region %u waits for ops of region %u",
-					 op->region, op->seen[i].region);
-	if (!hlc_observe(&c->hlc, op->hlc))
+	}
+	for (uint32_t i = 0; i < op->seen_count; i++) {
+		if (seen_of(c, op->seen[i].region) >= op->seen[i].hlc)
+			continue;
+		ret_turn->kind = TURN_SEEN;
+		ret_turn->region = op->seen[i].region;
+		ret_turn->hlc = op->seen[i].hlc;
+		return fault_set(reterr_fault, ERR_UNAVAILABLE,
+				 "an op of region %u waits for ops of region %u", op->region,
+				 op->seen[i].region);
+	}
+	if (!hlc_observe(&c->hlc, op->hlc)) {
+		ret_turn->kind = TURN_CLOCK;
+		ret_turn->ahead_ms = ahead_ms(c, op->hlc);
 		return fault_set(reterr_fault, ERR_UNAVAILABLE,
 				 "the clock of region %u is too far ahead: its op waits",
 				 op->region);
+	}
 	return ERR_NONE;
 }
 
-static enum err apply_one(struct committer *c, struct bytes wire, struct fault *reterr_fault)
+static enum err apply_one(struct committer *c, struct bytes wire, struct op_turn *ret_turn,
+			  struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct op op;
@@ -404,7 +426,7 @@ static enum err apply_one(struct committer *c, struct bytes wire, struct fault *
 	if (!err && (c->txn.ops >= COMMIT_OPS_MAX || c->txn.bytes >= COMMIT_BYTES_MAX))
 		err = commit_txn_commit(c, reterr_fault);
 	if (!err)
-		err = check_turn(c, &op, reterr_fault);
+		err = check_turn(c, &op, ret_turn, reterr_fault);
 	if (!err)
 		err = commit_check_remote(c, &op, reterr_fault);
 	if (!err)
@@ -421,6 +443,7 @@ enum err commit_multi_remote(struct committer *c, const struct remote_batch *b,
 			     struct fault *reterr_fault)
 {
 	struct checked k = { 0 };
+	struct op_turn turn = { .kind = TURN_NOW };
 
 	ASSERT(!c->txn.store);
 	if (b->count == 0)
@@ -437,7 +460,9 @@ enum err commit_multi_remote(struct committer *c, const struct remote_batch *b,
 				 "the running hash after op %llu of log %llx differs from this region's",
 				 (unsigned long long)k.last, (unsigned long long)k.log);
 	for (uint32_t i = k.known; i < b->count && !err; i++)
-		err = apply_one(c, b->ops[i], reterr_fault);
+		err = apply_one(c, b->ops[i], &turn, reterr_fault);
+	if (b->ret_turn)
+		*b->ret_turn = turn;
 	/* Those before the one that has to wait stay. */
 	enum err committed = commit_txn_commit(c, reterr_fault);
 	return committed ? committed : err;

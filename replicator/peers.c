@@ -13,6 +13,8 @@
 /* The smallest delay is looked for over this time, and over twice as much at most: clocks are set, links change. */
 #define OFFSET_WINDOW_NS UINT64_C(30000000000)
 #define NS_PER_MS UINT64_C(1000000)
+/* What a clock showed longer ago says nothing of today. */
+#define SAMPLE_NS_MAX UINT64_C(10000000000)
 
 struct beat {
 	struct position position;
@@ -45,6 +47,13 @@ struct peer {
 	struct log_end *ends;
 	uint32_t end_count;
 	uint64_t ends_wall_ms;
+	bool has_whole;
+	uint64_t whole_ns;                       /* when all of its logs were heard last */
+	struct standing_wait waits[STANDING_WAITS_MAX]; /* logs that do not go on there */
+	uint32_t wait_count;
+	bool has_sample;
+	struct clock_sample sample;
+	uint64_t sample_ns;
 };
 
 struct peers {
@@ -330,6 +339,63 @@ struct region_set peers_applied(struct peers *p, struct position here, struct po
 	return have;
 }
 
+/* --- clocks --- */
+
+void peers_clock_sample(struct peers *p, uint32_t i, const struct clock_sample *s)
+{
+	ASSERT(i < p->count);
+	(void)pthread_mutex_lock(&p->lock);
+	struct peer *peer = &p->peer[i];
+
+	peer->has_sample = true;
+	peer->sample = *s;
+	peer->sample_ns = clock_mono_ns(p->clock);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* How far off it surely is: the answer may have taken all of its time on either way. */
+static int64_t surely_off_ms(const struct clock_sample *s)
+{
+	if (s->offset_ms > 0)
+		return MAX(s->offset_ms - (int64_t)s->error_ms, 0);
+	return MIN(s->offset_ms + (int64_t)s->error_ms, 0);
+}
+
+static int compare_offset(const void *a, const void *b)
+{
+	const int64_t *x = a;
+	const int64_t *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Against M others on one side: sorted, the M-th from below or from above lies beyond the limit. */
+bool peers_clock_is_off(struct peers *p, uint64_t limit_ms, int64_t *ret_ahead_ms)
+{
+	int64_t ahead[PEERS_MAX];
+	uint32_t n = 0;
+	uint32_t majority = peers_majority(p);
+	uint64_t now_ns = clock_mono_ns(p->clock);
+
+	(void)pthread_mutex_lock(&p->lock);
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct peer *peer = &p->peer[i];
+
+		if (peer->config.data && peer->has_sample && now_ns - peer->sample_ns < SAMPLE_NS_MAX)
+			ahead[n++] = -surely_off_ms(&peer->sample);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	*ret_ahead_ms = 0;
+	if (n < majority)
+		return false;
+	qsort(ahead, n, sizeof(ahead[0]), compare_offset);
+	if (ahead[n - majority] >= (int64_t)limit_ms)
+		*ret_ahead_ms = ahead[n - majority];
+	else if (ahead[majority - 1] <= -(int64_t)limit_ms)
+		*ret_ahead_ms = ahead[majority - 1];
+	return *ret_ahead_ms != 0;
+}
+
 /* --- SCOPE_MULTI --- */
 
 static struct log_end *find_end(struct peer *peer, uint64_t log)
@@ -374,6 +440,12 @@ bool peers_stand(struct peers *p, const struct standing *s)
 			peer->end_count = 0;
 		for (uint32_t i = 0; i < s->count; i++)
 			set_end(peer, s->ends[i]);
+		if (s->whole) {
+			peer->has_whole = true;
+			peer->whole_ns = clock_mono_ns(p->clock);
+		}
+		memcpy(peer->waits, s->waits, s->wait_count * sizeof(s->waits[0]));
+		peer->wait_count = s->wait_count;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return taken;
@@ -387,6 +459,32 @@ uint32_t peers_ends(struct peers *p, uint32_t i, struct log_end out[LOGS_MAX])
 
 	if (n > 0)
 		memcpy(out, p->peer[i].ends, n * sizeof(*out));
+	(void)pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+uint64_t peers_ends_age_ms(struct peers *p, uint32_t i)
+{
+	ASSERT(i < p->count);
+	(void)pthread_mutex_lock(&p->lock);
+	const struct peer *peer = &p->peer[i];
+	uint64_t age_ms = peer->has_whole ? (clock_mono_ns(p->clock) - peer->whole_ns) / NS_PER_MS : UINT64_MAX;
+
+	(void)pthread_mutex_unlock(&p->lock);
+	return age_ms;
+}
+
+uint32_t peers_waits(struct peers *p, uint32_t i, struct standing_wait out[STANDING_WAITS_MAX])
+{
+	uint32_t n = 0;
+
+	ASSERT(i < p->count);
+	(void)pthread_mutex_lock(&p->lock);
+	const struct peer *peer = &p->peer[i];
+
+	for (uint32_t k = 0; k < peer->wait_count; k++)
+		if ((uint8_t)peer->waits[k].log == p->self.id)
+			out[n++] = peer->waits[k];
 	(void)pthread_mutex_unlock(&p->lock);
 	return n;
 }

@@ -95,12 +95,30 @@ struct position peers_confirmed(struct peers *p, struct position here, uint64_t 
 /* The data regions that have surely applied pos, an op of this region's history; this one at `here` included. One in a third
  * epoch, neither that of pos nor ours, is not counted: its history may be another. */
 struct region_set peers_applied(struct peers *p, struct position here, struct position pos);
+
+/* --- clocks --- */
+
+/* A peer's clock minus ours, from a question and its answer: right but for error_ms, half of the time between the two. The
+ * offset above only bounds it from below, as nobody knows how long a heartbeat was on its way. */
+struct clock_sample {
+	int64_t offset_ms;
+	uint64_t error_ms;
+};
+void peers_clock_sample(struct peers *p, uint32_t i, const struct clock_sample *s);
+/* Is this region's clock surely off by limit_ms or more, on the same side of M other data regions? Then *ret_ahead_ms is by how
+ * much, negative when it is behind; else 0. Never where there are fewer than M others: nobody can say whose clock it is. */
+bool peers_clock_is_off(struct peers *p, uint64_t limit_ms, int64_t *ret_ahead_ms);
+
 /* --- SCOPE_MULTI --- */
 
 /* Where a peer stands, by log; of another fleet, an unknown region or older than the last: false. */
 bool peers_stand(struct peers *p, const struct standing *s);
 /* What is known of peer i's logs. */
 uint32_t peers_ends(struct peers *p, uint32_t i, struct log_end out[LOGS_MAX]);
+/* How long ago peer i told of all of its logs; UINT64_MAX: it never did. */
+uint64_t peers_ends_age_ms(struct peers *p, uint32_t i);
+/* Logs of this region that do not go on at peer i, as it says. */
+uint32_t peers_waits(struct peers *p, uint32_t i, struct standing_wait out[STANDING_WAITS_MAX]);
 /* The data regions that have that op, this one at `here` included. */
 struct region_set peers_holders(struct peers *p, struct log_end end, uint64_t here);
 /* The greatest seq of the log that M data regions have, this one at `here` included. */

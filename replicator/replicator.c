@@ -9,6 +9,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 
+/* 80 % of what a stamp may lie ahead of another region's clock. */
+#define CLOCK_OFF_MS (HLC_OFFSET_MS_MAX_DEFAULT * 8 / 10)
 #define FLEET_SEED 0x464c454554u
 #define NS_PER_MS UINT64_C(1000000)
 /* A changed position is told at once, but no more often than this: acknowledgements by other regions wait for it. */
@@ -70,6 +72,7 @@ struct replicator {
 	bool eager;                   /* it is this region's turn to write, once others were heard */
 	bool role_due;                /* and they were */
 	uint64_t beats;               /* that came */
+	uint32_t waits_told[PEERS_MAX]; /* of logs of this region, kinds that a peer said to wait for */
 };
 
 /* --- what the committer asks --- */
@@ -194,6 +197,21 @@ static enum err may_write(void *ctx, uint16_t scope, uint64_t epoch, struct faul
 			 (uint8_t)newest, (unsigned long long)newest);
 }
 
+/* A clock that is off is stopped where its stamps are made: elsewhere they can only be waited for. */
+static enum err may_originate(void *ctx, struct fault *f)
+{
+	struct replicator *r = ctx;
+	int64_t ahead_ms;
+
+	if (r->alone || !replicator_clock_is_off(r, &ahead_ms))
+		return ERR_NONE;
+	return fault_set(f, ERR_UNAVAILABLE,
+			 "the clock of region %s is %lld ms %s those of most other regions: it takes no writes of collections that "
+			 "every region writes until it is set right (NTP)",
+			 r->options.self.name, (long long)(ahead_ms < 0 ? -ahead_ms : ahead_ms),
+			 ahead_ms < 0 ? "behind" : "ahead of");
+}
+
 static void on_commit(void *ctx, struct position now)
 {
 	struct replicator *r = ctx;
@@ -250,16 +268,45 @@ static void take_beat(struct replicator *r, const struct heartbeat *h)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
-static void take_standing(struct replicator *r, uint8_t region, struct bytes b)
+/* The sender cannot go on with a log that this region wrote: told when it begins and when that is about another thing. */
+static void tell_waits(struct replicator *r, uint32_t peer)
+{
+	struct standing_wait waits[STANDING_WAITS_MAX];
+	uint32_t n = peers_waits(r->peers, peer, waits);
+	uint32_t kinds = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		kinds |= 1u << MIN(waits[i].kind, 31u);
+	(void)pthread_mutex_lock(&r->lock);
+	uint32_t news = kinds & ~r->waits_told[peer];
+
+	r->waits_told[peer] = kinds;
+	(void)pthread_mutex_unlock(&r->lock);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!(news & 1u << MIN(waits[i].kind, 31u)))
+			continue;
+		log_warn("a region cannot go on with a log of this one region=%s log=%llx seq=%llu waits=%s",
+			 peers_config(r->peers, peer)->name, (unsigned long long)waits[i].log,
+			 (unsigned long long)waits[i].seq,
+			 waits[i].kind < LOG_WAIT_KINDS ? log_wait_word(waits[i].kind) : "unknown");
+	}
+}
+
+/* False: it is not to be used. */
+static bool take_standing(struct replicator *r, uint32_t peer, struct bytes b, uint64_t *ret_wall_ms)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct standing s;
 
 	arena_init(&a, STANDING_BYTES_MAX);
-	if (standing_decode(b, &a, &s, NULL) != ERR_NONE || s.region != region || !peers_stand(r->peers, &s))
-		return;
+	if (standing_decode(b, &a, &s, NULL) != ERR_NONE || s.region != peers_config(r->peers, peer)->id ||
+	    !peers_stand(r->peers, &s))
+		return false;
+	*ret_wall_ms = s.wall_ms;
+	tell_waits(r, peer);
 	atomic_fetch_add(&r->news, 1);
 	committer_wake(r->committer);
+	return true;
 }
 
 /* Only on its own subject does a region speak for itself. */
@@ -269,9 +316,11 @@ static void on_beat(void *ctx, const char *region, uint16_t scope, struct bytes 
 	struct heartbeat h;
 
 	if (scope == SCOPE_MULTI) {
+		uint64_t wall_ms;
+
 		for (uint32_t i = 0; i < peers_count(r->peers); i++)
 			if (strcmp(peers_config(r->peers, i)->name, region) == 0)
-				take_standing(r, peers_config(r->peers, i)->id, beat);
+				(void)take_standing(r, i, beat, &wall_ms);
 		return;
 	}
 	if (scope != SCOPE_FLEET || heartbeat_decode(beat, &h, NULL) != ERR_NONE)
@@ -300,6 +349,18 @@ enum err replicator_heartbeat(struct replicator *r, struct buf *out)
 	return heartbeat_encode(&h, out);
 }
 
+/* Those that wait longest; each region looks for its own among them. */
+static uint32_t fill_waits(struct replicator *r, struct standing_wait out[STANDING_WAITS_MAX])
+{
+	struct log_waits_told *told = calloc(LOG_WAITS_MAX, sizeof(*told));
+	uint32_t n = told != NULL ? MIN(replicator_waits(r, told), STANDING_WAITS_MAX) : 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		out[i] = (struct standing_wait){ told[i].wait.log, told[i].wait.seq, (uint8_t)told[i].wait.kind };
+	free(told);
+	return n;
+}
+
 static enum err put_standing(struct replicator *r, bool whole, struct buf *out)
 {
 	struct log_end *ends = calloc(LOGS_MAX, sizeof(*ends));
@@ -317,6 +378,7 @@ static enum err put_standing(struct replicator *r, bool whole, struct buf *out)
 		.ends = ends,
 		.count = committer_vector(r->committer, ends),
 	};
+	s.wait_count = fill_waits(r, s.waits);
 	if (!whole)
 		s.count = standing_newest(ends, s.count);
 	enum err err = s.count > 0 || whole ? standing_encode(&s, out) : ERR_NOT_FOUND;
@@ -371,15 +433,28 @@ static void ask(struct replicator *r, uint32_t peer, uint64_t silent_ms_min)
 		take_beat(r, &h);
 }
 
+/* Its clock when it answered, which was at some moment between the two. */
+static void take_clock(struct replicator *r, uint32_t peer, uint64_t wall_ms, uint64_t asked_ns)
+{
+	uint64_t took_ms = (clock_mono_ns(r->options.clock) - asked_ns) / NS_PER_MS;
+	uint64_t now_ms = clock_wall_ms(r->options.clock);
+	struct clock_sample sample = { .offset_ms = (int64_t)(wall_ms + took_ms / 2 - now_ms),
+				       .error_ms = took_ms / 2 + 1 };
+
+	peers_clock_sample(r->peers, peer, &sample);
+}
+
 /* All of its logs: heartbeats name the newest of each region only, and may not come. */
 static void ask_standing(struct replicator *r, uint32_t peer)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(STANDING_BYTES_MAX);
 	struct peer_link *link = peers_link(r->peers);
-	uint8_t id = peers_config(r->peers, peer)->id;
+	uint64_t asked_ns = clock_mono_ns(r->options.clock);
+	uint64_t wall_ms;
 
-	if (link->standing(link, id, SCOPE_MULTI, &b, NULL) == ERR_NONE)
-		take_standing(r, id, buf_bytes(&b));
+	if (link->standing(link, peers_config(r->peers, peer)->id, SCOPE_MULTI, &b, NULL) == ERR_NONE &&
+	    take_standing(r, peer, buf_bytes(&b), &wall_ms))
+		take_clock(r, peer, wall_ms, asked_ns);
 }
 
 static void *asker_main(void *arg)
@@ -530,6 +605,7 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 		.region_name = r->options.self.name,
 		.log_bytes_max = r->options.log_bytes_max,
 		.may_write = may_write,
+		.may_originate = may_originate,
 		.on_commit = on_commit,
 		.trim_floor = trim_floor,
 		.trim_floor_multi = trim_floor_multi,
@@ -875,6 +951,16 @@ void replicator_state(struct replicator *r, struct replicator_state *ret_state)
 	if (r->applier != NULL)
 		applier_state(r->applier, &ret_state->applier);
 	ret_state->staleness_seconds = replicator_staleness_seconds(r);
+}
+
+uint32_t replicator_waits(struct replicator *r, struct log_waits_told out[LOG_WAITS_MAX])
+{
+	return r->applier != NULL ? applier_waits(r->applier, out) : 0;
+}
+
+bool replicator_clock_is_off(struct replicator *r, int64_t *ret_ahead_ms)
+{
+	return peers_clock_is_off(r->peers, CLOCK_OFF_MS, ret_ahead_ms);
 }
 
 /* --- sessions --- */

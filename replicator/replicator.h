@@ -98,3 +98,7 @@ struct replicator_state {
 	double staleness_seconds;
 };
 void replicator_state(struct replicator *r, struct replicator_state *ret_state);
+/* Logs of SCOPE_MULTI that do not go on here, the longest first. Any thread; does not block. */
+uint32_t replicator_waits(struct replicator *r, struct log_waits_told out[LOG_WAITS_MAX]);
+/* Is this region's clock off against M others, so that it writes no ops of its own in SCOPE_MULTI? See peers_clock_is_off. */
+bool replicator_clock_is_off(struct replicator *r, int64_t *ret_ahead_ms);

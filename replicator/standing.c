@@ -2,12 +2,13 @@
 /*
  * Integers are little-endian.
  *   4    "ISV1"
- *   u8   version, 1
+ *   u8   version, 2; 1 has no waits
  *   u8   region
  *   u8   1: all logs that the sender knows
  *   u8   0
  *   u64  fleet, u64 wall clock in milliseconds, u64 closed HLC
  *   u32  logs; for each, ascending: u64 log, u64 seq
+ *   u32  waits; for each: u64 log, u64 seq, u8 kind (the row in log_wait.def)
  *   u64  hash64 of all before it
  */
 #include "replicator/standing.h"
@@ -17,7 +18,8 @@
 #include <string.h>
 
 #define STANDING_MAGIC "ISV1"
-#define STANDING_VERSION 1
+#define STANDING_VERSION 2
+#define STANDING_VERSION_WITHOUT_WAITS 1
 
 uint32_t standing_newest(struct log_end *ends, uint32_t count)
 {
@@ -37,7 +39,7 @@ enum err standing_encode(const struct standing *s, struct buf *out)
 {
 	size_t start = out->len;
 
-	if (s->count > LOGS_MAX)
+	if (s->count > LOGS_MAX || s->wait_count > STANDING_WAITS_MAX)
 		return ERR_TOO_LARGE;
 	buf_append_cstr(out, STANDING_MAGIC);
 	wire_put_u8(out, STANDING_VERSION);
@@ -52,25 +54,48 @@ enum err standing_encode(const struct standing *s, struct buf *out)
 		wire_put_u64(out, s->ends[i].log);
 		wire_put_u64(out, s->ends[i].seq);
 	}
+	wire_put_u32(out, s->wait_count);
+	for (uint32_t i = 0; i < s->wait_count; i++) {
+		wire_put_u64(out, s->waits[i].log);
+		wire_put_u64(out, s->waits[i].seq);
+		wire_put_u8(out, s->waits[i].kind);
+	}
 	if (!buf_err(out))
 		wire_put_u64(out, hash64(out->data + start, out->len - start, 0));
 	return buf_err(out);
 }
 
-static bool head_is_sound(struct wire_reader *r)
+static bool head_is_sound(struct wire_reader *r, uint8_t *ret_version)
 {
 	struct bytes magic = wire_take(r, 4);
 
-	return !r->err && memcmp(magic.data, STANDING_MAGIC, 4) == 0 &&
-	       wire_u8(r) == STANDING_VERSION;
+	if (r->err || memcmp(magic.data, STANDING_MAGIC, 4) != 0)
+		return false;
+	*ret_version = wire_u8(r);
+	return *ret_version == STANDING_VERSION || *ret_version == STANDING_VERSION_WITHOUT_WAITS;
+}
+
+static void read_waits(struct wire_reader *r, struct standing *s)
+{
+	s->wait_count = wire_u32(r);
+	if (s->wait_count > STANDING_WAITS_MAX) {
+		r->err = ERR_CORRUPT;
+		return;
+	}
+	for (uint32_t i = 0; i < s->wait_count; i++) {
+		s->waits[i].log = wire_u64(r);
+		s->waits[i].seq = wire_u64(r);
+		s->waits[i].kind = wire_u8(r);
+	}
 }
 
 enum err standing_decode(struct bytes b, struct arena *a, struct standing *ret_standing,
 			 struct fault *reterr_fault)
 {
 	struct wire_reader r = wire_reader_of(b.data, b.len);
+	uint8_t version = 0;
 
-	if (b.len < STANDING_HEAD_BYTES + 8 || b.len > STANDING_BYTES_MAX || !head_is_sound(&r))
+	if (b.len < STANDING_HEAD_BYTES + 8 || b.len > STANDING_BYTES_MAX || !head_is_sound(&r, &version))
 		return fault_set(reterr_fault, ERR_CORRUPT, "a standing of %zu bytes", b.len);
 	struct wire_reader tail = wire_reader_of(b.data + b.len - 8, 8);
 	if (wire_u64(&tail) != hash64(b.data, b.len - 8, 0))
@@ -82,7 +107,7 @@ enum err standing_decode(struct bytes b, struct arena *a, struct standing *ret_s
 	s.wall_ms = wire_u64(&r);
 	s.hlc = wire_u64(&r);
 	s.count = wire_u32(&r);
-	if (b.len != STANDING_HEAD_BYTES + (size_t)s.count * 16 + 8)
+	if (b.len < STANDING_HEAD_BYTES + (size_t)s.count * 16 + 8)
 		return fault_set(reterr_fault, ERR_CORRUPT, "a standing of %zu bytes", b.len);
 	s.ends = arena_array(a, s.count, sizeof(*s.ends));
 	if (!s.ends)
@@ -93,6 +118,11 @@ enum err standing_decode(struct bytes b, struct arena *a, struct standing *ret_s
 		if (i > 0 && s.ends[i].log <= s.ends[i - 1].log)
 			return fault_set(reterr_fault, ERR_CORRUPT, "a standing is not in order");
 	}
+	if (version == STANDING_VERSION)
+		read_waits(&r, &s);
+	(void)wire_u64(&r);
+	if (wire_done(&r))
+		return fault_set(reterr_fault, ERR_CORRUPT, "a standing of %zu bytes", b.len);
 	*ret_standing = s;
 	return ERR_NONE;
 }

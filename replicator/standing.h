@@ -8,7 +8,17 @@
 #include "replicator/change.h"
 
 #define STANDING_HEAD_BYTES 36
-#define STANDING_BYTES_MAX (STANDING_HEAD_BYTES + LOGS_MAX * 16 + 8)
+#define STANDING_WAIT_BYTES 17
+/* A person is told of each where it waits; its writer needs to hear of some. */
+#define STANDING_WAITS_MAX 8
+#define STANDING_BYTES_MAX (STANDING_HEAD_BYTES + LOGS_MAX * 16 + 4 + STANDING_WAITS_MAX * STANDING_WAIT_BYTES + 8)
+
+/* A log that does not go on at the sender. */
+struct standing_wait {
+	uint64_t log;
+	uint64_t seq;
+	uint8_t kind;      /* enum log_wait_kind, of the sender's version */
+};
 
 struct standing {
 	uint64_t fleet;
@@ -18,6 +28,8 @@ struct standing {
 	uint64_t hlc;      /* closed: what it writes from now on is stamped above it */
 	struct log_end *ends;
 	uint32_t count;
+	struct standing_wait waits[STANDING_WAITS_MAX];
+	uint32_t wait_count;
 };
 
 /* Keeps the newest log of each region; returns how many those are. */

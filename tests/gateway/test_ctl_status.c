@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/ctl_status.h"
 
+#include "base/buf.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char shown[4096];
+static char shown[1 << 16];
 static bool ready;
 
 static enum err print(const char *json)
@@ -84,6 +86,47 @@ START_TEST(a_region_that_stopped_writing_is_not_ready)
 }
 END_TEST
 
+START_TEST(a_log_that_waits_is_shown_with_its_reason_and_what_to_do)
+{
+	ck_assert_int_eq(
+		print("{\"region\":\"fra\",\"ready\":true,\"clock_off\":true,\"clock_ahead_ms\":-4100,"
+		      "\"logs_waiting\":[{\"log\":\"8000000000000302\",\"seq\":7,\"region\":\"ams\",\"reason\":\"clock\","
+		      "\"seconds\":61.5,\"words\":\"op 7 is ahead\",\"action\":\"set the clocks right\",\"new\":[1]}],"
+		      "\"own_logs_waiting\":[{\"log\":\"8000000000000301\",\"seq\":3,\"region\":\"nyc\","
+		      "\"reason\":\"lost\"}]}"),
+		ERR_NONE);
+	ck_assert_ptr_nonnull(strstr(shown, "clock     4100 ms behind most other regions: writes of collections that every "
+					    "region writes are refused until it is set right (NTP)\n"
+					    "waits     clock for 1 min: op 7 is ahead\n"
+					    "          set the clocks right\n"
+					    "waits     region nyc cannot go on with this region's log 8000000000000301 after "
+					    "op 2: lost\n"));
+}
+END_TEST
+
+START_TEST(more_waiting_logs_than_fit_are_left_out)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(1 << 20);
+
+	buf_append_cstr(&b, "{\"region\":\"fra\",\"clock_ahead_ms\":0,\"logs_waiting\":[");
+	for (unsigned i = 0; i < 1000; i++)
+		buf_append_cstr(&b, i == 0 ? "{\"seq\":1}" : ",{\"seq\":[{}]}");
+	buf_append_cstr(&b, "]}");
+	/* The second is not a number, the thousandth is not looked at. */
+	buf_append_byte(&b, 0);
+	ck_assert_int_eq(print((const char *)b.data), ERR_BAD_REQUEST);
+	buf_reset(&b);
+	buf_append_cstr(&b, "{\"region\":\"fra\",\"logs_waiting\":[");
+	for (unsigned i = 0; i < 1000; i++)
+		buf_append_cstr(&b, i == 0 ? "{\"seq\":1}" : i < 256 ? ",{\"seq\":1}" : ",{\"seq\":[{}]}");
+	buf_append_cstr(&b, "]}");
+	buf_append_byte(&b, 0);
+	shown[sizeof(shown) - 1] = 0;
+	ck_assert_int_eq(print((const char *)b.data), ERR_NONE);
+	ck_assert_ptr_null(strstr(shown, "clock  "));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ctl_status");
@@ -93,6 +136,8 @@ int main(void)
 	tcase_add_test(tests, a_region_with_collections_is_a_page);
 	tcase_add_test(tests, a_region_that_is_not_ready_says_why);
 	tcase_add_test(tests, a_region_that_stopped_writing_is_not_ready);
+	tcase_add_test(tests, a_log_that_waits_is_shown_with_its_reason_and_what_to_do);
+	tcase_add_test(tests, more_waiting_logs_than_fit_are_left_out);
 	suite_add_tcase(suite, tests);
 
 	SRunner *runner = srunner_create(suite);

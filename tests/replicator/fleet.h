@@ -29,6 +29,13 @@ struct fleet_link {
 	uint32_t from;
 };
 
+/* The machine's clocks, of which a region may have others. */
+struct fleet_clock {
+	struct clock clock;
+	atomic_int_fast64_t wall_ahead_ms;
+	atomic_uint_fast64_t mono_ahead_ns; /* moves forward only */
+};
+
 struct fleet_region {
 	struct region r;             /* its store, catalog, committer: for the helpers of region.h */
 	struct fleet *fleet;
@@ -36,6 +43,7 @@ struct fleet_region {
 	uint64_t log_bytes_max;
 	bool no_stream;
 	struct fleet_link link;
+	struct fleet_clock clock;
 	struct peer_config others[FLEET_REGIONS - 1];
 	struct replicator *replicator;
 	pthread_rwlock_t life;       /* held shared by those who use the replicator, for: */
@@ -54,6 +62,20 @@ struct fleet {
 	pthread_t stepper;
 	atomic_bool stop;
 };
+
+static inline uint64_t fleet_wall_ms(struct clock *c)
+{
+	struct fleet_clock *f = CONTAINER_OF(c, struct fleet_clock, clock);
+
+	return clock_wall_ms(clock_system()) + (uint64_t)atomic_load(&f->wall_ahead_ms);
+}
+
+static inline uint64_t fleet_mono_ns(struct clock *c)
+{
+	struct fleet_clock *f = CONTAINER_OF(c, struct fleet_clock, clock);
+
+	return clock_mono_ns(clock_system()) + atomic_load(&f->mono_ahead_ns);
+}
 
 /* --- the broker behind a lock --- */
 
@@ -351,6 +373,7 @@ static inline void fleet_new(struct fleet *f)
 		(void)pthread_rwlock_init(&g->life, NULL);
 		g->fleet = f;
 		g->number = i;
+		g->clock.clock = (struct clock){ .wall_ms = fleet_wall_ms, .mono_ns = fleet_mono_ns };
 		g->link = (struct fleet_link){ .link = { .log = fleet_link_log,
 							 .standing = fleet_link_standing },
 					       .fleet = f,
@@ -382,7 +405,7 @@ static inline void fleet_start(struct fleet *fleet, uint32_t number)
 
 	fleet_open_catalog(g);
 	struct replicator_options o = {
-		.clock = clock_system(),
+		.clock = &g->clock.clock,
 		.store = g->r.store,
 		.catalog = g->r.catalog,
 		.log_bytes_max = g->log_bytes_max,

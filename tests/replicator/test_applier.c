@@ -19,6 +19,7 @@
 
 static struct region a; /* region 1, by hand */
 static struct region b; /* region 2, with its thread */
+static struct region third; /* region 3, by hand; only of the tests of SCOPE_MULTI */
 static struct peers *peers;
 static struct applier *applier;
 
@@ -68,7 +69,8 @@ static atomic_uint asked[4];
 static enum err link_log(struct peer_link *l, uint8_t region, uint16_t scope, struct position after, struct buf *out,
 			 struct fault *f)
 {
-	struct log_source source = { a.store, a.catalog, FLEET };
+	struct region *from = scope == SCOPE_MULTI && region == 3 ? &third : &a;
+	struct log_source source = { from->store, from->catalog, FLEET };
 	struct op_batch head;
 
 	(void)l;
@@ -433,6 +435,282 @@ START_TEST(fork_in_a_log_stops_and_is_not_skipped)
 }
 END_TEST
 
+/* --- SCOPE_MULTI --- */
+
+/* What is told after seconds is told after a fiftieth of them. */
+static uint64_t fast_mono_ns(struct clock *c)
+{
+	(void)c;
+	return clock_mono_ns(clock_system()) * 50;
+}
+
+static uint64_t fast_wall_ms(struct clock *c)
+{
+	(void)c;
+	return clock_wall_ms(clock_system());
+}
+
+static struct clock fast = { .wall_ms = fast_wall_ms, .mono_ns = fast_mono_ns };
+
+/* Region 2's wall clock, which its committer's thread reads. */
+static atomic_uint_fast64_t wall_of_two;
+
+static uint64_t two_wall_ms(struct clock *c)
+{
+	(void)c;
+	return atomic_load(&wall_of_two);
+}
+
+static enum err apply_message(struct region *to, const struct buf *payload)
+{
+	CLEANUP(arena_release) struct arena arena;
+	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
+	struct op_batch m;
+
+	arena_init(&arena, (size_t)16 << 20);
+	ck_assert_int_eq(batch_decode(buf_bytes(payload), &inflated, &arena, &m, NULL), ERR_NONE);
+	struct bytes ops[BATCH_OPS_MAX];
+	memcpy(ops, m.ops, m.count * sizeof(*ops));
+	struct remote_batch batch = { .ops = ops, .count = m.count, .scope = m.scope, .chain_hash = m.chain_hash };
+	return committer_apply(to->committer, &batch, NULL);
+}
+
+static void follow(struct region *to)
+{
+	CLEANUP(buf_release) struct buf m = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+
+	message_after(region_state(to).position, 1 << 20, &m);
+	ck_assert_int_eq(apply_message(to, &m), ERR_NONE);
+}
+
+static uint64_t log_of(struct region *r)
+{
+	return region_state(r).multi_log;
+}
+
+static void write_multi(struct region *r, uint64_t id)
+{
+	struct op_point *p = region_alloc(r, sizeof(*p));
+	struct op_vector *v = region_alloc(r, sizeof(*v));
+
+	*v = sparse_of("sparse");
+	*p = (struct op_point){ .id = id_of(id), .vectors = v, .vector_count = 1, .payload = payload_of(r, "n", 1) };
+	write_well(r, (struct intent){ .kind = OP_UPSERT,
+				       .collection = STR("m"),
+				       .body = { .points = p, .point_count = 1 } });
+}
+
+/* Region 1 wrote an op that region 3 had seen when it wrote its own; region 2 knows the collection only. */
+static void set_up_multi(void)
+{
+	CLEANUP(buf_release) struct buf m = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
+	struct log_source source = { a.store, a.catalog, FLEET };
+	struct intent create = create_of(&a, "m", DISTANCE_DOT);
+	struct op_batch head;
+
+	atomic_store(&wall_of_two, REGION_WALL_MS);
+	region_init(&third, 3);
+	region_open(&third);
+	create.body.config.multi_writer = true;
+	write_well(&a, create);
+	follow(&b);
+	follow(&third);
+	write_multi(&a, 1);
+	ck_assert_int_eq(log_message(&source, SCOPE_MULTI, (struct position){ log_of(&a), 0 }, 0, 2000, &m, &head, NULL),
+			 ERR_NONE);
+	ck_assert_int_eq(apply_message(&third, &m), ERR_NONE);
+	write_multi(&third, 2);
+}
+
+static void start_fast(void)
+{
+	struct applier_options o = { .clock = &fast, .committer = b.committer, .peers = peers };
+	struct fault f = { 0 };
+
+	ck_assert_msg(!applier_start(&o, &applier, &f), "%s", f.text);
+}
+
+/* A region says which logs it has: all of them; 0: it has none. */
+static void stand(uint8_t region, uint64_t log, uint64_t seq)
+{
+	static uint64_t wall_ms = 1;
+	struct log_end end = { log, seq };
+	struct standing s = { .fleet = FLEET,
+			      .region = region,
+			      .whole = true,
+			      .wall_ms = wall_ms++,
+			      .ends = &end,
+			      .count = log != 0 };
+	ck_assert(peers_stand(peers, &s));
+}
+
+static struct log_waits_told told[LOG_WAITS_MAX];
+static enum log_wait_kind wanted;
+static bool one_says_nothing; /* region 1 */
+
+/* The log of region 3 is told to wait for that reason. Says where the others stand again and again: only news counts. */
+static bool waits_as_wanted(void)
+{
+	if (!one_says_nothing)
+		stand(1, 0, 0);
+	stand(3, log_of(&third), 1);
+	uint32_t n = applier_waits(applier, told);
+	for (uint32_t i = 0; i < n; i++)
+		if (told[i].wait.log == log_of(&third) && told[i].wait.kind == wanted) {
+			told[0] = told[i];
+			return true;
+		}
+	return false;
+}
+
+static void expect_wait(enum log_wait_kind kind, const char *words)
+{
+	wanted = kind;
+	wait_for(waits_as_wanted);
+	ck_assert_uint_eq(told[0].wait.seq, 1);
+	ck_assert_msg(strstr(fault_text(&told[0].wait.why), words) != NULL, "%s", fault_text(&told[0].wait.why));
+	ck_assert_int_eq(state().stopped, log_wait_stops(kind));
+}
+
+static bool has_all_logs(void)
+{
+	return committer_log_seq(b.committer, log_of(&third)) == 1 && committer_log_seq(b.committer, log_of(&a)) == 1;
+}
+
+static bool waits_at_the_second_op(void)
+{
+	stand(3, log_of(&third), 2);
+	return applier_waits(applier, told) == 1 && told[0].wait.kind == wanted && told[0].wait.seq == 2;
+}
+
+static bool waits_for_nothing(void)
+{
+	return applier_waits(applier, told) == 0;
+}
+
+/* Region 1 has what is missing, and can be asked. */
+static void cure(void)
+{
+	one_says_nothing = true;
+	atomic_store(&answers[1], ANSWER_LOG);
+	stand(1, log_of(&a), 1);
+	wait_for(has_all_logs);
+	wait_for(waits_for_nothing);
+	ck_assert(!state().stopped);
+	one_says_nothing = false;
+	region_release(&third);
+}
+
+START_TEST(an_op_that_others_saw_and_nobody_has_is_told_with_who_had_it)
+{
+	set_up_multi();
+	atomic_store(&answers[3], ANSWER_LOG);
+	start_fast();
+	expect_wait(LOG_WAIT_LOST, "follows an op of region one stamped");
+	ck_assert(strstr(fault_text(&told[0].wait.why), "which region three had seen; no region has it") != NULL);
+	ck_assert_int_eq(state().trouble.err, ERR_GAP);
+	ck_assert_uint_eq(committer_log_seq(b.committer, log_of(&third)), 0);
+	cure();
+}
+END_TEST
+
+START_TEST(an_op_is_not_called_lost_while_a_region_was_not_heard)
+{
+	set_up_multi();
+	one_says_nothing = true;
+	atomic_store(&answers[3], ANSWER_LOG);
+	start_fast();
+	expect_wait(LOG_WAIT_SEEN, "not heard was region one");
+	cure();
+}
+END_TEST
+
+START_TEST(a_log_that_waits_for_one_that_cannot_be_fetched_names_who_has_it)
+{
+	set_up_multi();
+	one_says_nothing = true;
+	stand(1, log_of(&a), 1);
+	atomic_store(&answers[3], ANSWER_LOG);
+	start_fast();
+	expect_wait(LOG_WAIT_SEEN, "it is to come from region one");
+	cure();
+}
+END_TEST
+
+START_TEST(a_log_that_no_region_holds_any_more_is_told_at_once)
+{
+	set_up_multi();
+	atomic_store(&answers[3], ANSWER_GAP);
+	start_fast();
+	expect_wait(LOG_WAIT_TRIMMED, "cannot be had from region three: the log of region 3 begins later");
+	ck_assert_int_eq(state().trouble.err, ERR_GAP);
+	atomic_store(&answers[3], ANSWER_LOG);
+	cure();
+}
+END_TEST
+
+START_TEST(a_log_whose_region_cannot_be_asked_is_told_and_the_region_goes_on)
+{
+	set_up_multi();
+	start_fast();
+	expect_wait(LOG_WAIT_SOURCE, "nobody answers");
+	atomic_store(&answers[3], ANSWER_LOG);
+	cure();
+}
+END_TEST
+
+START_TEST(a_log_ahead_in_time_waits_until_this_clock_comes_near)
+{
+	b.clock.clock.wall_ms = two_wall_ms;
+	set_up_multi();
+	atomic_store(&answers[1], ANSWER_LOG);
+	atomic_store(&answers[3], ANSWER_LOG);
+	third.clock.wall_ms += 60000;
+	write_multi(&third, 3);
+	one_says_nothing = true;
+	stand(1, log_of(&a), 1);
+	stand(3, log_of(&third), 2);
+	start_fast();
+	wait_for(has_all_logs);
+	wanted = LOG_WAIT_CLOCK;
+	wait_for(waits_at_the_second_op);
+	ck_assert_uint_eq(told[0].wait.seq, 2);
+	ck_assert_msg(strstr(fault_text(&told[0].wait.why), "is stamped 60000 ms ahead of the clock of region two") != NULL,
+		      "%s", fault_text(&told[0].wait.why));
+	ck_assert(!state().stopped);
+	ck_assert_uint_eq(committer_log_seq(b.committer, log_of(&third)), 1);
+	atomic_store(&wall_of_two, REGION_WALL_MS + 59500);
+	wait_for(waits_for_nothing);
+	ck_assert_uint_eq(committer_log_seq(b.committer, log_of(&third)), 2);
+	one_says_nothing = false;
+	region_release(&third);
+}
+END_TEST
+
+/* Its writer knew a collection that is not here yet: it is told after what it waits for. */
+START_TEST(a_log_waits_for_the_changes_of_collections_that_it_needs)
+{
+	set_up_multi();
+	write_well(&a, create_of(&a, "later", DISTANCE_DOT));
+	follow(&third);
+	write_multi(&third, 4);
+	one_says_nothing = true;
+	atomic_store(&answers[1], ANSWER_LOG);
+	atomic_store(&answers[3], ANSWER_LOG);
+	stand(1, log_of(&a), 1);
+	stand(3, log_of(&third), 2);
+	start_fast();
+	wanted = LOG_WAIT_SCHEMA;
+	wait_for(waits_at_the_second_op);
+	ck_assert(strstr(fault_text(&told[0].wait.why), "needs the changes of collections up to (257,") != NULL);
+	follow(&b);
+	wait_for(waits_for_nothing);
+	ck_assert_uint_eq(committer_log_seq(b.committer, log_of(&third)), 2);
+	one_says_nothing = false;
+	region_release(&third);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("applier");
@@ -449,6 +727,13 @@ int main(void)
 	tcase_add_test(t, silent_streams_are_replaced_by_the_logs);
 	tcase_add_test(t, missing_ops_that_no_log_holds_are_told_until_they_come);
 	tcase_add_test(t, fork_in_a_log_stops_and_is_not_skipped);
+	tcase_add_test(t, an_op_that_others_saw_and_nobody_has_is_told_with_who_had_it);
+	tcase_add_test(t, an_op_is_not_called_lost_while_a_region_was_not_heard);
+	tcase_add_test(t, a_log_that_waits_for_one_that_cannot_be_fetched_names_who_has_it);
+	tcase_add_test(t, a_log_that_no_region_holds_any_more_is_told_at_once);
+	tcase_add_test(t, a_log_whose_region_cannot_be_asked_is_told_and_the_region_goes_on);
+	tcase_add_test(t, a_log_ahead_in_time_waits_until_this_clock_comes_near);
+	tcase_add_test(t, a_log_waits_for_the_changes_of_collections_that_it_needs);
 	suite_add_tcase(s, t);
 	SRunner *sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

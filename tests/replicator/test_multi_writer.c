@@ -384,6 +384,120 @@ START_TEST(ops_into_a_dropped_collection_go_nowhere)
 }
 END_TEST
 
+/* --- clocks --- */
+
+#define AHEAD_MS 60000
+
+static void set_clock(uint32_t number, int64_t ahead_ms)
+{
+	atomic_store(&fleet.regions[number].clock.wall_ahead_ms, ahead_ms);
+}
+
+/* Whatever lasted there for a moment has lasted for long. */
+static void age(uint32_t number)
+{
+	atomic_fetch_add(&fleet.regions[number].clock.mono_ahead_ns, UINT64_C(6000000000));
+}
+
+static bool has_clock_off(struct fleet *f, uint64_t number)
+{
+	int64_t ahead_ms;
+
+	return replicator_clock_is_off(f->regions[number].replicator, &ahead_ms) && ahead_ms > AHEAD_MS / 2;
+}
+
+static bool has_clock_right(struct fleet *f, uint64_t number)
+{
+	return !has_clock_off(f, number);
+}
+
+static struct log_waits_told told[LOG_WAITS_MAX];
+
+/* However little time passes. */
+static bool waits_for_clock(struct fleet *f, uint64_t number)
+{
+	age((uint32_t)number);
+	return replicator_waits(f->regions[number].replicator, told) == 1 && told[0].wait.kind == LOG_WAIT_CLOCK;
+}
+
+/* Its peer 0 says so. */
+static bool hears_that_its_log_waits(struct fleet *f, uint64_t number)
+{
+	struct standing_wait waits[STANDING_WAITS_MAX];
+
+	return peers_waits(replicator_peers(f->regions[number].replicator), 0, waits) == 1 &&
+	       waits[0].kind == LOG_WAIT_CLOCK;
+}
+
+static bool waits_for_nothing(struct fleet *f, uint64_t number)
+{
+	struct standing_wait waits[STANDING_WAITS_MAX];
+
+	return replicator_waits(f->regions[number].replicator, told) == 0 &&
+	       peers_waits(replicator_peers(f->regions[number].replicator), 0, waits) == 0;
+}
+
+static bool has_log_of_nyc(struct fleet *f, uint64_t number)
+{
+	struct committer_state s;
+
+	committer_state(f->regions[2].r.committer, &s);
+	return committer_log_seq(f->regions[number].r.committer, s.multi_log) >= 1;
+}
+
+/* Region 2 writes an op that is stamped a minute ahead, before it can see that its clock is wrong. */
+static void write_ahead(void)
+{
+	fleet_write_well(&fleet, 2, upsert_point(2, 1, 1));
+	fleet_wait(&fleet, has_log_of_nyc, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		atomic_store(&fleet.regions[2].cut_standing[i], true);
+	set_clock(2, AHEAD_MS);
+	fleet_write_well(&fleet, 2, upsert_point(2, 2, 2));
+	for (uint32_t i = 0; i < 2; i++)
+		atomic_store(&fleet.regions[2].cut_standing[i], false);
+}
+
+START_TEST(a_region_whose_clock_is_off_writes_no_more_until_it_is_right)
+{
+	write_ahead();
+	fleet_wait(&fleet, has_clock_off, 2);
+	struct fleet_answer a = fleet_submit(&fleet, 2, upsert_point(2, 3, 3), ACK_VISIBLE, 0);
+	ck_assert_int_eq(a.err, ERR_UNAVAILABLE);
+	ck_assert_msg(strstr(a.fault.text, "the clock of region nyc is ") && strstr(a.fault.text, " ahead of "), "%s",
+		      a.fault.text);
+	/* The others' are right, and what has one writer asks for none. */
+	int64_t ahead_ms;
+	ck_assert(!replicator_clock_is_off(fleet.regions[0].replicator, &ahead_ms));
+	fleet_write_well(&fleet, 0, upsert_point(0, 4, 4));
+	ck_assert(!find_point(region(0), "c", 2).found);
+	/* All are as far ahead: there is nothing wrong. */
+	set_clock(0, AHEAD_MS);
+	set_clock(1, AHEAD_MS);
+	heal();
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
+		ck_assert_uint_eq(count_points(region(i), "c"), 3);
+	fleet_wait(&fleet, has_clock_right, 2);
+	fleet_write_well(&fleet, 2, upsert_point(2, 3, 3));
+}
+END_TEST
+
+START_TEST(a_log_ahead_in_time_is_told_where_it_waits_and_where_it_was_written)
+{
+	write_ahead();
+	fleet_wait(&fleet, waits_for_clock, 0);
+	ck_assert_uint_eq((uint8_t)told[0].wait.log, 3);
+	ck_assert_uint_eq(told[0].wait.seq, 2);
+	ck_assert(!fleet_state(&fleet, 0).applier.stopped);
+	fleet_wait(&fleet, hears_that_its_log_waits, 2);
+	set_clock(0, AHEAD_MS);
+	set_clock(1, AHEAD_MS);
+	heal();
+	fleet_wait(&fleet, waits_for_nothing, 0);
+	fleet_wait(&fleet, waits_for_nothing, 2);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("multi_writer");
@@ -398,6 +512,8 @@ static Suite *suite(void)
 	tcase_add_test(t, concurrent_writes_end_equal_and_their_losers_are_told);
 	tcase_add_test(t, delete_wins_over_a_change_that_did_not_see_it);
 	tcase_add_test(t, ops_into_a_dropped_collection_go_nowhere);
+	tcase_add_test(t, a_region_whose_clock_is_off_writes_no_more_until_it_is_right);
+	tcase_add_test(t, a_log_ahead_in_time_is_told_where_it_waits_and_where_it_was_written);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -337,6 +337,175 @@ START_TEST(applied_counts_those_whose_history_surely_has_it)
 }
 END_TEST
 
+/* --- SCOPE_MULTI --- */
+
+#define L1 (MULTI_LOG_BIT | 1000 << 8 | 1)
+#define L2 (MULTI_LOG_BIT | 1000 << 8 | 2)
+#define L1B (MULTI_LOG_BIT | 2000 << 8 | 1)
+
+static bool stand(uint8_t region, bool whole, struct log_end *ends, uint32_t count)
+{
+	struct standing s = { .fleet = FLEET,
+			      .region = region,
+			      .whole = whole,
+			      .wall_ms = test_clock.wall_ms,
+			      .ends = ends,
+			      .count = count };
+	return peers_stand(peers, &s);
+}
+
+START_TEST(vectors_that_are_not_of_this_fleet_or_not_new_change_nothing)
+{
+	struct log_end ends[] = { { L1, 5 } };
+	struct log_end lower[] = { { L1, 3 } };
+	struct log_end out[LOGS_MAX];
+	struct standing s = { .fleet = FLEET + 1, .region = 2, .whole = true, .ends = ends, .count = 1 };
+
+	ck_assert(!peers_stand(peers, &s));
+	ck_assert(!stand(9, true, ends, 1));
+	ck_assert(stand(2, true, ends, 1));
+	s = (struct standing){ .fleet = FLEET, .region = 2, .wall_ms = WALL_MS - 1, .ends = lower, .count = 1 };
+	ck_assert(!peers_stand(peers, &s));
+	ck_assert_uint_eq(peers_ends(peers, 0, out), 1);
+	ck_assert_uint_eq(out[0].seq, 5);
+	ck_assert_uint_eq(peers_ends(peers, 1, out), 0);
+}
+END_TEST
+
+START_TEST(a_part_of_a_vector_adds_and_a_whole_one_replaces)
+{
+	struct log_end first[] = { { L1, 5 }, { L2, 7 } };
+	struct log_end later[] = { { L2, 8 }, { L1B, 1 } };
+	struct log_end wiped[] = { { L1B, 1 } };
+	struct log_end out[LOGS_MAX];
+
+	ck_assert(stand(2, true, first, 2));
+	ck_assert(stand(2, false, later, 2));
+	ck_assert_uint_eq(peers_ends(peers, 0, out), 3);
+	ck_assert(out[0].log == L1 && out[0].seq == 5);
+	ck_assert(out[1].log == L2 && out[1].seq == 8);
+	ck_assert(out[2].log == L1B && out[2].seq == 1);
+	ck_assert(stand(2, true, wiped, 1));
+	ck_assert_uint_eq(peers_ends(peers, 0, out), 1);
+	ck_assert(out[0].log == L1B);
+}
+END_TEST
+
+START_TEST(only_whole_vectors_show_how_fresh_they_are)
+{
+	ck_assert_uint_eq(peers_ends_age_ms(peers, 0), UINT64_MAX);
+	ck_assert(stand(2, false, NULL, 0));
+	ck_assert_uint_eq(peers_ends_age_ms(peers, 0), UINT64_MAX);
+	ck_assert(stand(2, true, NULL, 0));
+	pass(700);
+	ck_assert(stand(2, false, NULL, 0));
+	ck_assert_uint_eq(peers_ends_age_ms(peers, 0), 700);
+}
+END_TEST
+
+/* Of three data regions two are a majority; a gateway has no vote, whatever it says. */
+START_TEST(an_op_is_held_by_those_who_reached_it)
+{
+	struct log_end ends[] = { { L1, 5 } };
+	struct log_end op = { L1, 5 };
+
+	ck_assert_uint_eq(peers_holders(peers, op, 5), 1);
+	ck_assert(stand(4, true, ends, 1));
+	ck_assert_uint_eq(peers_holders(peers, op, 5), 1);
+	ck_assert(stand(2, true, ends, 1));
+	ck_assert_uint_eq(peers_holders(peers, op, 4), 1);
+	ck_assert_uint_eq(peers_holders(peers, op, 5), 2);
+	op.seq = 6;
+	ck_assert_uint_eq(peers_holders(peers, op, 6), 1);
+}
+END_TEST
+
+START_TEST(a_log_may_be_trimmed_to_where_a_majority_has_it)
+{
+	struct log_end two[] = { { L1, 5 } };
+	struct log_end three[] = { { L1, 9 } };
+
+	ck_assert_uint_eq(peers_log_floor(peers, L1, 20), 0);
+	ck_assert(stand(2, true, two, 1));
+	ck_assert_uint_eq(peers_log_floor(peers, L1, 20), 5);
+	ck_assert(stand(3, true, three, 1));
+	ck_assert_uint_eq(peers_log_floor(peers, L1, 20), 9);
+	ck_assert_uint_eq(peers_log_floor(peers, L1, 2), 5);
+	ck_assert_uint_eq(peers_log_floor(peers, L2, 7), 0);
+	/* A disk that was lost counts no more. */
+	ck_assert(stand(3, true, NULL, 0));
+	ck_assert_uint_eq(peers_log_floor(peers, L1, 20), 5);
+}
+END_TEST
+
+START_TEST(a_region_hears_which_of_its_own_logs_wait_elsewhere)
+{
+	struct standing s = { .fleet = FLEET,
+			      .region = 2,
+			      .wall_ms = WALL_MS,
+			      .waits = { { L2, 4, 1 }, { L1, 6, 5 } },
+			      .wait_count = 2 };
+	struct standing_wait out[STANDING_WAITS_MAX];
+
+	ck_assert_uint_eq(peers_waits(peers, 0, out), 0);
+	ck_assert(peers_stand(peers, &s));
+	ck_assert_uint_eq(peers_waits(peers, 0, out), 1);
+	ck_assert(out[0].log == L1 && out[0].seq == 6 && out[0].kind == 5);
+	s.wait_count = 0;
+	ck_assert(peers_stand(peers, &s));
+	ck_assert_uint_eq(peers_waits(peers, 0, out), 0);
+}
+END_TEST
+
+/* --- clocks --- */
+
+START_TEST(a_clock_is_off_only_when_a_majority_of_others_surely_says_so)
+{
+	static const struct {
+		struct clock_sample two, three;
+		bool off;
+		int64_t ahead_ms;
+	} rows[] = {
+		{ { 0, 1 }, { 0, 1 }, false, 0 },
+		{ { -1000, 1 }, { 0, 1 }, false, 0 },
+		{ { -1000, 1 }, { 1000, 1 }, false, 0 },
+		{ { -1000, 100 }, { -700, 100 }, true, 600 },
+		{ { -1000, 100 }, { -400, 1 }, false, 0 },
+		{ { -401, 1 }, { -401, 1 }, true, 400 },
+		{ { -401, 2 }, { -401, 1 }, false, 0 },
+		{ { 5000, 10 }, { 700, 10 }, true, -690 },
+		{ { 5000, 10 }, { 700, 400 }, false, 0 },
+		{ { -100, 300 }, { -100, 300 }, false, 0 },
+	};
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		int64_t ahead_ms = 7;
+		peers_clock_sample(peers, 0, &rows[i].two);
+		peers_clock_sample(peers, 1, &rows[i].three);
+		ck_assert_msg(peers_clock_is_off(peers, 400, &ahead_ms) == rows[i].off, "row %zu", i);
+		ck_assert_msg(ahead_ms == rows[i].ahead_ms, "row %zu: %lld", i, (long long)ahead_ms);
+	}
+}
+END_TEST
+
+START_TEST(who_is_not_heard_any_more_or_has_no_data_says_nothing_of_the_clock)
+{
+	const struct clock_sample off = { -1000, 1 };
+	int64_t ahead_ms;
+
+	peers_clock_sample(peers, 0, &off);
+	peers_clock_sample(peers, 2, &off);
+	ck_assert(!peers_clock_is_off(peers, 400, &ahead_ms));
+	peers_clock_sample(peers, 1, &off);
+	ck_assert(peers_clock_is_off(peers, 400, &ahead_ms));
+	pass(5000);
+	peers_clock_sample(peers, 0, &off);
+	ck_assert(peers_clock_is_off(peers, 400, &ahead_ms));
+	pass(5000);
+	ck_assert(!peers_clock_is_off(peers, 400, &ahead_ms));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("peers");
@@ -357,6 +526,14 @@ int main(void)
 	tcase_add_test(t, confirmed_is_the_position_of_the_mth_in_the_own_epoch);
 	tcase_add_test(t, ops_of_an_older_epoch_count_only_through_the_own_epoch_start);
 	tcase_add_test(t, applied_counts_those_whose_history_surely_has_it);
+	tcase_add_test(t, vectors_that_are_not_of_this_fleet_or_not_new_change_nothing);
+	tcase_add_test(t, a_part_of_a_vector_adds_and_a_whole_one_replaces);
+	tcase_add_test(t, only_whole_vectors_show_how_fresh_they_are);
+	tcase_add_test(t, an_op_is_held_by_those_who_reached_it);
+	tcase_add_test(t, a_log_may_be_trimmed_to_where_a_majority_has_it);
+	tcase_add_test(t, a_region_hears_which_of_its_own_logs_wait_elsewhere);
+	tcase_add_test(t, a_clock_is_off_only_when_a_majority_of_others_surely_says_so);
+	tcase_add_test(t, who_is_not_heard_any_more_or_has_no_data_says_nothing_of_the_clock);
 	suite_add_tcase(s, t);
 	SRunner *sr = srunner_create(s);
 

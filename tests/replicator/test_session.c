@@ -161,6 +161,75 @@ START_TEST(join_keeps_the_later_position_of_each_scope)
 }
 END_TEST
 
+/* --- SCOPE_MULTI --- */
+
+static struct position log_end(uint64_t ms, uint8_t region, uint64_t seq)
+{
+	return (struct position){ multi_log_make(ms, region), seq };
+}
+
+START_TEST(each_region_that_writes_has_one_entry_its_newest_log)
+{
+	struct session s = sample();
+
+	session_join(&s, SCOPE_MULTI, log_end(2000, 2, 7));
+	session_join(&s, SCOPE_MULTI, log_end(1000, 3, 9));
+	session_join(&s, SCOPE_MULTI, log_end(2000, 2, 6));
+	session_join(&s, SCOPE_MULTI, log_end(1999, 2, 500));
+	ck_assert_uint_eq(s.count, 4);
+	ck_assert_uint_eq(s.scopes[1], SCOPE_MULTI);
+	ck_assert_int_eq(position_compare(s.positions[1], log_end(2000, 2, 7)), 0);
+	ck_assert_int_eq(position_compare(s.positions[2], log_end(1000, 3, 9)), 0);
+	session_join(&s, SCOPE_MULTI, log_end(2001, 2, 1));
+	session_join(&s, SCOPE_MULTI, log_end(1000, 3, 10));
+	ck_assert_uint_eq(s.count, 4);
+	ck_assert_int_eq(position_compare(s.positions[1], log_end(2001, 2, 1)), 0);
+	ck_assert_int_eq(position_compare(s.positions[2], log_end(1000, 3, 10)), 0);
+}
+END_TEST
+
+START_TEST(entries_of_several_regions_come_back_as_they_were)
+{
+	struct session s = sample();
+	struct session back;
+	char text[SESSION_TEXT_MAX];
+
+	session_join(&s, SCOPE_MULTI, log_end(5000, 200, 1));
+	session_join(&s, SCOPE_MULTI, log_end(9000, 2, 7));
+	session_join(&s, SCOPE_MULTI, log_end(1000, 3, UINT64_MAX));
+	(void)session_encode(&s, &key, text);
+	ck_assert_int_eq(decode(text, &back), ERR_NONE);
+	ck_assert_uint_eq(back.count, 5);
+	for (uint32_t i = 0; i < back.count; i++) {
+		ck_assert_uint_eq(back.scopes[i], s.scopes[i]);
+		ck_assert_int_eq(position_compare(back.positions[i], s.positions[i]), 0);
+	}
+	ck_assert_uint_eq((uint8_t)back.positions[1].epoch, 2);
+	ck_assert_uint_eq((uint8_t)back.positions[3].epoch, 200);
+}
+END_TEST
+
+/* A token has room for so many; those that are in it stay, and move. */
+START_TEST(more_regions_than_a_token_has_room_for_leave_it_whole)
+{
+	struct session s = { 0 };
+	struct session back;
+	char text[SESSION_TEXT_MAX];
+
+	session_join(&s, SCOPE_FLEET, (struct position){ 0x101, 5 });
+	for (uint8_t region = 1; region <= 31; region++)
+		session_join(&s, SCOPE_MULTI, log_end(1000, region, region));
+	ck_assert_uint_eq(s.count, SCOPES_MAX);
+	session_join(&s, SCOPE_MULTI, log_end(1000, 1, 99));
+	session_join(&s, SCOPE_MULTI, log_end(1000, 31, 99));
+	ck_assert_uint_eq(s.positions[0].seq, 5);
+	ck_assert_uint_eq(s.positions[1].seq, 99);
+	(void)session_encode(&s, &key, text);
+	ck_assert_int_eq(decode(text, &back), ERR_NONE);
+	ck_assert_uint_eq(back.count, SCOPES_MAX);
+}
+END_TEST
+
 START_TEST(largest_session_fits)
 {
 	struct session s = { .hlc = UINT64_MAX };
@@ -188,6 +257,9 @@ int main(void)
 	tcase_add_test(t, malformed_content_is_refused_even_when_signed);
 	tcase_add_test(t, token_comes_back_as_it_was);
 	tcase_add_test(t, join_keeps_the_later_position_of_each_scope);
+	tcase_add_test(t, each_region_that_writes_has_one_entry_its_newest_log);
+	tcase_add_test(t, entries_of_several_regions_come_back_as_they_were);
+	tcase_add_test(t, more_regions_than_a_token_has_room_for_leave_it_whole);
 	tcase_add_test(t, largest_session_fits);
 	suite_add_tcase(s, t);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "replicator/standing.h"
 
 static struct arena arena;
@@ -28,7 +29,15 @@ static struct log_end ends[] = {
 
 static struct standing standing_of(void)
 {
-	return (struct standing){ .fleet = 77, .region = 2, .whole = true, .wall_ms = 5, .hlc = 6, .ends = ends, .count = 3 };
+	return (struct standing){ .fleet = 77,
+				  .region = 2,
+				  .whole = true,
+				  .wall_ms = 5,
+				  .hlc = 6,
+				  .ends = ends,
+				  .count = 3,
+				  .waits = { { ends[1].log, 10, 4 }, { ends[2].log, 4, 200 } },
+				  .wait_count = 2 };
 }
 
 START_TEST(any_damage_is_found)
@@ -77,6 +86,54 @@ START_TEST(a_standing_comes_back_as_it_was)
 	ck_assert_uint_eq(out.hlc, 6);
 	ck_assert_uint_eq(out.count, 3);
 	ck_assert_mem_eq(out.ends, ends, sizeof(ends));
+	ck_assert_uint_eq(out.wait_count, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		ck_assert_uint_eq(out.waits[i].log, s.waits[i].log);
+		ck_assert_uint_eq(out.waits[i].seq, s.waits[i].seq);
+		ck_assert_uint_eq(out.waits[i].kind, s.waits[i].kind);
+	}
+}
+END_TEST
+
+/* Puts the right checksum at the end of it. */
+static struct bytes sealed(struct buf *b)
+{
+	b->len -= 8;
+	wire_put_u64(b, hash64(b->data, b->len, 0));
+	return buf_bytes(b);
+}
+
+START_TEST(a_standing_of_the_version_before_has_no_waits)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(STANDING_BYTES_MAX);
+	struct standing s = standing_of();
+	struct standing out;
+
+	s.wait_count = 0;
+	ck_assert_int_eq(standing_encode(&s, &b), ERR_NONE);
+	b.data[4] = 1;
+	b.len -= 4;
+	ck_assert_int_eq(standing_decode(sealed(&b), &arena, &out, NULL), ERR_NONE);
+	ck_assert_uint_eq(out.count, 3);
+	ck_assert_uint_eq(out.wait_count, 0);
+}
+END_TEST
+
+START_TEST(more_waits_than_the_bound_are_refused)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(2 * STANDING_BYTES_MAX);
+	struct standing s = standing_of();
+	struct standing out;
+
+	s.wait_count = STANDING_WAITS_MAX + 1;
+	ck_assert_int_eq(standing_encode(&s, &b), ERR_TOO_LARGE);
+	s.wait_count = STANDING_WAITS_MAX;
+	ck_assert_int_eq(standing_encode(&s, &b), ERR_NONE);
+	ck_assert_int_eq(standing_decode(buf_bytes(&b), &arena, &out, NULL), ERR_NONE);
+	b.data[STANDING_HEAD_BYTES + 3 * 16]++;
+	for (unsigned i = 0; i < STANDING_WAIT_BYTES; i++)
+		wire_put_u8(&b, 0);
+	ck_assert_int_eq(standing_decode(sealed(&b), &arena, &out, NULL), ERR_CORRUPT);
 }
 END_TEST
 
@@ -100,6 +157,8 @@ int main(void)
 	tcase_add_test(t, any_damage_is_found);
 	tcase_add_test(t, logs_out_of_order_are_refused);
 	tcase_add_test(t, a_standing_comes_back_as_it_was);
+	tcase_add_test(t, a_standing_of_the_version_before_has_no_waits);
+	tcase_add_test(t, more_waits_than_the_bound_are_refused);
 	tcase_add_test(t, the_newest_log_of_each_region_is_kept);
 	suite_add_tcase(s, t);
 	SRunner *sr = srunner_create(s);
