@@ -58,6 +58,9 @@ enum err serve_check_staleness(const struct api *api, struct str text, struct fa
 /* One position of the token: *ret_wait when this region has yet to reach it. */
 static enum err check_position(const struct api *api, uint16_t scope, struct position p, bool *ret_wait, struct fault *f)
 {
+	if (scope == SCOPE_MULTI && committer_log_is_forgotten(api->committer, p.epoch))
+		return fault_set(f, ERR_SESSION_ORPHANED,
+				 "isthmus-session: it is so old that nobody knows whether its write survived");
 	if (scope == SCOPE_MULTI && committer_log_seq(api->committer, p.epoch) >= p.seq)
 		return ERR_NONE;
 	if (scope != SCOPE_FLEET)

@@ -57,9 +57,11 @@ static inline bool position_is_multi(struct position p)
 struct log_end {
 	uint64_t log;
 	uint64_t seq;
+	bool floor;   /* of the logs that its region wrote before it nothing is kept: all of them are in the rows */
 };
-/* Of all regions and starts. A log begins with the first write after a start. */
+/* Of all regions and starts. A log begins with the first write after a start. Beyond the second number old ones are forgotten. */
 #define LOGS_MAX 1024
+#define LOGS_KEPT 512
 /* How many regions a fleet has at most, this one included. */
 #define OP_SEEN_MAX 32
 

@@ -751,7 +751,8 @@ uint32_t committer_vector(struct committer *c, struct log_end out[LOGS_MAX])
 	pthread_mutex_lock(&c->state_lock);
 	uint32_t count = c->logs.count;
 	for (uint32_t i = 0; i < count; i++)
-		out[i] = (struct log_end){ c->logs.items[i].log, c->logs.items[i].seq };
+		out[i] = (struct log_end){ c->logs.items[i].log, c->logs.items[i].seq,
+					   c->logs.items[i].floor };
 	pthread_mutex_unlock(&c->state_lock);
 	return count;
 }
@@ -760,9 +761,17 @@ uint64_t committer_log_seq(struct committer *c, uint64_t log)
 {
 	pthread_mutex_lock(&c->state_lock);
 	const struct multi_log *l = find_log(c, log);
-	uint64_t seq = l ? l->seq : 0;
+	uint64_t seq = l ? l->seq : commit_multi_is_forgotten(&c->logs, log) ? UINT64_MAX : 0;
 	pthread_mutex_unlock(&c->state_lock);
 	return seq;
+}
+
+bool committer_log_is_forgotten(struct committer *c, uint64_t log)
+{
+	pthread_mutex_lock(&c->state_lock);
+	bool is = commit_multi_is_forgotten(&c->logs, log);
+	pthread_mutex_unlock(&c->state_lock);
+	return is;
 }
 
 enum err committer_wait_log(struct committer *c, struct log_end end, uint64_t timeout_ms)

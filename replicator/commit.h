@@ -86,6 +86,9 @@ struct committer_options {
 	uint64_t orphan_bytes_max;       /* 0: ORPHAN_BYTES_MAX_DEFAULT */
 	/* The same for one log of SCOPE_MULTI: up to which seq. NULL: all that is committed. */
 	uint64_t (*trim_floor_multi)(void *ctx, uint64_t log);
+	/* May that log of SCOPE_MULTI, of which nothing is held then, be forgotten? floor: its region's newest that was, or 0.
+	 * NULL: it may. */
+	bool (*may_forget)(void *ctx, struct log_end end, uint64_t floor);
 	/* What a committed position has reached; asked after each commit and each committer_wake. NULL: the
 	 * region is alone, and what it committed is confirmed. */
 	enum ack_level (*level)(void *ctx, struct position p);
@@ -238,8 +241,10 @@ uint64_t committer_number(struct committer *c, struct position p);
 struct store *committer_store(struct committer *c);
 /* Where this region stands, by log. Any thread. */
 uint32_t committer_vector(struct committer *c, struct log_end out[LOGS_MAX]);
-/* The seq reached in that log; 0: nothing of it is here. Any thread. */
+/* The seq reached in that log; 0: nothing of it is here; UINT64_MAX: it was forgotten, after all of it was. Any thread. */
 uint64_t committer_log_seq(struct committer *c, uint64_t log);
+/* Any thread. */
+bool committer_log_is_forgotten(struct committer *c, uint64_t log);
 /* Waits until log has reached seq; ERR_TIMEOUT. Not for loop threads. */
 MUST_USE enum err committer_wait_log(struct committer *c, struct log_end end, uint64_t timeout_ms);
 

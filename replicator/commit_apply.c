@@ -587,6 +587,8 @@ static enum err make_durable(struct committer *c, uint64_t now_ns, struct fault 
 	if (!err)
 		err = commit_multi_trim(c, false, reterr_fault);
 	if (!err)
+		err = commit_multi_forget(c, reterr_fault);
+	if (!err)
 		err = checkpoint(c, now_ns, reterr_fault);
 	if (err)
 		return err;

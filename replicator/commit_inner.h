@@ -46,6 +46,7 @@ struct multi_log {
 	uint64_t chain_hash;
 	uint64_t hlc;        /* of its last op */
 	uint64_t oldest_hlc; /* of the oldest op held; 0: none is held */
+	bool floor;          /* its region's older ones are forgotten */
 	bool changed;        /* by the open transaction */
 };
 
@@ -207,6 +208,9 @@ bool commit_multi_is_trimmed(const struct committer *c, struct stamp s);
 uint64_t commit_multi_oldest(const struct committer *c);
 /* all: also what the budget would keep. */
 MUST_USE enum err commit_multi_trim(struct committer *c, bool all, struct fault *reterr_fault);
+/* One log, when there are too many. */
+MUST_USE enum err commit_multi_forget(struct committer *c, struct fault *reterr_fault);
+bool commit_multi_is_forgotten(const struct multi_logs *logs, uint64_t log);
 /* Into the open transaction. */
 MUST_USE enum err commit_multi_save(struct committer *c);
 /* The transaction is committed; under state_lock. */

@@ -7,9 +7,21 @@
  * without one writer having seen the other was written concurrently. As a region's own ops count as seen by it, its logs
  * come one after the other, too.
  *
+ * Forgetting. A region that starts again begins another log, and all are listed wherever regions compare what they have. So beyond
+ * LOGS_KEPT the oldest of a region is forgotten: its ops are trimmed, and the record of one log, the floor, stands for all that the
+ * region wrote before it. That is safe when
+ * - a newer log of its region is here: the region itself will not write in the old one again, whatever disk it has,
+ * - all data regions, by what each said of all its logs within the last seconds, have it to the same end, and nothing of an older
+ *   log of that region that is not here; so nobody will have to be given an op of it, and
+ * - it ended a day ago, so that no stream still brings what no region has, and sessions have moved on.
+ * The floor itself is still listed, and its ops are not held: whoever lost its disk finds that it needs a snapshot. What comes
+ * once more of a forgotten log is known. When none may be forgotten (a region is away) a region refuses, at LOGS_MAX, to begin
+ * another log, and says why.
+ *
  * Table STORE_META, for each log
  *   key    "replicator/log/", u64 log, big-endian
- *   value  u8   version, 1
+ *   value  u8   version, 2; 1 has no flags
+ *          u8   flags: 1 it is a floor
  *          u64  seq of the last op in rows and log
  *          u64  running hash after it; it begins with 0 in each log
  *          u64  HLC of it
@@ -24,8 +36,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_VERSION 1
-#define RECORD_BYTES 33
+#define RECORD_VERSION 2
+#define RECORD_BYTES 34
+#define RECORD_VERSION_WITHOUT_FLAGS 1
+#define RECORD_BYTES_WITHOUT_FLAGS 33
+#define FLAG_FLOOR 1
+/* A log that ended less long ago is not forgotten. */
+#define FORGET_MS UINT64_C(86400000)
 #define RECORD_BYTES_MAX 64
 #define PREFIX "replicator/log/"
 #define PREFIX_BYTES (sizeof(PREFIX) - 1)
@@ -81,6 +98,16 @@ static struct multi_log *find(const struct multi_logs *logs, uint64_t log)
 		if (logs->items[i].log == log)
 			return &logs->items[i];
 	return NULL;
+}
+
+bool commit_multi_is_forgotten(const struct multi_logs *logs, uint64_t log)
+{
+	for (uint32_t i = 0; i < logs->count; i++) {
+		const struct multi_log *l = &logs->items[i];
+		if (l->floor && (uint8_t)l->log == (uint8_t)log && log < l->log)
+			return true;
+	}
+	return false;
 }
 
 static uint64_t seq_of(const struct committer *c, uint64_t log)
@@ -167,6 +194,15 @@ uint64_t commit_multi_oldest(const struct committer *c)
 
 /* --- this region's own ops --- */
 
+static enum err too_many(enum err err, struct fault *reterr_fault)
+{
+	return fault_set(reterr_fault, err,
+			 "this fleet has %u logs, the greatest number possible: old ones are forgotten once all data "
+			 "regions are there and have all of them for a day; bring back the one that is away, or look why "
+			 "one starts again and again",
+			 LOGS_MAX);
+}
+
 /* Above all logs of this region that are known, and at a time that no stamp has reached. */
 static enum err begin_log(struct committer *c, struct fault *reterr_fault)
 {
@@ -177,9 +213,7 @@ static enum err begin_log(struct committer *c, struct fault *reterr_fault)
 		if ((uint8_t)logs->items[i].log == c->o.region)
 			ms = MAX(ms, ((logs->items[i].log & ~MULTI_LOG_BIT) >> 8) + 1);
 	if (logs->count >= LOGS_MAX)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE,
-				 "this fleet has the greatest number of logs possible, %u",
-				 LOGS_MAX);
+		return too_many(ERR_UNAVAILABLE, reterr_fault);
 	if (!hlc_observe(&c->hlc, ms << 16))
 		return fault_set(reterr_fault, ERR_UNAVAILABLE,
 				 "the clock of this region runs behind its own last log");
@@ -258,6 +292,8 @@ enum err commit_multi_apply(struct committer *c, struct op *op, struct bytes wir
 				 err_sentence(err));
 	l = find(&c->txn.logs, op->epoch);
 	err = l ? ERR_NONE : add_log(&c->txn.logs, op->epoch, &l);
+	if (err == ERR_TOO_LARGE)
+		return too_many(err, reterr_fault);
 	if (err)
 		return fault_set(reterr_fault, err, "one log more: %s", err_sentence(err));
 	ASSERT(op->seq == l->seq + 1);
@@ -311,6 +347,7 @@ struct checked {
 	uint64_t hash;  /* after the last of the others */
 };
 
+/* ERR_ALREADY_EXISTS: of a log that was forgotten. */
 static enum err check_batch(struct committer *c, const struct remote_batch *b,
 			    struct checked *ret, struct fault *reterr_fault)
 {
@@ -329,6 +366,8 @@ static enum err check_batch(struct committer *c, const struct remote_batch *b,
 			l = find(current(c), k.log);
 			k.hash = l ? l->chain_hash : 0;
 			k.last = op.seq - 1;
+			if (commit_multi_is_forgotten(current(c), k.log))
+				return ERR_ALREADY_EXISTS;
 			if (op.seq > (l ? l->seq : 0) + 1)
 				return fault_set(reterr_fault, ERR_GAP,
 						 "op %llu of log %llx does not follow op %llu",
@@ -449,6 +488,8 @@ enum err commit_multi_remote(struct committer *c, const struct remote_batch *b,
 	if (b->count == 0)
 		return ERR_NONE;
 	enum err err = check_batch(c, b, &k, reterr_fault);
+	if (err == ERR_ALREADY_EXISTS)
+		return ERR_NONE;
 	if (!err && k.known == b->count) {
 		k.hash = b->chain_hash;
 		err = known_hash(c, (struct position){ k.log, k.last }, &k.hash, reterr_fault);
@@ -537,6 +578,110 @@ enum err commit_multi_trim(struct committer *c, bool all, struct fault *reterr_f
 	return t.ops > 0 ? read_oldest(c, c->txn.store, l, reterr_fault) : ERR_NONE;
 }
 
+/* --- forgetting --- */
+
+static uint64_t floor_of(const struct multi_logs *logs, uint8_t region)
+{
+	for (uint32_t i = 0; i < logs->count; i++)
+		if (logs->items[i].floor && (uint8_t)logs->items[i].log == region)
+			return logs->items[i].log;
+	return 0;
+}
+
+/* Is another log of its region, floors apart, there: a newer one, or an older one? */
+static bool has_other(const struct multi_logs *logs, const struct multi_log *l, bool newer)
+{
+	for (uint32_t i = 0; i < logs->count; i++) {
+		const struct multi_log *o = &logs->items[i];
+		if ((uint8_t)o->log == (uint8_t)l->log && o != l && !o->floor && (o->log > l->log) == newer)
+			return true;
+	}
+	return false;
+}
+
+/* The oldest of its region that is not forgotten, and has a successor; as committed. */
+static bool is_forgettable(struct committer *c, const struct multi_log *l)
+{
+	const struct multi_log *before = find(&c->logs, l->log);
+	uint64_t now_ms = clock_wall_ms(c->o.clock);
+
+	return !l->floor && l->log != c->own_log && before && before->seq == l->seq &&
+	       hlc_ms(l->hlc) + FORGET_MS < now_ms && !has_other(&c->txn.logs, l, false) &&
+	       has_other(&c->txn.logs, l, true);
+}
+
+static struct multi_log *next_to_forget(struct committer *c)
+{
+	struct multi_log *oldest = NULL;
+
+	for (uint32_t i = 0; i < c->txn.logs.count; i++) {
+		struct multi_log *l = &c->txn.logs.items[i];
+		struct log_end end = { .log = l->log, .seq = l->seq };
+		uint64_t floor = floor_of(&c->txn.logs, (uint8_t)l->log);
+		if (is_forgettable(c, l) && (!oldest || l->hlc < oldest->hlc) &&
+		    (!c->o.may_forget || c->o.may_forget(c->o.ctx, end, floor)))
+			oldest = l;
+	}
+	return oldest;
+}
+
+/* Its ops; more than one commit takes are left for the next. */
+static enum err trim_whole(struct committer *c, struct multi_log *l, struct fault *reterr_fault)
+{
+	struct oplog_trimming t = { .scope = SCOPE_MULTI,
+				    .after = { l->log, 0 },
+				    .upto = { l->log, l->seq },
+				    .ops_max = TRIM_OPS_MAX,
+				    .bytes_enough = UINT64_MAX };
+	enum err err =
+		oplog_trim(c->o.store, c->txn.store, c->o.catalog, &c->txn.arena, &t, reterr_fault);
+
+	for (uint32_t i = 0; !err && i < t.slot_count; i++)
+		err = commit_free_later(c, &t.slots[i]);
+	if (err)
+		return fault_set(reterr_fault, err, "trimming the log: %s", err_sentence(err));
+	c->txn.place.multi.ops -= t.ops;
+	c->txn.place.multi.bytes -= t.bytes;
+	return read_oldest(c, c->txn.store, l, reterr_fault);
+}
+
+static enum err remove_log(struct committer *c, uint64_t log)
+{
+	struct multi_logs *logs = &c->txn.logs;
+	struct multi_log *l = find(logs, log);
+	struct record_key key = key_of(log);
+	enum err err = c->o.store->ops->del(c->txn.store, STORE_META,
+					    (struct bytes){ key.bytes, KEY_BYTES });
+
+	if (err)
+		return err;
+	logs->count--;
+	memmove(l, l + 1, (size_t)(&logs->items[logs->count] - l) * sizeof(*l));
+	return ERR_NONE;
+}
+
+enum err commit_multi_forget(struct committer *c, struct fault *reterr_fault)
+{
+	if (current(c)->count <= LOGS_KEPT)
+		return ERR_NONE;
+	enum err err = own_copy(c);
+	if (err)
+		return fault_set(reterr_fault, err, "forgetting a log: %s", err_sentence(err));
+	struct multi_log *l = next_to_forget(c);
+	if (!l)
+		return ERR_NONE;
+	if (l->oldest_hlc != 0)
+		err = trim_whole(c, l, reterr_fault);
+	if (err || l->oldest_hlc != 0)
+		return err;
+	uint64_t floor = floor_of(&c->txn.logs, (uint8_t)l->log);
+	log_debug("a log is forgotten log=%llx seq=%llu", (unsigned long long)l->log,
+		  (unsigned long long)l->seq);
+	l->floor = l->changed = true;
+	err = floor != 0 ? remove_log(c, floor) : ERR_NONE;
+	return err ? fault_set(reterr_fault, err, "forgetting a log: %s", err_sentence(err)) : err;
+}
+
 /* --- records --- */
 
 enum err commit_multi_save(struct committer *c)
@@ -550,6 +695,7 @@ enum err commit_multi_save(struct committer *c)
 		if (!l->changed)
 			continue;
 		wire_put_u8(&b, RECORD_VERSION);
+		wire_put_u8(&b, l->floor ? FLAG_FLOOR : 0);
 		wire_put_u64(&b, l->seq);
 		wire_put_u64(&b, l->chain_hash);
 		wire_put_u64(&b, l->hlc);
@@ -582,18 +728,21 @@ static enum err record_read(struct committer *c, struct bytes key, struct bytes 
 	struct wire_reader k = wire_reader_of(key.data + PREFIX_BYTES, 8);
 	struct multi_log *l;
 
-	if (value.len < 1 || value.data[0] != RECORD_VERSION)
+	if (value.len < 1 ||
+	    (value.data[0] != RECORD_VERSION && value.data[0] != RECORD_VERSION_WITHOUT_FLAGS))
 		return fault_set(reterr_fault, ERR_VERSION, "the record of a log has another version");
-	if (value.len != RECORD_BYTES)
+	bool flags = value.data[0] == RECORD_VERSION;
+	if (value.len != (flags ? RECORD_BYTES : RECORD_BYTES_WITHOUT_FLAGS))
 		return fault_set(reterr_fault, ERR_CORRUPT, "the record of a log is damaged");
 	struct wire_reader r = wire_reader_of(value.data + 1, value.len - 1);
 	enum err err = add_log(&c->logs, wire_u64_be(&k), &l);
 	if (err)
 		return fault_set(reterr_fault, err, "reading the logs: %s", err_sentence(err));
+	l->floor = flags && (wire_u8(&r) & FLAG_FLOOR) != 0;
 	l->seq = wire_u64(&r);
 	l->chain_hash = wire_u64(&r);
 	l->hlc = wire_u64(&r);
-	if (wire_u64(&r) != hash64(value.data, RECORD_BYTES - 8, 0))
+	if (wire_u64(&r) != hash64(value.data, value.len - 8, 0))
 		return fault_set(reterr_fault, ERR_CORRUPT, "the record of a log is damaged");
 	return ERR_NONE;
 }

@@ -13,6 +13,8 @@
 /* The smallest delay is looked for over this time, and over twice as much at most: clocks are set, links change. */
 #define OFFSET_WINDOW_NS UINT64_C(30000000000)
 #define NS_PER_MS UINT64_C(1000000)
+/* Nobody's logs are taken for what they were longer ago, when a log is to be forgotten. */
+#define WHOLE_NS_MAX UINT64_C(5000000000)
 /* What a clock showed longer ago says nothing of today. */
 #define SAMPLE_NS_MAX UINT64_C(10000000000)
 
@@ -411,7 +413,7 @@ static void set_end(struct peer *peer, struct log_end end)
 	struct log_end *known = find_end(peer, end.log);
 
 	if (known != NULL) {
-		known->seq = end.seq;
+		*known = end;
 		return;
 	}
 	if (peer->end_count == LOGS_MAX)
@@ -512,6 +514,42 @@ static int compare_seq_down(const void *a, const void *b)
 	const uint64_t *y = b;
 
 	return (*x < *y) - (*x > *y);
+}
+
+/* Does the peer have all of that region's logs up to end's, as they are here? What it forgot it had like everybody then. */
+static bool has_same_until(const struct peer *peer, struct log_end end, uint64_t floor)
+{
+	bool same = false;
+
+	for (uint32_t i = 0; i < peer->end_count; i++) {
+		const struct log_end *e = &peer->ends[i];
+
+		if ((uint8_t)e->log != (uint8_t)end.log)
+			continue;
+		if (e->floor && e->log >= end.log)
+			return true;
+		if (e->log == end.log)
+			same = e->seq == end.seq;
+		else if (e->log < end.log && e->log > floor)
+			return false;
+	}
+	return same;
+}
+
+bool peers_may_forget(struct peers *p, struct log_end end, uint64_t floor)
+{
+	uint64_t now_ns = clock_mono_ns(p->clock);
+	bool all = true;
+
+	(void)pthread_mutex_lock(&p->lock);
+	for (uint32_t i = 0; i < p->count && all; i++) {
+		const struct peer *peer = &p->peer[i];
+
+		if (peer->config.data)
+			all = peer->has_whole && now_ns - peer->whole_ns < WHOLE_NS_MAX && has_same_until(peer, end, floor);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return all;
 }
 
 uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here)

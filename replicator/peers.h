@@ -121,6 +121,9 @@ uint64_t peers_ends_age_ms(struct peers *p, uint32_t i);
 uint32_t peers_waits(struct peers *p, uint32_t i, struct standing_wait out[STANDING_WAITS_MAX]);
 /* The data regions that have that op, this one at `here` included. */
 struct region_set peers_holders(struct peers *p, struct log_end end, uint64_t here);
+/* Have all data regions, by what they said lately, every log of that region up to end's, equal to ours? floor: the newest that was
+ * forgotten here, or 0. */
+bool peers_may_forget(struct peers *p, struct log_end end, uint64_t floor);
 /* The greatest seq of the log that M data regions have, this one at `here` included. */
 uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here);
 

@@ -110,6 +110,13 @@ static uint64_t trim_floor_multi(void *ctx, uint64_t log)
 	return r->alone ? here : peers_log_floor(r->peers, log, here);
 }
 
+static bool may_forget(void *ctx, struct log_end end, uint64_t floor)
+{
+	struct replicator *r = ctx;
+
+	return r->alone || peers_may_forget(r->peers, end, floor);
+}
+
 /* Its epoch was ended before it: another history went on. */
 static bool is_lost(struct replicator *r, struct position p)
 {
@@ -610,6 +617,7 @@ static enum err open_committer(struct replicator *r, struct fault *f)
 		.trim_floor = trim_floor,
 		.trim_floor_multi = trim_floor_multi,
 		.undo = peers_majority(r->peers) > 1,
+		.may_forget = may_forget,
 		.level = level_of,
 		.applied = applied_of,
 		.ctx = r,
@@ -992,9 +1000,13 @@ void replicator_session(struct replicator *r, struct session *ret_session)
 
 static enum err find_log_end(struct replicator *r, struct position p, uint64_t wait_ms, struct fault *f)
 {
-	struct log_end end = { p.epoch, p.seq };
+	struct log_end end = { .log = p.epoch, .seq = p.seq };
 	uint64_t seq = committer_log_seq(r->committer, end.log);
 
+	if (committer_log_is_forgotten(r->committer, end.log))
+		return fault_set(f, ERR_SESSION_ORPHANED,
+				 "the session is so old that nobody knows whether its op %llu of log %llx survived",
+				 (unsigned long long)end.seq, (unsigned long long)end.log);
 	if (seq < end.seq && (wait_ms == 0 || committer_wait_log(r->committer, end, wait_ms) != ERR_NONE))
 		return fault_set(f, ERR_TIMEOUT, "region %s has op %llu of a log of which the session has seen op %llu",
 				 r->options.self.name, (unsigned long long)seq, (unsigned long long)end.seq);

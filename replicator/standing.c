@@ -7,7 +7,7 @@
  *   u8   1: all logs that the sender knows
  *   u8   0
  *   u64  fleet, u64 wall clock in milliseconds, u64 closed HLC
- *   u32  logs; for each, ascending: u64 log, u64 seq
+ *   u32  logs; for each, ascending: u64 log, u64 seq, with bit 63 when it is its region's floor (change.h)
  *   u32  waits; for each: u64 log, u64 seq, u8 kind (the row in log_wait.def)
  *   u64  hash64 of all before it
  */
@@ -20,6 +20,7 @@
 #define STANDING_MAGIC "ISV1"
 #define STANDING_VERSION 2
 #define STANDING_VERSION_WITHOUT_WAITS 1
+#define FLOOR_BIT (UINT64_C(1) << 63)
 
 uint32_t standing_newest(struct log_end *ends, uint32_t count)
 {
@@ -52,7 +53,7 @@ enum err standing_encode(const struct standing *s, struct buf *out)
 	wire_put_u32(out, s->count);
 	for (uint32_t i = 0; i < s->count; i++) {
 		wire_put_u64(out, s->ends[i].log);
-		wire_put_u64(out, s->ends[i].seq);
+		wire_put_u64(out, s->ends[i].seq | (s->ends[i].floor ? FLOOR_BIT : 0));
 	}
 	wire_put_u32(out, s->wait_count);
 	for (uint32_t i = 0; i < s->wait_count; i++) {
@@ -114,7 +115,9 @@ enum err standing_decode(struct bytes b, struct arena *a, struct standing *ret_s
 		return fault_set(reterr_fault, ERR_NO_MEMORY, "no memory for a standing");
 	for (uint32_t i = 0; i < s.count; i++) {
 		s.ends[i].log = wire_u64(&r);
-		s.ends[i].seq = wire_u64(&r);
+		uint64_t seq = wire_u64(&r);
+		s.ends[i].seq = seq & ~FLOOR_BIT;
+		s.ends[i].floor = (seq & FLOOR_BIT) != 0;
 		if (i > 0 && s.ends[i].log <= s.ends[i - 1].log)
 			return fault_set(reterr_fault, ERR_CORRUPT, "a standing is not in order");
 	}

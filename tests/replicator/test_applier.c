@@ -534,7 +534,7 @@ static void start_fast(void)
 static void stand(uint8_t region, uint64_t log, uint64_t seq)
 {
 	static uint64_t wall_ms = 1;
-	struct log_end end = { log, seq };
+	struct log_end end = { .log = log, .seq = seq };
 	struct standing s = { .fleet = FLEET,
 			      .region = region,
 			      .whole = true,

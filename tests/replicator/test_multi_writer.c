@@ -51,8 +51,11 @@ static bool have_same_logs(struct fleet *f, uint64_t number)
 
 	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
 		uint32_t other = committer_vector(f->regions[i].r.committer, ends[1]);
-		if (other != count || memcmp(ends[0], ends[1], count * sizeof(ends[0][0])) != 0)
+		if (other != count)
 			return false;
+		for (uint32_t k = 0; k < count; k++)
+			if (ends[0][k].log != ends[1][k].log || ends[0][k].seq != ends[1][k].seq)
+				return false;
 	}
 	return fleet_is_level(f, number);
 }

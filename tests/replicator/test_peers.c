@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FLEET 77u
 #define WALL_MS 1700000000000u
@@ -339,6 +340,7 @@ END_TEST
 
 /* --- SCOPE_MULTI --- */
 
+#define L0 (MULTI_LOG_BIT | 500 << 8 | 1)
 #define L1 (MULTI_LOG_BIT | 1000 << 8 | 1)
 #define L2 (MULTI_LOG_BIT | 1000 << 8 | 2)
 #define L1B (MULTI_LOG_BIT | 2000 << 8 | 1)
@@ -356,8 +358,8 @@ static bool stand(uint8_t region, bool whole, struct log_end *ends, uint32_t cou
 
 START_TEST(vectors_that_are_not_of_this_fleet_or_not_new_change_nothing)
 {
-	struct log_end ends[] = { { L1, 5 } };
-	struct log_end lower[] = { { L1, 3 } };
+	struct log_end ends[] = { { L1, 5, false } };
+	struct log_end lower[] = { { L1, 3, false } };
 	struct log_end out[LOGS_MAX];
 	struct standing s = { .fleet = FLEET + 1, .region = 2, .whole = true, .ends = ends, .count = 1 };
 
@@ -374,9 +376,9 @@ END_TEST
 
 START_TEST(a_part_of_a_vector_adds_and_a_whole_one_replaces)
 {
-	struct log_end first[] = { { L1, 5 }, { L2, 7 } };
-	struct log_end later[] = { { L2, 8 }, { L1B, 1 } };
-	struct log_end wiped[] = { { L1B, 1 } };
+	struct log_end first[] = { { L1, 5, false }, { L2, 7, false } };
+	struct log_end later[] = { { L2, 8, false }, { L1B, 1, false } };
+	struct log_end wiped[] = { { L1B, 1, false } };
 	struct log_end out[LOGS_MAX];
 
 	ck_assert(stand(2, true, first, 2));
@@ -406,8 +408,8 @@ END_TEST
 /* Of three data regions two are a majority; a gateway has no vote, whatever it says. */
 START_TEST(an_op_is_held_by_those_who_reached_it)
 {
-	struct log_end ends[] = { { L1, 5 } };
-	struct log_end op = { L1, 5 };
+	struct log_end ends[] = { { L1, 5, false } };
+	struct log_end op = { L1, 5, false };
 
 	ck_assert_uint_eq(peers_holders(peers, op, 5), 1);
 	ck_assert(stand(4, true, ends, 1));
@@ -422,8 +424,8 @@ END_TEST
 
 START_TEST(a_log_may_be_trimmed_to_where_a_majority_has_it)
 {
-	struct log_end two[] = { { L1, 5 } };
-	struct log_end three[] = { { L1, 9 } };
+	struct log_end two[] = { { L1, 5, false } };
+	struct log_end three[] = { { L1, 9, false } };
 
 	ck_assert_uint_eq(peers_log_floor(peers, L1, 20), 0);
 	ck_assert(stand(2, true, two, 1));
@@ -454,6 +456,57 @@ START_TEST(a_region_hears_which_of_its_own_logs_wait_elsewhere)
 	s.wait_count = 0;
 	ck_assert(peers_stand(peers, &s));
 	ck_assert_uint_eq(peers_waits(peers, 0, out), 0);
+}
+END_TEST
+
+START_TEST(a_log_may_be_forgotten_when_all_surely_have_the_same)
+{
+	static const struct {
+		const char *name;
+		struct log_end two[3];
+		uint32_t count;
+		uint64_t floor;
+		bool may;
+	} rows[] = {
+		{ "the same", { { L1, 5, false }, { L2, 1, false } }, 2, 0, true },
+		{ "a shorter copy", { { L1, 4, false } }, 1, 0, false },
+		{ "a longer copy", { { L1, 6, false } }, 1, 0, false },
+		{ "none", { { L2, 5, false } }, 1, 0, false },
+		{ "none, but a newer one", { { L1B, 5, false } }, 1, 0, false },
+		{ "it is the floor", { { L1, 5, true } }, 1, 0, true },
+		{ "forgotten already", { { L1B, 1, true } }, 1, 0, true },
+		{ "an older one that is not here", { { L0, 1, false }, { L1, 5, false } }, 2, 0, false },
+		{ "an older one that was forgotten here", { { L0, 1, false }, { L1, 5, false } }, 2, L0, true },
+		{ "nothing", { { L1, 0, false } }, 0, 0, false },
+	};
+	struct log_end same[] = { { L1, 5, false } };
+	const struct log_end end = { L1, 5, false };
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct log_end two[3];
+		memcpy(two, rows[i].two, sizeof(two));
+		pass(1);
+		ck_assert(stand(2, true, two, rows[i].count) && stand(3, true, same, 1));
+		ck_assert_msg(peers_may_forget(peers, end, rows[i].floor) == rows[i].may, "%s", rows[i].name);
+	}
+}
+END_TEST
+
+START_TEST(no_log_is_forgotten_on_what_was_said_long_ago_or_in_part)
+{
+	struct log_end same[] = { { L1, 5, false } };
+	const struct log_end end = { L1, 5, false };
+
+	ck_assert(stand(2, true, same, 1));
+	ck_assert(!peers_may_forget(peers, end, 0));
+	ck_assert(stand(3, false, same, 1));
+	ck_assert(!peers_may_forget(peers, end, 0));
+	ck_assert(stand(3, true, same, 1));
+	ck_assert(peers_may_forget(peers, end, 0));
+	pass(5000);
+	ck_assert(stand(3, true, same, 1));
+	ck_assert(stand(2, false, same, 1));
+	ck_assert(!peers_may_forget(peers, end, 0));
 }
 END_TEST
 
@@ -531,6 +584,8 @@ int main(void)
 	tcase_add_test(t, only_whole_vectors_show_how_fresh_they_are);
 	tcase_add_test(t, an_op_is_held_by_those_who_reached_it);
 	tcase_add_test(t, a_log_may_be_trimmed_to_where_a_majority_has_it);
+	tcase_add_test(t, a_log_may_be_forgotten_when_all_surely_have_the_same);
+	tcase_add_test(t, no_log_is_forgotten_on_what_was_said_long_ago_or_in_part);
 	tcase_add_test(t, a_region_hears_which_of_its_own_logs_wait_elsewhere);
 	tcase_add_test(t, a_clock_is_off_only_when_a_majority_of_others_surely_says_so);
 	tcase_add_test(t, who_is_not_heard_any_more_or_has_no_data_says_nothing_of_the_clock);
