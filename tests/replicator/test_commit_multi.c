@@ -380,8 +380,10 @@ START_TEST(no_log_is_forgotten_within_a_day_nor_the_newest_of_its_region)
 	one.clock.wall_ms += 2 * DAY_MS;
 	/* The only log of a region is its newest, however old it is. */
 	apply_logs(3, 0, 1);
-	ck_assert(holds(LOG_OF(3, 0), 1));
 	ck_assert(!holds(LOG_OF(2, 0), 1));
+	apply_logs(2, LOGS_KEPT + 5, LOGS_KEPT + 15);
+	ck_assert(!holds(LOG_OF(2, 8), 1));
+	ck_assert(holds(LOG_OF(3, 0), 1));
 }
 END_TEST
 

@@ -477,6 +477,8 @@ START_TEST(a_log_may_be_forgotten_when_all_surely_have_the_same)
 		{ "forgotten already", { { L1B, 1, true } }, 1, 0, true },
 		{ "an older one that is not here", { { L0, 1, false }, { L1, 5, false } }, 2, 0, false },
 		{ "an older one that was forgotten here", { { L0, 1, false }, { L1, 5, false } }, 2, L0, true },
+		{ "an older one forgotten there, and the same", { { L0, 1, true }, { L1, 5, false } }, 2, L0, true },
+		{ "an older one forgotten there, and no more", { { L0, 1, true } }, 1, L0, false },
 		{ "nothing", { { L1, 0, false } }, 0, 0, false },
 	};
 	struct log_end same[] = { { L1, 5, false } };
