@@ -42,9 +42,10 @@ struct replicator {
 	/* Made before any thread that uses them, freed after all of them */
 	struct committer *committer;
 	struct peers *peers;
-	struct stream *stream;
-	struct publisher *publisher;
-	struct applier *applier;
+	/* Likewise, but replicator_start() makes them while others may ask already */
+	struct stream *_Atomic stream;
+	struct publisher *_Atomic publisher;
+	struct applier *_Atomic applier;
 
 	atomic_uint_fast64_t news;    /* moves with all that an acknowledgement may depend on */
 	/* The committer's thread: what follows from `news` */
@@ -682,7 +683,12 @@ static enum err make_publisher(struct replicator *r)
 		.region = r->options.self.id,
 		.now = s.position,
 	};
-	return publisher_new(&o, &r->publisher);
+	struct publisher *made;
+	enum err err = publisher_new(&o, &made);
+
+	if (err == ERR_NONE)
+		r->publisher = made;
+	return err;
 }
 
 static enum err start_threads(struct replicator *r, struct fault *f)
@@ -714,17 +720,23 @@ static enum err start_with_peers(struct replicator *r, struct fault *f)
 	struct stream_events events = { .ctx = r, .on_accepted = on_accepted, .on_closed = on_closed, .on_beat = on_beat };
 	struct applier_options applier = { .clock = r->options.clock, .committer = r->committer, .peers = r->peers };
 	bool publishes = r->options.make_stream != NULL && r->options.self.data;
+	struct stream *stream = NULL;
+	struct applier *made = NULL;
 	enum err err = publishes ? make_publisher(r) : ERR_NONE;
 
 	if (err == ERR_NONE && r->options.make_stream != NULL)
-		err = r->options.make_stream(r->options.ctx, &events, &r->stream, f);
+		err = r->options.make_stream(r->options.ctx, &events, &stream, f);
+	if (err == ERR_NONE)
+		r->stream = stream;
 	if (err == ERR_NONE)
 		err = committer_start(r->committer);
 	if (err == ERR_NONE && publishes)
 		err = publisher_start(r->publisher, r->stream);
 	applier.stream = r->stream;
 	if (err == ERR_NONE && r->options.self.data)
-		err = applier_start(&applier, &r->applier, f);
+		err = applier_start(&applier, &made, f);
+	if (err == ERR_NONE)
+		r->applier = made;
 	return err == ERR_NONE ? start_threads(r, f) : err;
 }
 
