@@ -74,6 +74,15 @@ static void on_marked(void *ctx, struct marked *m)
 	marked_unref(old);
 }
 
+void audit_keep_copy(struct audit *a, struct marked *m)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	struct marked *old = a->copied;
+	a->copied = m;
+	(void)pthread_mutex_unlock(&a->lock);
+	marked_unref(old);
+}
+
 struct marked *audit_marked(struct audit *a, uint64_t mark)
 {
 	struct marked *found = NULL;
@@ -82,6 +91,8 @@ struct marked *audit_marked(struct audit *a, uint64_t mark)
 	for (unsigned i = 0; i < AUDIT_MARKS_KEPT && !found; i++)
 		if (a->marked[i] && a->marked[i]->mark == mark)
 			found = marked_ref(a->marked[i]);
+	if (!found && a->copied && a->copied->mark == mark)
+		found = marked_ref(a->copied);
 	(void)pthread_mutex_unlock(&a->lock);
 	return found;
 }
@@ -197,10 +208,13 @@ enum err audit_run(struct audit *a, bool deep, struct audit_report *ret_report, 
 static bool is_needed(struct audit *a, uint64_t now_ns)
 {
 	struct committer_state s;
+	struct cutoff seen;
 
 	committer_state(a->o.committer, &s);
 	if (!s.writing || s.failed)
 		return false;
+	if (committer_seen(a->o.committer, &seen) || !cutoff_equal(&seen, &a->seen_at))
+		return true;
 	return !a->clean || position_compare(s.position, a->marked_at) != 0 ||
 	       now_ns - a->ended_ns >= AUDIT_CLEAN_MS * NS_PER_MS;
 }
@@ -425,6 +439,7 @@ void audit_free(struct audit *a)
 	audit_stop(a);
 	for (unsigned i = 0; i < AUDIT_MARKS_KEPT; i++)
 		marked_unref(a->marked[i]);
+	marked_unref(a->copied);
 	audit_reports_close(a->reports);
 	(void)pthread_cond_destroy(&a->wake);
 	(void)pthread_mutex_destroy(&a->lock);

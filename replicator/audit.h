@@ -4,7 +4,8 @@
  *
  * The primary writes a mark into the log; every data region copies its Merkle trees while it applies it. Then the primary asks
  * each for its roots, which must be equal exactly. Where they differ it descends to the rows, lets the regions vote, and has
- * the wrong ones settled (protocol: 32) by rows of a region that is right. A deep audit has every region read and hash all
+ * the wrong ones settled (protocol: 32) by rows of a region that is right. Collections that every region writes are compared
+ * with a cutoff instead (protocol: 37, audit_multi.c). A deep audit has every region read and hash all
  * that it stored besides. Alone, the tree is compared with the rows, and values with their hashes.
  * Threads: its own, one in each region: it audits on the primary and serves deep audits elsewhere. audit_answer, _ask and
  * _list: any, but for the committer's and loops.

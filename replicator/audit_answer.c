@@ -117,6 +117,8 @@ struct row_scan {
 	const struct merkle *tree;    /* any of that shard's size: it says which leaf an id belongs to */
 	struct incarnation incarnation;
 	bool *wanted;                 /* by leaf */
+	const struct cutoff *cutoff;  /* several writers: what counts; NULL: one writes */
+	struct cutoff here;           /* likewise: what was applied */
 	struct audit_entry *entries;  /* heap */
 	uint32_t count, cap;
 };
@@ -181,7 +183,9 @@ static enum err scan_record(void *ctx, struct bytes record)
 		return err;
 	e.damaged = err != ERR_NONE;
 	if (!err) {
-		e.number = row.op_number;
+		e.number = s->cutoff ? !cutoff_has_row(s->cutoff, &row) : row.op_number;
+		/* No log that was applied here has brought it. */
+		e.damaged = s->cutoff && !cutoff_has_row(&s->here, &row);
 		e.stamp = newest_stamp(&row);
 		e.digest = row_digest(&row, s->incarnation);
 	}
@@ -212,6 +216,29 @@ static void join_entries(struct row_scan *s)
 	s->count = kept;
 }
 
+static enum err read_logs(struct audit *a, struct store_txn *t, struct arena *arena, struct audit_reply *out,
+			  struct cutoff *ret_here)
+{
+	struct log_mark *logs;
+	enum err err = committer_read_logs(a->o.store, t, arena, &logs, &out->log_count);
+
+	if (err)
+		return err;
+	out->logs = logs;
+	return cutoff_of_logs(logs, out->log_count, ret_here);
+}
+
+/* Nothing can be said of rows while some of what counts is not here. */
+static enum err check_reached(struct audit *a, struct store_txn *t, struct row_scan *s)
+{
+	CLEANUP(arena_release) struct arena arena;
+	struct audit_reply logs = { 0 };
+
+	arena_init(&arena, AUDIT_ARENA_BYTES_MAX);
+	enum err err = read_logs(a, t, &arena, &logs, &s->here);
+	return !err && cutoff_missing(&s->here, s->cutoff) ? ERR_GAP : err;
+}
+
 static enum err scan_shard(struct audit *a, struct collection *c, uint32_t shard, struct row_scan *s,
 			   struct audit_reply *out)
 {
@@ -222,12 +249,14 @@ static enum err scan_shard(struct audit *a, struct collection *c, uint32_t shard
 		return err;
 	/* Position and rows of one committed state. */
 	err = committer_read_place(a->o.store, t, &out->position, &out->chain_hash);
+	if (!err && s->cutoff)
+		err = check_reached(a, t, s);
 	if (!err)
 		err = collection_scan(c, t, shard, scan_record, s);
 	a->o.store->ops->abort(t);
 	if (err)
 		return err;
-	out->number = committer_number(a->o.committer, out->position);
+	out->number = s->cutoff ? 0 : committer_number(a->o.committer, out->position);
 	join_entries(s);
 	struct audit_entry *copy = arena_array(s->arena, s->count, sizeof(*copy));
 	if (!copy)
@@ -248,6 +277,8 @@ static enum err answer_rows(struct audit *a, const struct audit_request *q, stru
 		return ERR_TOO_LARGE;
 	if (q->shard >= collection_shard_count(c))
 		return ERR_BAD_INPUT;
+	if (collection_config(c)->multi_writer)
+		s.cutoff = &q->cutoff;
 	/* Its size never changes. */
 	s.tree = collection_merkle(c, q->shard);
 	uint32_t leaves = (uint32_t)1 << merkle_bits(s.tree);
@@ -268,18 +299,24 @@ static enum err answer_rows(struct audit *a, const struct audit_request *q, stru
 
 struct place_reading {
 	struct audit *a;
+	struct arena *arena;
 	struct audit_reply *out;
+	bool multi;            /* every region writes the collection */
+	struct cutoff here;    /* likewise: what was applied */
 };
 
 static enum err read_place(void *ctx, struct store_txn *t)
 {
-	const struct place_reading *p = ctx;
+	struct place_reading *p = ctx;
+	enum err err = committer_read_place(p->a->o.store, t, &p->out->position, &p->out->chain_hash);
 
-	return committer_read_place(p->a->o.store, t, &p->out->position, &p->out->chain_hash);
+	return !err && p->multi ? read_logs(p->a, t, p->arena, p->out, &p->here) : err;
 }
 
-static bool is_sound(const struct row *row)
+static bool is_sound(const struct place_reading *p, const struct row *row)
 {
+	if (p->multi && !cutoff_has_row(&p->here, row))
+		return false;
 	for (uint32_t i = 0; i < row->vector_count; i++)
 		if (row->vectors[i].present && vector_hash(&row->vectors[i].vector) != row->vectors[i].hash)
 			return false;
@@ -289,7 +326,10 @@ static bool is_sound(const struct row *row)
 static enum err answer_fetch(struct audit *a, const struct audit_request *q, struct collection *c, struct arena *arena,
 			     struct audit_reply *out)
 {
-	struct place_reading place = { .a = a, .out = out };
+	struct place_reading place = { .a = a,
+				       .arena = arena,
+				       .out = out,
+				       .multi = collection_config(c)->multi_writer };
 	struct collection_rows read = { .arena = arena, .with_txn = read_place, .ctx = &place };
 	struct audit_row *rows = arena_array(arena, q->id_count, sizeof(*rows));
 
@@ -307,7 +347,7 @@ static enum err answer_fetch(struct audit *a, const struct audit_request *q, str
 		return err;
 	for (uint32_t i = 0; i < q->id_count; i++) {
 		rows[i].row.id = q->ids[i];
-		rows[i].damaged = read.found[i] && !is_sound(&read.rows[i]);
+		rows[i].damaged = read.found[i] && !is_sound(&place, &read.rows[i]);
 		rows[i].row.present = read.found[i] && !rows[i].damaged;
 		rows[i].row.row = read.rows[i];
 	}
@@ -331,6 +371,35 @@ static enum err wait_until_reached(struct audit *a, struct position p, struct fa
 			return fault_set(f, ERR_TIMEOUT, "this region has not reached (%llu, %llu)",
 					 (unsigned long long)p.epoch, (unsigned long long)p.seq);
 	}
+}
+
+static enum err wait_until_seen(struct audit *a, const struct settle *s, struct fault *f)
+{
+	uint64_t until_ns = clock_mono_ns(a->o.clock) + (uint64_t)REACH_MS_MAX * 1000000;
+
+	for (;;) {
+		struct cutoff seen;
+		bool all = true;
+		enum err err = committer_seen(a->o.committer, &seen);
+		if (err)
+			return err;
+		for (uint32_t i = 0; i < s->row_count; i++)
+			all &= !s->rows[i].present || cutoff_has_row(&seen, &s->rows[i].row);
+		if (all)
+			return ERR_NONE;
+		if (clock_mono_ns(a->o.clock) >= until_ns || !audit_wait(a, REACH_LOOK_MS))
+			return fault_set(f, ERR_TIMEOUT, "this region has not all ops that the rows are made of");
+	}
+}
+
+/* What the rows are made of has to be here. */
+static enum err wait_for_settle(struct audit *a, const struct settle *s, struct fault *f)
+{
+	struct collection *c = catalog_get_incarnation(a->o.catalog, s->incarnation);
+	bool multi = c && collection_config(c)->multi_writer;
+
+	collection_unref(c);
+	return multi ? wait_until_seen(a, s, f) : wait_until_reached(a, s->at, f);
 }
 
 /* Only who writes the newest epoch known here may have rows replaced. */
@@ -363,6 +432,8 @@ static enum err take_settle(const struct audit_request *q, struct arena *arena, 
 	*s = (struct settle){ .incarnation = q->incarnation,
 			      .at = q->position,
 			      .chain_hash = q->chain_hash,
+			      .logs = q->logs,
+			      .log_count = q->log_count,
 			      .rows = rows,
 			      .row_count = q->row_count,
 			      .leaves = leaves,
@@ -379,7 +450,7 @@ static enum err answer_settle(struct audit *a, const struct audit_request *q, st
 	if (!err)
 		err = take_settle(q, arena, &s);
 	if (!err && s.row_count > 0)
-		err = wait_until_reached(a, s.at, f);
+		err = wait_for_settle(a, &s, f);
 	if (!err)
 		err = committer_settle(a->o.committer, &s, f);
 	if (err)
@@ -390,6 +461,23 @@ static enum err answer_settle(struct audit *a, const struct audit_request *q, st
 		log_warn("an audit found rows of this region wrong and settled them rows=%u leaves=%u", s.rows_changed,
 			 s.leaves_changed);
 	return ERR_NONE;
+}
+
+/* --- several writers --- */
+
+static enum err answer_copy(struct audit *a, const struct audit_request *q, struct arena *arena,
+			    struct audit_reply *out, struct fault *f)
+{
+	struct marked *m;
+	enum err err = committer_copy_multi(a->o.committer, &m, f);
+
+	if (err)
+		return err;
+	m->mark = q->mark;
+	m->position = q->position;
+	err = answer_roots(m, arena, out);
+	audit_keep_copy(a, m);
+	return err;
 }
 
 /* --- deep --- */
@@ -467,6 +555,12 @@ enum err audit_answer_request(struct audit *a, const struct audit_request *q, st
 		break;
 	case AUDIT_DEEP:
 		err = answer_deep(a, q, arena, &out);
+		break;
+	case AUDIT_SEEN:
+		err = committer_seen(a->o.committer, &out.seen);
+		break;
+	case AUDIT_COPY:
+		err = answer_copy(a, q, arena, &out, &fault);
 		break;
 	}
 	if (err)

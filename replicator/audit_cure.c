@@ -24,14 +24,21 @@ struct wrong {
 	struct incarnation incarnation;
 	uint32_t shard;
 	struct audit_difference d;      /* its regions are members */
-	uint64_t number_min;            /* of the vote */
+	uint64_t number_min;            /* of the vote, */
+	const struct cutoff *cutoff;    /* or this; NULL: one region writes the collection */
 	bool settled;
+};
+
+/* Who is compared: lists are in this order. */
+struct panel {
+	uint32_t members[AUDIT_REGIONS_MAX];
+	uint32_t count;
+	const struct cutoff *cutoff;           /* what counts; NULL: one region writes the collection */
 };
 
 struct cure {
 	struct audit_round *r;
-	uint32_t members[AUDIT_REGIONS_MAX];   /* that take part: lists are in this order */
-	uint32_t member_count;
+	struct panel all;                      /* that reached the mark */
 	struct wrong *wrongs;                  /* heap */
 	uint32_t count, cap;
 };
@@ -66,27 +73,50 @@ static enum err mark_damaged(struct cure *c, uint32_t member, struct incarnation
 	return ERR_NONE;
 }
 
-static enum err list_rows(struct cure *c, const struct audit_suspect *first, const uint32_t *leaves, uint32_t count,
-			  struct arena *a, struct audit_list lists[AUDIT_REGIONS_MAX])
+static enum err list_rows(struct cure *c, const struct panel *p, const struct audit_suspect *first,
+			  const uint32_t *leaves, uint32_t count, struct arena *a,
+			  struct audit_list lists[AUDIT_REGIONS_MAX])
 {
-	for (uint32_t i = 0; i < c->member_count; i++) {
+	for (uint32_t i = 0; i < p->count; i++) {
 		struct audit_request q = { .kind = AUDIT_ROWS,
 					   .incarnation = first->incarnation,
 					   .shard = first->shard,
 					   .numbers = leaves,
 					   .number_count = count };
 		struct audit_reply reply;
-		enum err err = audit_round_ask(c->r, c->members[i], &q, a, &reply, c->r->fault);
+		if (p->cutoff)
+			q.cutoff = *p->cutoff;
+		enum err err = audit_round_ask(c->r, p->members[i], &q, a, &reply, c->r->fault);
 		if (err)
 			return err;
 		lists[i] = (struct audit_list){ .number = reply.number,
 						.entries = reply.entries,
 						.count = reply.entry_count };
-		err = mark_damaged(c, c->members[i], first->incarnation, a, &lists[i]);
+		err = mark_damaged(c, p->members[i], first->incarnation, a, &lists[i]);
 		if (err)
 			return err;
 	}
 	return ERR_NONE;
+}
+
+/* In a collection that every region writes: those that have all that counts, which is more at each look. */
+static enum err choose_panel(struct cure *c, const struct audit_suspect *first, struct panel *ret_panel)
+{
+	struct panel p = { .count = 0 };
+
+	if (!first->multi) {
+		*ret_panel = c->all;
+		return ERR_NONE;
+	}
+	struct cutoff *cutoff = arena_alloc(&c->r->arena, sizeof(*cutoff));
+	enum err err = cutoff ? audit_multi_cutoff(c->r, cutoff) : ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < c->all.count; i++)
+		if (!c->r->members[c->all.members[i]].behind)
+			p.members[p.count++] = c->all.members[i];
+	p.cutoff = cutoff;
+	*ret_panel = p;
+	return !err && p.count == 0 ? fault_set(c->r->fault, ERR_UNAVAILABLE, "no region has all that was written")
+				    : err;
 }
 
 /* --- voting --- */
@@ -105,17 +135,18 @@ static enum err add_wrong(struct cure *c, const struct wrong *w)
 	return ERR_NONE;
 }
 
-static enum err take_vote(struct cure *c, const struct audit_suspect *first, const struct audit_vote *v,
-			  uint64_t number_min)
+static enum err take_vote(struct cure *c, const struct panel *p, const struct audit_suspect *first,
+			  const struct audit_vote *v, uint64_t number_min)
 {
 	for (uint32_t i = 0; i < v->count; i++) {
 		struct wrong w = { .incarnation = first->incarnation,
 				   .shard = first->shard,
 				   .d = v->differences[i],
-				   .number_min = number_min };
-		w.d.region = c->members[w.d.region];
+				   .number_min = number_min,
+				   .cutoff = p->cutoff };
+		w.d.region = p->members[w.d.region];
 		if (w.d.right != AUDIT_NOBODY)
-			w.d.right = c->members[w.d.right];
+			w.d.right = p->members[w.d.right];
 		enum err err = add_wrong(c, &w);
 		if (err)
 			return err;
@@ -131,6 +162,7 @@ static enum err judge(struct cure *c, struct audit_suspect *suspects, uint32_t c
 	struct audit_list lists[AUDIT_REGIONS_MAX];
 	uint32_t leaves[AUDIT_LEAVES_PER_REQUEST];
 	struct audit_vote vote = { 0 };
+	struct panel panel = { .count = 0 };
 	enum err err = ERR_NONE;
 
 	for (uint32_t i = 0; i < count; i++)
@@ -139,18 +171,20 @@ static enum err judge(struct cure *c, struct audit_suspect *suspects, uint32_t c
 	for (unsigned look = 0; look < LOOKS_MAX && !err; look++) {
 		arena_release(&a);
 		arena_init(&a, AUDIT_ARENA_BYTES_MAX);
-		err = list_rows(c, suspects, leaves, count, &a, lists);
+		err = choose_panel(c, suspects, &panel);
 		if (!err)
-			err = audit_vote(lists, c->member_count, c->r->majority, &a, &vote);
+			err = list_rows(c, &panel, suspects, leaves, count, &a, lists);
+		if (!err)
+			err = audit_vote(lists, panel.count, c->r->majority, &a, &vote);
 		if (err || vote.unsure == 0 || look + 1 == LOOKS_MAX || !audit_wait(c->r->a, LOOK_MS))
 			break;
 	}
 	uint64_t number_min = UINT64_MAX;
-	for (uint32_t i = 0; i < c->member_count && !err; i++)
+	for (uint32_t i = 0; i < panel.count && !err; i++)
 		number_min = MIN(number_min, lists[i].number);
 	for (uint32_t i = 0; i < count && !err && vote.unsure > 0; i++)
 		suspects[i].trees = 0;
-	return err ? err : take_vote(c, suspects, &vote, number_min);
+	return err ? err : take_vote(c, &panel, suspects, &vote, number_min);
 }
 
 static bool same_shard(const struct audit_suspect *a, const struct audit_suspect *b)
@@ -202,7 +236,7 @@ static bool fits_vote(const struct wrong *w, const struct audit_row *row)
 		return false;
 	if (!row->row.present)
 		return !w->d.right_present;
-	if (row->row.row.op_number > w->number_min)
+	if (w->cutoff ? !cutoff_has_row(w->cutoff, &row->row.row) : row->row.row.op_number > w->number_min)
 		return true;
 	struct hash128 digest = row_digest(&row->row.row, w->incarnation);
 	return w->d.right_present && digest.lo == w->d.right_digest.lo && digest.hi == w->d.right_digest.hi;
@@ -245,6 +279,8 @@ static enum err fetch(struct cure *c, struct batch *b, struct arena *a, struct a
 	*settle = (struct audit_request){ .kind = AUDIT_SETTLE,
 					  .position = reply.position,
 					  .chain_hash = reply.chain_hash,
+					  .logs = reply.logs,
+					  .log_count = reply.log_count,
 					  .incarnation = first->incarnation,
 					  .shard = first->shard,
 					  .rows = rows,
@@ -384,6 +420,8 @@ static void recount(struct cure *c, uint32_t member, const struct audit_suspect 
 	/* What ops have overwritten since the mark is right already. */
 	c->r->report->differences[AUDIT_TREE] += reply.leaves_changed;
 	c->r->report->repaired += reply.leaves_changed;
+	if (reply.leaves_changed > 0)
+		c->r->report->regions[member].standing = AUDIT_DIFFERENT;
 }
 
 static void recount_all(struct cure *c)
@@ -391,22 +429,22 @@ static void recount_all(struct cure *c)
 	struct audit_round *r = c->r;
 	uint32_t leaves[AUDIT_LEAVES_PER_REQUEST];
 
-	for (uint32_t m = 0; m < c->member_count; m++) {
+	for (uint32_t m = 0; m < c->all.count; m++) {
 		uint32_t count = 0;
 		const struct audit_suspect *first = NULL;
 		for (uint32_t i = 0; i < r->suspect_count; i++) {
 			const struct audit_suspect *s = &r->suspects[i];
-			if (!(s->trees >> c->members[m] & 1) || has_wrong_row(c, s))
+			if (!(s->trees >> c->all.members[m] & 1) || has_wrong_row(c, s))
 				continue;
 			if (count > 0 && (count == AUDIT_LEAVES_PER_REQUEST || !same_shard(first, s))) {
-				recount(c, c->members[m], first, leaves, count);
+				recount(c, c->all.members[m], first, leaves, count);
 				count = 0;
 			}
 			first = count == 0 ? s : first;
 			leaves[count++] = s->leaf;
 		}
 		if (count > 0)
-			recount(c, c->members[m], first, leaves, count);
+			recount(c, c->all.members[m], first, leaves, count);
 	}
 }
 
@@ -473,12 +511,16 @@ static void tell(struct cure *c)
 static enum err cure(struct cure *c)
 {
 	struct audit_round *r = c->r;
+	uint64_t sure = 0;
 
 	for (uint32_t i = 0; i < r->member_count; i++)
 		if (r->members[i].reached)
-			c->members[c->member_count++] = i;
-	if (is_too_much(c, r->suspect_count)) {
-		stop_here(c, r->suspect_count);
+			c->all.members[c->all.count++] = i;
+	/* Where several write, leaves differ at any time. */
+	for (uint32_t i = 0; i < r->suspect_count; i++)
+		sure += !r->suspects[i].multi;
+	if (is_too_much(c, sure)) {
+		stop_here(c, sure);
 		return ERR_NONE;
 	}
 	enum err err = judge_all(c);

@@ -113,7 +113,8 @@ static enum err sum_record(void *ctx, struct bytes record)
 	l->sums[leaf].lo += digest.lo;
 	l->sums[leaf].hi += digest.hi;
 	l->sums[leaf].count++;
-	l->unsure[leaf] |= row.op_number > l->run->marked->number;
+	l->unsure[leaf] |= l->shard->multi ? !cutoff_has_row(&l->run->marked->seen, &row)
+					   : row.op_number > l->run->marked->number;
 	if (!l->run->values)
 		l->run->rows++;
 	return ERR_NONE;

@@ -5,6 +5,7 @@
  *   audit_answer.c   what a region answers
  *   audit_deep.c     reading and hashing all that is stored
  *   audit_round.c    one audit on the primary: mark, roots, descent
+ *   audit_multi.c    what is peculiar to collections that every region writes
  *   audit_cure.c     rows, votes, settling
  */
 #pragma once
@@ -38,6 +39,7 @@ struct audit {
 	/* the auditing thread's */
 	uint64_t mark;              /* the last number */
 	struct position marked_at;  /* of the last audit's mark */
+	struct cutoff seen_at;      /* what was applied of several writers' logs there */
 	bool clean;                 /* it was */
 	uint64_t ended_ns;          /* when it ended */
 	uint64_t due_ns;            /* the next */
@@ -50,6 +52,7 @@ struct audit {
 	uint64_t turn;              /* audits that were ended */
 	bool turned_away;           /* the last one asked for was not this region's to do */
 	struct marked *marked[AUDIT_MARKS_KEPT];   /* newest first */
+	struct marked *copied;      /* the last copy between marks */
 	struct deep_job deep;
 };
 
@@ -59,6 +62,8 @@ uint8_t audit_self(const struct audit *a);
 /* Lets time pass; false: everything is to end. */
 bool audit_wait(struct audit *a, uint64_t ms);
 bool audit_stopping(struct audit *a);
+/* Takes over the reference. */
+void audit_keep_copy(struct audit *a, struct marked *m);
 /* A reference; NULL: nothing is kept of that mark. */
 struct marked *audit_marked(struct audit *a, uint64_t mark);
 
@@ -75,6 +80,7 @@ struct audit_member {
 	uint8_t id;
 	bool self;
 	bool reached;               /* it answered for the mark */
+	bool behind;                /* some of what others applied of several writers' logs has not come to it */
 	struct audit_reply roots;
 	struct audit_reply deep;    /* findings; empty unless deep */
 };
@@ -85,6 +91,7 @@ struct audit_suspect {
 	uint32_t shard;
 	uint32_t leaf;
 	uint32_t trees;             /* bit i: member i's tree may be */
+	bool multi;                 /* of a collection that every region writes */
 };
 
 struct audit_round {
@@ -107,6 +114,27 @@ struct audit_round {
 MUST_USE enum err audit_round_ask(struct audit_round *r, uint32_t member, struct audit_request *q, struct arena *arena,
 				  struct audit_reply *ret_reply, struct fault *reterr_fault);
 MUST_USE enum err audit_round_run(struct audit_round *r);
+
+/* Lets another suspect be looked into. */
+MUST_USE enum err audit_round_suspect(struct audit_round *r, const struct audit_suspect *s);
+/* What a member says of a shard; NULL: it has none. */
+const struct audit_root *audit_root_find(const struct audit_reply *reply, const struct audit_root *shard);
+/* The leaves of a shard that differ between these members, as suspects. */
+MUST_USE enum err audit_round_descend(struct audit_round *r, const struct audit_root *shard, const uint32_t *members,
+				      uint32_t count);
+int audit_suspect_compare(const void *a, const void *b);
+/* May it answer yet? */
+bool audit_is_passing(enum err err);
+/* How long a region that is behind is waited for. */
+uint64_t audit_late_ms(const struct audit *a);
+
+/* --- audit_multi.c --- */
+bool audit_is_multi(const struct audit_round *r, struct incarnation incarnation, uint32_t shard);
+/* Leaves of several writers' collections that differ, as some always do while there are writes: those that do at several looks
+ * stay suspects. */
+MUST_USE enum err audit_multi_narrow(struct audit_round *r);
+/* What some region has applied, and all members that are not behind on return. */
+MUST_USE enum err audit_multi_cutoff(struct audit_round *r, struct cutoff *ret_cutoff);
 
 /* --- audit_cure.c --- */
 /* Lists the rows of the suspects, votes, settles. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Both messages: u8 format version, 1; u8 kind; the fields; u64 hash64 of all before it. Every message has every field,
+ * Both messages: u8 format version, 2; u8 kind; the fields; u64 hash64 of all before it. Every message has every field,
  * what a kind does not use is zero and its lists are empty. "list": varint count, then the items.
  *
- *   request  u64 fleet, u8 sender, u64 mark, position, u64 running hash, incarnation, u32 shard,
+ *   request  u64 fleet, u8 sender, u64 mark, position, u64 running hash, cutoff, list of logs, incarnation, u32 shard,
  *            list of u32 numbers, list of ids, list of rows
  *   answer   name of an error and words (varint length, text; empty: answered), u8 state, position, u64 running hash, u64 number,
+ *            cutoff, list of logs,
  *            list of roots    incarnation, u32 shard, u8 bits, hash, u64 rows
  *            list of hashes
  *            list of leaves   u64 lo, u64 hi, u64 count
@@ -15,6 +16,8 @@
  *            u64 found, u64 rows read, u64 bytes read, u32 rows changed, u32 leaves changed
  *   position u64 epoch, u64 seq          incarnation  u64 hlc, u8 region
  *   hash     u64 lo, u64 hi              stamp        u64 epoch, u64 hlc, u8 region
+ *   cutoff   list of (u8 region, u64 hlc), by region
+ *   log      u64 log, u64 seq, u64 running hash, u64 hlc
  *   row      id, u8 0 absent, 1 present, 2 damaged; if present its record (row.h, slot 0 for every dense vector) with a
  *            varint length, then the values of each present dense vector, in the record's order, as vector_put() has them
  */
@@ -25,11 +28,13 @@
 #include "base/hash.h"
 #include "index/order.h"
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 #define HASH_BYTES 8
 #define ID_BYTES_MIN 9
 #define ROOT_BYTES (9 + 4 + 1 + 16 + 8)
 #define LEAF_BYTES 24
+#define SEEN_BYTES (1 + 8)
+#define LOG_BYTES 32
 #define ENTRY_BYTES_MIN (ID_BYTES_MIN + 8 + 17 + 16 + 1)
 #define ROW_BYTES_MIN (ID_BYTES_MIN + 1)
 #define FINDING_BYTES_MIN (9 + 4 + 4 + 1)
@@ -108,6 +113,60 @@ static void *get_list(struct wire_reader *r, struct arena *a, size_t bytes_min, 
 	else
 		*ret_count = (uint32_t)n;
 	return items;
+}
+
+/* --- logs of several writers --- */
+
+static void put_cutoff(struct buf *b, const struct cutoff *c)
+{
+	wire_put_varint(b, c->count);
+	for (uint32_t i = 0; i < c->count; i++) {
+		wire_put_u8(b, c->seen[i].region);
+		wire_put_u64(b, c->seen[i].hlc);
+	}
+}
+
+static void get_cutoff(struct wire_reader *r, struct cutoff *ret_cutoff)
+{
+	uint64_t n = wire_varint(r);
+
+	*ret_cutoff = (struct cutoff){ .count = 0 };
+	if (n > OP_SEEN_MAX || n > wire_left(r) / SEEN_BYTES)
+		wire_fail(r);
+	for (uint64_t i = 0; i < n && !r->err; i++) {
+		struct op_seen *s = &ret_cutoff->seen[i];
+		s->region = wire_u8(r);
+		s->hlc = wire_u64(r);
+		if (i > 0 && s[-1].region >= s->region)
+			wire_fail(r);
+		ret_cutoff->count++;
+	}
+}
+
+static void put_logs(struct buf *b, const struct log_mark *logs, uint32_t count)
+{
+	wire_put_varint(b, count);
+	for (uint32_t i = 0; i < count; i++) {
+		wire_put_u64(b, logs[i].log);
+		wire_put_u64(b, logs[i].seq);
+		wire_put_u64(b, logs[i].chain_hash);
+		wire_put_u64(b, logs[i].hlc);
+	}
+}
+
+static const struct log_mark *get_logs(struct wire_reader *r, struct arena *a, uint32_t *ret_count, enum err *err)
+{
+	struct log_mark *logs = get_list(r, a, LOG_BYTES, sizeof(*logs), ret_count, err);
+
+	if (*ret_count > LOGS_MAX)
+		wire_fail(r);
+	for (uint32_t i = 0; i < *ret_count; i++) {
+		logs[i].log = wire_u64(r);
+		logs[i].seq = wire_u64(r);
+		logs[i].chain_hash = wire_u64(r);
+		logs[i].hlc = wire_u64(r);
+	}
+	return logs;
 }
 
 /* --- rows --- */
@@ -235,7 +294,7 @@ static enum err get_head(struct bytes b, struct wire_reader *ret_reader, enum au
 		return fault_set(reterr_fault, ERR_CORRUPT, "an audit message is damaged");
 	*ret_reader = wire_reader_of(b.data + 1, len - 1);
 	uint8_t kind = wire_u8(ret_reader);
-	if (kind < AUDIT_ROOTS || kind > AUDIT_DEEP)
+	if (kind < AUDIT_ROOTS || kind > AUDIT_COPY)
 		return fault_set(reterr_fault, ERR_VERSION, "an audit message of the unknown kind %u", kind);
 	*ret_kind = (enum audit_kind)kind;
 	return ERR_NONE;
@@ -262,6 +321,8 @@ enum err audit_request_encode(const struct audit_request *r, struct buf *out)
 	wire_put_u64(out, r->mark);
 	put_position(out, r->position);
 	wire_put_u64(out, r->chain_hash);
+	put_cutoff(out, &r->cutoff);
+	put_logs(out, r->logs, r->log_count);
 	put_incarnation(out, r->incarnation);
 	wire_put_u32(out, r->shard);
 	wire_put_varint(out, r->number_count);
@@ -288,6 +349,8 @@ enum err audit_request_decode(struct bytes b, struct arena *a, struct audit_requ
 	q.mark = wire_u64(&r);
 	q.position = get_position(&r);
 	q.chain_hash = wire_u64(&r);
+	get_cutoff(&r, &q.cutoff);
+	q.logs = get_logs(&r, a, &q.log_count, &err);
 	q.incarnation = get_incarnation(&r);
 	q.shard = wire_u32(&r);
 	uint32_t *numbers = get_list(&r, a, sizeof(uint32_t), sizeof(*numbers), &q.number_count, &err);
@@ -365,6 +428,8 @@ enum err audit_reply_encode(const struct audit_reply *r, struct buf *out)
 	put_position(out, r->position);
 	wire_put_u64(out, r->chain_hash);
 	wire_put_u64(out, r->number);
+	put_cutoff(out, &r->seen);
+	put_logs(out, r->logs, r->log_count);
 	put_trees(out, r);
 	put_entries(out, r);
 	enum err err = put_rows(out, r->rows, r->row_count);
@@ -456,6 +521,8 @@ enum err audit_reply_decode(struct bytes b, struct arena *a, struct audit_reply 
 	q.position = get_position(&r);
 	q.chain_hash = wire_u64(&r);
 	q.number = wire_u64(&r);
+	get_cutoff(&r, &q.seen);
+	q.logs = get_logs(&r, a, &q.log_count, &err);
 	get_trees(&r, a, &q, &err);
 	get_entries(&r, a, &q, &err);
 	q.rows = get_rows(&r, a, &q.row_count, &err);

@@ -24,6 +24,8 @@ enum audit_kind {
 	AUDIT_FETCH,       /* the rows in ids, whole */
 	AUDIT_SETTLE,      /* take these rows, count these leaves anew; from the primary only */
 	AUDIT_DEEP,        /* read and hash everything that is stored, or say how far that is */
+	AUDIT_SEEN,        /* what was applied of each region's logs, in collections of several writers */
+	AUDIT_COPY,        /* copy the trees of these collections as they are now, under the number in mark: their roots */
 };
 
 struct audit_row {
@@ -38,6 +40,9 @@ struct audit_request {
 	uint64_t mark;
 	struct position position;         /* of the mark; SETTLE: at which the rows were so */
 	uint64_t chain_hash;              /* SETTLE: there */
+	struct cutoff cutoff;             /* ROWS of a collection of several writers: what must be here, and counts */
+	const struct log_mark *logs;      /* SETTLE, likewise: at which ends of the logs the rows were so */
+	uint32_t log_count;
 	struct incarnation incarnation;
 	uint32_t shard;
 	const uint32_t *numbers;
@@ -64,7 +69,7 @@ struct audit_root {
 
 struct audit_entry {
 	struct point_id id;
-	uint64_t number;          /* of the last op that changed it */
+	uint64_t number;          /* of the last op that changed it; several writers: 1 beyond the cutoff, else 0 */
 	struct stamp stamp;       /* the newest in it */
 	struct hash128 digest;
 	bool damaged;             /* it cannot be read, or has other values than its hashes say */
@@ -85,7 +90,10 @@ struct audit_reply {
 	enum audit_state state;
 	struct position position;         /* where the answering region stood: ROOTS, ROWS, FETCH */
 	uint64_t chain_hash;              /* FETCH: there */
-	uint64_t number;                  /* ROWS: number of the op there */
+	uint64_t number;                  /* ROWS: number of the op there; several writers: 0 */
+	struct cutoff seen;               /* SEEN */
+	const struct log_mark *logs;      /* FETCH from a collection of several writers: where they ended */
+	uint32_t log_count;
 	const struct audit_root *roots;
 	uint32_t root_count;
 	const struct hash128 *hashes;     /* BLOCKS */

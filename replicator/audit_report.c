@@ -41,7 +41,8 @@ const char *audit_report_verdict(const struct audit_report *r)
 		return "failed";
 	if (audit_report_clean(r))
 		return "equal";
-	bool different = r->unsure > 0;
+	/* What could not be compared is not different: the regions that are say so. */
+	bool different = false;
 	for (unsigned i = 0; i < AUDIT_CLASS_COUNT; i++)
 		different |= r->differences[i] > 0;
 	for (uint32_t i = 0; i < r->region_count; i++)

@@ -52,7 +52,7 @@ struct audit_report {
 	uint32_t region_count;
 	uint32_t shards;
 	uint64_t differences[AUDIT_CLASS_COUNT];   /* points; of AUDIT_TREE leaves */
-	uint64_t unsure;             /* rows that were being written all the time */
+	uint64_t unsure;             /* rows that were being written all the time: they could not be compared */
 	uint64_t repaired;           /* points and leaves */
 	uint64_t unrepaired;
 	uint64_t asked_bytes;        /* of messages between regions */
@@ -62,7 +62,7 @@ struct audit_report {
 	char trouble[256];
 };
 
-/* "equal", "different", "late" or "failed". */
+/* "equal", "different", "late" (something could not be compared) or "failed". */
 const char *audit_report_verdict(const struct audit_report *r);
 /* Every data region was there and all were equal. */
 bool audit_report_clean(const struct audit_report *r);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One audit: the mark, the roots of all regions at it, and the way down to the leaves that differ. All regions stood at one
- * position when they copied their trees, so any difference is real.
+ * position when they copied their trees, so any difference is real; but for collections that every region writes, which have
+ * no such position: see audit_multi.c.
  */
 #include "replicator/audit_inner.h"
 
@@ -82,8 +83,7 @@ static struct audit_request about(enum audit_kind kind, const struct audit_root 
 	return q;
 }
 
-/* May it answer yet? */
-static bool is_passing(enum err err)
+bool audit_is_passing(enum err err)
 {
 	return err == ERR_UNAVAILABLE || err == ERR_TIMEOUT || err == ERR_RATE_LIMITED || err == ERR_BAD_GATEWAY;
 }
@@ -129,6 +129,8 @@ static enum err set_mark(struct audit_round *r)
 	r->report->mark = r->mark;
 	r->report->position = r->position;
 	r->marked = audit_marked(a, r->mark);
+	if (r->marked)
+		a->seen_at = r->marked->seen;
 	return r->marked ? ERR_NONE
 			 : fault_set(r->fault, ERR_NO_MEMORY, "no memory for a copy of the Merkle trees");
 }
@@ -143,7 +145,7 @@ static enum roots_answer ask_roots(struct audit_round *r, uint32_t i)
 	enum err err = audit_round_ask(r, i, &q, &r->arena, &reply, NULL);
 
 	if (err)
-		return is_passing(err) ? ROOTS_SILENT : ROOTS_ENDED;
+		return audit_is_passing(err) ? ROOTS_SILENT : ROOTS_ENDED;
 	r->report->regions[i].position = reply.position;
 	if (reply.state == AUDIT_NOT_YET)
 		return ROOTS_NOT_YET;
@@ -154,11 +156,16 @@ static enum roots_answer ask_roots(struct audit_round *r, uint32_t i)
 	return ROOTS_ENDED;
 }
 
+uint64_t audit_late_ms(const struct audit *a)
+{
+	return a->o.late_ms ? a->o.late_ms : AUDIT_LATE_MS;
+}
+
 /* Who is behind is given longer than who does not answer at all. */
 static void collect_roots(struct audit_round *r)
 {
 	struct clock *clock = r->a->o.clock;
-	uint64_t late_ms = r->a->o.late_ms ? r->a->o.late_ms : AUDIT_LATE_MS;
+	uint64_t late_ms = audit_late_ms(r->a);
 	uint64_t begun_ns = clock_mono_ns(clock);
 	uint64_t heard_ns[AUDIT_REGIONS_MAX];
 	bool ended[AUDIT_REGIONS_MAX] = { false };
@@ -185,10 +192,8 @@ static void collect_roots(struct audit_round *r)
 
 /* --- the way down --- */
 
-static const struct audit_root *root_of(const struct audit_round *r, uint32_t member, const struct audit_root *shard)
+const struct audit_root *audit_root_find(const struct audit_reply *reply, const struct audit_root *shard)
 {
-	const struct audit_reply *reply = &r->members[member].roots;
-
 	for (uint32_t i = 0; i < reply->root_count; i++)
 		if (incarnation_compare(reply->roots[i].incarnation, shard->incarnation) == 0 &&
 		    reply->roots[i].shard == shard->shard)
@@ -201,7 +206,7 @@ static bool hash_equal(struct hash128 a, struct hash128 b)
 	return a.lo == b.lo && a.hi == b.hi;
 }
 
-static enum err add_suspect(struct audit_round *r, const struct audit_suspect *s)
+enum err audit_round_suspect(struct audit_round *r, const struct audit_suspect *s)
 {
 	if (r->suspect_count == r->suspect_cap) {
 		uint32_t cap = MAX(r->suspect_cap * 2, SUSPECTS_CAP_MIN);
@@ -219,7 +224,10 @@ static enum err add_suspect(struct audit_round *r, const struct audit_suspect *s
 static enum err compare_leaf(struct audit_round *r, const struct audit_root *shard, uint32_t leaf,
 			     const struct merkle_leaf *values, const uint32_t *members, uint32_t count)
 {
-	struct audit_suspect s = { .incarnation = shard->incarnation, .shard = shard->shard, .leaf = leaf };
+	struct audit_suspect s = { .incarnation = shard->incarnation,
+				   .shard = shard->shard,
+				   .leaf = leaf,
+				   .multi = audit_is_multi(r, shard->incarnation, shard->shard) };
 	uint32_t right = audit_vote_leaf(values, count, r->majority);
 	bool equal = true;
 
@@ -231,9 +239,10 @@ static enum err compare_leaf(struct audit_round *r, const struct audit_root *sha
 		if (right != AUDIT_NOBODY && merkle_leaf_equal(&values[i], &values[right]))
 			continue;
 		s.trees |= UINT32_C(1) << members[i];
-		r->report->regions[members[i]].standing = AUDIT_DIFFERENT;
+		if (!s.multi)
+			r->report->regions[members[i]].standing = AUDIT_DIFFERENT;
 	}
-	return add_suspect(r, &s);
+	return audit_round_suspect(r, &s);
 }
 
 /* The leaves of some blocks that differ somewhere. */
@@ -268,7 +277,8 @@ static enum err descend_leaves(struct audit_round *r, const struct audit_root *s
 	return ERR_NONE;
 }
 
-static enum err descend(struct audit_round *r, const struct audit_root *shard, const uint32_t *members, uint32_t count)
+enum err audit_round_descend(struct audit_round *r, const struct audit_root *shard, const uint32_t *members,
+			     uint32_t count)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct audit_reply replies[AUDIT_REGIONS_MAX];
@@ -321,7 +331,7 @@ static enum err compare_shard(struct audit_round *r, const struct audit_root *sh
 	for (uint32_t i = 0; i < r->member_count; i++) {
 		if (!r->members[i].reached)
 			continue;
-		const struct audit_root *root = root_of(r, i, shard);
+		const struct audit_root *root = audit_root_find(&r->members[i].roots, shard);
 		if (!root || root->bits != shard->bits) {
 			lacks_shard(r, i, shard);
 			continue;
@@ -329,7 +339,7 @@ static enum err compare_shard(struct audit_round *r, const struct audit_root *sh
 		equal &= hash_equal(root->root, shard->root);
 		members[count++] = i;
 	}
-	return equal || count < 2 ? ERR_NONE : descend(r, shard, members, count);
+	return equal || count < 2 ? ERR_NONE : audit_round_descend(r, shard, members, count);
 }
 
 /* A shard that we do not have, and they do. */
@@ -337,7 +347,7 @@ static void compare_back(struct audit_round *r)
 {
 	for (uint32_t i = 1; i < r->member_count; i++)
 		for (uint32_t k = 0; k < r->members[i].roots.root_count; k++)
-			if (!root_of(r, 0, &r->members[i].roots.roots[k]))
+			if (!audit_root_find(&r->members[0].roots, &r->members[i].roots.roots[k]))
 				lacks_shard(r, 0, &r->members[i].roots.roots[k]);
 }
 
@@ -373,8 +383,9 @@ static enum err take_findings(struct audit_round *r, uint32_t member)
 		struct audit_suspect s = { .incarnation = f->incarnation,
 					   .shard = f->shard,
 					   .leaf = f->leaf,
+					   .multi = audit_is_multi(r, f->incarnation, f->shard),
 					   .trees = f->is_row ? 0 : UINT32_C(1) << member };
-		enum err err = add_suspect(r, &s);
+		enum err err = audit_round_suspect(r, &s);
 		if (err)
 			return err;
 	}
@@ -394,7 +405,7 @@ static bool ask_deep(struct audit_round *r, uint32_t i)
 		r->members[i].deep = reply;
 		return true;
 	}
-	if (is_passing(err))
+	if (audit_is_passing(err))
 		return false;
 	r->report->regions[i].standing = AUDIT_LATE;
 	return true;
@@ -445,7 +456,7 @@ static enum err read_all(struct audit_round *r)
 
 /* --- the suspects --- */
 
-static int suspect_compare(const void *a, const void *b)
+int audit_suspect_compare(const void *a, const void *b)
 {
 	const struct audit_suspect *x = a;
 	const struct audit_suspect *y = b;
@@ -461,9 +472,9 @@ static void join_suspects(struct audit_round *r)
 	uint32_t kept = 0;
 
 	if (r->suspect_count > 1)
-		qsort(r->suspects, r->suspect_count, sizeof(*r->suspects), suspect_compare);
+		qsort(r->suspects, r->suspect_count, sizeof(*r->suspects), audit_suspect_compare);
 	for (uint32_t i = 0; i < r->suspect_count; i++) {
-		if (kept > 0 && suspect_compare(&r->suspects[kept - 1], &r->suspects[i]) == 0)
+		if (kept > 0 && audit_suspect_compare(&r->suspects[kept - 1], &r->suspects[i]) == 0)
 			r->suspects[kept - 1].trees |= r->suspects[i].trees;
 		else
 			r->suspects[kept++] = r->suspects[i];
@@ -481,6 +492,8 @@ enum err audit_round_run(struct audit_round *r)
 	if (!r->members[0].reached)
 		return fault_set(r->fault, ERR_INTERNAL, "this region has no trees of its own mark");
 	err = compare_roots(r);
+	if (!err)
+		err = audit_multi_narrow(r);
 	/* Alone there is nobody to compare with but the rows themselves. */
 	if (!err && (r->deep || r->member_count == 1))
 		err = read_all(r);

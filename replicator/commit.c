@@ -26,7 +26,9 @@
 #define TURN_WAIT_MS 100
 #define WAITING_CAP_MIN 64
 
-enum call_kind { CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_SETTLE, CALL_REWIND, CALL_PROMISE };
+enum call_kind {
+	CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_COPY, CALL_SETTLE, CALL_REWIND, CALL_PROMISE
+};
 
 /* What another thread asks the committer to do, and waits for. */
 struct call {
@@ -40,6 +42,7 @@ struct call {
 	struct rewind *rewind;
 	struct promise *promise;
 	uint64_t epoch; /* to begin; 0: the next one */
+	struct marked *copy;
 	struct position end;
 	bool finished; /* under state_lock */
 };
@@ -420,6 +423,9 @@ static void run_call(struct committer *c, struct call *call)
 		case CALL_MARK:
 			w->err = mark(c, call->mark, &call->end, &w->fault);
 			break;
+		case CALL_COPY:
+			w->err = commit_multi_copy(c, &call->copy, &w->fault);
+			break;
 		case CALL_SETTLE:
 			w->err = commit_settle(c, call->settle, &w->fault);
 			break;
@@ -680,6 +686,16 @@ enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *r
 	return call_and_wait(c, &call, 0, reterr_fault);
 }
 
+enum err committer_copy_multi(struct committer *c, struct marked **ret_marked, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_COPY };
+	enum err err = call_and_wait(c, &call, 0, reterr_fault);
+
+	if (!err)
+		*ret_marked = call.copy;
+	return err;
+}
+
 enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault)
 {
 	struct call call = { .kind = CALL_SETTLE, .settle = s };
@@ -744,6 +760,21 @@ static const struct multi_log *find_log(const struct committer *c, uint64_t log)
 		if (c->logs.items[i].log == log)
 			return &c->logs.items[i];
 	return NULL;
+}
+
+enum err committer_seen(struct committer *c, struct cutoff *ret_seen)
+{
+	struct cutoff seen = { .count = 0 };
+	enum err err = ERR_NONE;
+
+	pthread_mutex_lock(&c->state_lock);
+	for (uint32_t i = 0; i < c->logs.count && !err; i++)
+		err = cutoff_raise(&seen, (struct op_seen){ .region = (uint8_t)c->logs.items[i].log,
+							    .hlc = c->logs.items[i].hlc });
+	pthread_mutex_unlock(&c->state_lock);
+	if (!err)
+		*ret_seen = seen;
+	return err;
 }
 
 uint32_t committer_vector(struct committer *c, struct log_end out[LOGS_MAX])

@@ -162,6 +162,10 @@ void committer_set_marked(struct committer *c, commit_marked_fn fn, void *ctx);
 MUST_USE enum err committer_mark(struct committer *c, uint64_t mark, struct position *ret_position,
 				 struct fault *reterr_fault);
 
+/* The trees of all collections that every region writes, as they are now, and what was applied to them; one reference.
+ * From any thread but the committer's; waits. */
+MUST_USE enum err committer_copy_multi(struct committer *c, struct marked **ret_marked, struct fault *reterr_fault);
+
 /* A row as a region that is right has it, or its absence. */
 struct settle_row {
 	struct point_id id;
@@ -175,12 +179,15 @@ struct settle_leaf {
 /*
  * Replaces rows by those that another region had at position `at`, as if they had stood here then: the ops of the log
  * after `at` are applied to them again, so that they fit the position of the commit, which stays what it is. No op is
- * written. Then the leaves of these rows, and those given, are counted anew.
+ * written. Then the leaves of these rows, and those given, are counted anew. In a collection that every region writes the
+ * other region stood where `logs` say, and the ops of this region's logs after them are applied again; `at` says nothing.
  */
 struct settle {
 	struct incarnation incarnation;
 	struct position at;
 	uint64_t chain_hash;     /* the running hash there */
+	const struct log_mark *logs;   /* by log */
+	uint32_t log_count;
 	const struct settle_row *rows;
 	uint32_t row_count;
 	const struct settle_leaf *leaves;
@@ -191,7 +198,8 @@ struct settle {
 };
 /* More ops than this are not applied again: ask for newer rows. */
 #define SETTLE_OPS_MAX 65536
-/* ERR_GAP: this region has not reached `at`, or its log does not reach back to it; ERR_FORK: `at` is not in its history;
+/* ERR_GAP: this region has not reached `at`, or what the rows are made of, or its log does not reach back to there; ERR_FORK:
+ * `at` is not in its history, or a log has other ops;
  * ERR_NOT_FOUND: the collection was dropped. From any thread but the committer's; waits for the commit. */
 MUST_USE enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
 /* --- promises --- */
@@ -239,6 +247,11 @@ uint64_t committer_number(struct committer *c, struct position p);
 
 /* What it was opened with, to read from. Any thread. */
 struct store *committer_store(struct committer *c);
+/* What was applied of all regions. ERR_TOO_LARGE: there are more of them than a fleet may have. Any thread. */
+MUST_USE enum err committer_seen(struct committer *c, struct cutoff *ret_seen);
+/* The same, log by log, for the state that a read transaction sees; into the arena, by log. Any thread. */
+MUST_USE enum err committer_read_logs(struct store *s, struct store_txn *t, struct arena *a, struct log_mark **ret_logs,
+				      uint32_t *ret_count);
 /* Where this region stands, by log. Any thread. */
 uint32_t committer_vector(struct committer *c, struct log_end out[LOGS_MAX]);
 /* The seq reached in that log; 0: nothing of it is here; UINT64_MAX: it was forgotten, after all of it was. Any thread. */

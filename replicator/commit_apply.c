@@ -320,8 +320,12 @@ static void copy_trees(struct committer *c, const struct op *op)
 	bool wanted = c->marked_fn != NULL;
 	(void)pthread_mutex_unlock(&c->marked_lock);
 	marked_unref(TAKE(c->txn.marked));
-	if (!wanted || marked_new(c->o.catalog, &m))
+	if (!wanted || marked_new(c->o.catalog, false, &m))
 		return;
+	if (commit_multi_seen(c, &m->seen)) {
+		marked_unref(m);
+		return;
+	}
 	m->mark = op->mark;
 	m->position = (struct position){ .epoch = op->epoch, .seq = op->seq };
 	m->number = history_number(commit_history(c), m->position);

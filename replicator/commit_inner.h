@@ -202,6 +202,12 @@ MUST_USE enum err commit_multi_remote(struct committer *c, const struct remote_b
 				      struct fault *reterr_fault);
 /* Where the last op of the open transaction, or the last committed one of it, stands. */
 struct position commit_multi_position(const struct committer *c);
+/* Where the open transaction, or the region, stands in a log; false: nothing of it is here. */
+bool commit_multi_end(const struct committer *c, uint32_t number, struct log_mark *ret_end);
+/* What was applied, with what the open transaction applies. */
+MUST_USE enum err commit_multi_seen(const struct committer *c, struct cutoff *ret_seen);
+/* As committer_copy_multi. */
+MUST_USE enum err commit_multi_copy(struct committer *c, struct marked **ret_marked, struct fault *reterr_fault);
 /* Is no op that has this stamp held any more? */
 bool commit_multi_is_trimmed(const struct committer *c, struct stamp s);
 /* The stamp of the oldest op held; 0: none is. */

@@ -167,6 +167,46 @@ struct position commit_multi_position(const struct committer *c)
 	return (struct position){ .epoch = c->txn.log_ended, .seq = seq_of(c, c->txn.log_ended) };
 }
 
+bool commit_multi_end(const struct committer *c, uint32_t number, struct log_mark *ret_end)
+{
+	const struct multi_logs *logs = current(c);
+
+	if (number >= logs->count)
+		return false;
+	const struct multi_log *l = &logs->items[number];
+	*ret_end = (struct log_mark){ .log = l->log, .seq = l->seq, .chain_hash = l->chain_hash, .hlc = l->hlc };
+	return true;
+}
+
+enum err commit_multi_seen(const struct committer *c, struct cutoff *ret_seen)
+{
+	const struct multi_logs *logs = current(c);
+	enum err err = ERR_NONE;
+
+	*ret_seen = (struct cutoff){ .count = 0 };
+	for (uint32_t i = 0; i < logs->count && !err; i++)
+		err = cutoff_raise(ret_seen, (struct op_seen){ .region = (uint8_t)logs->items[i].log,
+							       .hlc = logs->items[i].hlc });
+	return err;
+}
+
+enum err commit_multi_copy(struct committer *c, struct marked **ret_marked, struct fault *reterr_fault)
+{
+	struct marked *m;
+
+	ASSERT(!c->txn.store);
+	enum err err = marked_new(c->o.catalog, true, &m);
+	if (err)
+		return fault_set(reterr_fault, err, "copying the Merkle trees: %s", err_sentence(err));
+	err = commit_multi_seen(c, &m->seen);
+	if (err) {
+		marked_unref(m);
+		return fault_set(reterr_fault, err, "the logs of all regions: %s", err_sentence(err));
+	}
+	*ret_marked = m;
+	return ERR_NONE;
+}
+
 bool commit_multi_is_trimmed(const struct committer *c, struct stamp s)
 {
 	const struct multi_logs *logs = current(c);
@@ -722,51 +762,77 @@ void commit_multi_publish(struct committer *c)
 	c->txn.logs = old;
 }
 
-static enum err record_read(struct committer *c, struct bytes key, struct bytes value,
-			    struct fault *reterr_fault)
+static enum err record_decode(struct bytes key, struct bytes value, struct log_mark *ret_log)
 {
 	struct wire_reader k = wire_reader_of(key.data + PREFIX_BYTES, 8);
-	struct multi_log *l;
 
 	if (value.len < 1 ||
 	    (value.data[0] != RECORD_VERSION && value.data[0] != RECORD_VERSION_WITHOUT_FLAGS))
-		return fault_set(reterr_fault, ERR_VERSION, "the record of a log has another version");
+		return ERR_VERSION;
 	bool flags = value.data[0] == RECORD_VERSION;
 	if (value.len != (flags ? RECORD_BYTES : RECORD_BYTES_WITHOUT_FLAGS))
-		return fault_set(reterr_fault, ERR_CORRUPT, "the record of a log is damaged");
+		return ERR_CORRUPT;
 	struct wire_reader r = wire_reader_of(value.data + 1, value.len - 1);
-	enum err err = add_log(&c->logs, wire_u64_be(&k), &l);
-	if (err)
-		return fault_set(reterr_fault, err, "reading the logs: %s", err_sentence(err));
-	l->floor = flags && (wire_u8(&r) & FLAG_FLOOR) != 0;
-	l->seq = wire_u64(&r);
-	l->chain_hash = wire_u64(&r);
-	l->hlc = wire_u64(&r);
+	struct log_mark m = { .log = wire_u64_be(&k) };
+	m.floor = flags && (wire_u8(&r) & FLAG_FLOOR) != 0;
+	m.seq = wire_u64(&r);
+	m.chain_hash = wire_u64(&r);
+	m.hlc = wire_u64(&r);
 	if (wire_u64(&r) != hash64(value.data, value.len - 8, 0))
-		return fault_set(reterr_fault, ERR_CORRUPT, "the record of a log is damaged");
+		return ERR_CORRUPT;
+	*ret_log = m;
 	return ERR_NONE;
 }
 
-static enum err read_records(struct committer *c, struct store_txn *t, struct fault *reterr_fault)
+enum err committer_read_logs(struct store *s, struct store_txn *t, struct arena *a, struct log_mark **ret_logs,
+			     uint32_t *ret_count)
 {
+	struct log_mark *logs = arena_array(a, LOGS_MAX, sizeof(*logs));
 	struct record_key first = key_of(0);
 	struct store_cursor *cursor;
 	struct bytes key;
 	struct bytes value;
-	struct store *s = c->o.store;
-	enum err err = s->ops->cursor_open(t, STORE_META, &cursor);
+	uint32_t count = 0;
 
+	if (!logs)
+		return ERR_NO_MEMORY;
+	enum err err = s->ops->cursor_open(t, STORE_META, &cursor);
 	if (err)
-		return fault_set(reterr_fault, err, "reading the logs: %s", err_sentence(err));
+		return err;
 	err = s->ops->seek(cursor, (struct bytes){ first.bytes, KEY_BYTES }, &key, &value);
 	while (!err && key.len == KEY_BYTES && memcmp(key.data, PREFIX, PREFIX_BYTES) == 0) {
-		err = record_read(c, key, value, reterr_fault);
+		err = count < LOGS_MAX ? record_decode(key, value, &logs[count]) : ERR_TOO_LARGE;
 		if (err)
 			break;
+		count++;
 		err = s->ops->next(cursor, &key, &value);
 	}
 	s->ops->cursor_close(cursor);
+	*ret_logs = logs;
+	*ret_count = count;
 	return err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+static enum err read_records(struct committer *c, struct store_txn *t, struct fault *reterr_fault)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct log_mark *logs;
+	uint32_t count;
+
+	arena_init(&a, OP_ARENA_BYTES_MAX);
+	enum err err = committer_read_logs(c->o.store, t, &a, &logs, &count);
+	for (uint32_t i = 0; !err && i < count; i++) {
+		struct multi_log *l;
+		err = add_log(&c->logs, logs[i].log, &l);
+		if (err)
+			break;
+		l->floor = logs[i].floor;
+		l->seq = logs[i].seq;
+		l->chain_hash = logs[i].chain_hash;
+		l->hlc = logs[i].hlc;
+	}
+	return err ? fault_set(reterr_fault, err, "reading the logs of several writers: %s", err_sentence(err))
+		   : ERR_NONE;
 }
 
 enum err commit_multi_open(struct committer *c, struct fault *reterr_fault)

@@ -4,6 +4,10 @@
  * ops since then made of it. Merging is a function of row and op, so the result is the row that this region would have,
  * had it never been wrong; at any other state it would overwrite ops, or come before them.
  *
+ * A collection that every region writes has no history, and its rows are joins of what was applied, in whatever order. There
+ * the right row is taken when everything that it shows was applied here, too, and joined with what this region's logs have
+ * after the ends that the other region stood at.
+ *
  * Slots. What the wrong row says of its slots is not believed: none is freed by it. One that no row and no op refers to
  * is found free at the next start. A slot is kept only where it holds the very vector, by stamp, hash and values.
  */
@@ -28,8 +32,10 @@ struct settle_run {
 	struct committer *c;
 	struct settle *s;
 	struct collection *collection;
+	bool multi;               /* every region writes it */
 	struct arena arena;       /* the rows, and the ops that changed them */
 	struct settling *rows;    /* by id */
+	uint32_t ops;             /* looked at since */
 	struct fault *fault;
 };
 
@@ -140,7 +146,7 @@ static enum err apply_again(struct settle_run *r, struct op *op)
 		err = merge_apply(s->present ? &s->row : NULL, op, i, &r->arena, &row, &result, NULL);
 		if (err || result == MERGE_UNCHANGED)
 			continue;
-		row.op_number = history_number(&r->c->history, p);
+		row.op_number = r->multi ? 0 : history_number(&r->c->history, p);
 		s->row = row;
 		s->present = true;
 	}
@@ -154,30 +160,107 @@ static enum err step(struct settle_run *r, struct position *p)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct committer *c = r->c;
+	uint16_t scope = r->multi ? SCOPE_MULTI : SCOPE_FLEET;
 	struct oplog_entry entry;
 
+	if (r->ops++ == SETTLE_OPS_MAX)
+		return fault_set(r->fault, ERR_GAP, "more than %u ops follow the rows", SETTLE_OPS_MAX);
 	arena_init(&a, OP_ARENA_BYTES_MAX);
-	enum err err = oplog_next(c->o.store, c->txn.store, SCOPE_FLEET, *p, &a, &entry, r->fault);
+	enum err err = oplog_next(c->o.store, c->txn.store, scope, *p, &a, &entry, r->fault);
 	if (err)
 		return err;
 	*p = (struct position){ .epoch = entry.op.epoch, .seq = entry.op.seq };
 	if (!concerns(r, &entry.op))
 		return ERR_NONE;
-	err = oplog_get(c->o.store, c->txn.store, SCOPE_FLEET, *p, &r->arena, &entry, r->fault);
+	err = oplog_get(c->o.store, c->txn.store, scope, *p, &r->arena, &entry, r->fault);
 	return err ? err : apply_again(r, &entry.op);
 }
 
 static enum err roll_forward(struct settle_run *r)
 {
 	struct position p = r->s->at;
+	enum err err = ERR_NONE;
 
-	for (uint32_t ops = 0; position_compare(p, r->c->place.position) < 0; ops++) {
-		if (ops == SETTLE_OPS_MAX)
-			return fault_set(r->fault, ERR_GAP, "more than %u ops follow the rows", SETTLE_OPS_MAX);
-		enum err err = step(r, &p);
+	while (!err && position_compare(p, r->c->place.position) < 0)
+		err = step(r, &p);
+	return err;
+}
+
+/* --- several writers --- */
+
+/* The other region's end of that log; zero when it had nothing of it. */
+static struct log_mark end_there(const struct settle_run *r, uint64_t log)
+{
+	for (uint32_t i = 0; i < r->s->log_count; i++)
+		if (r->s->logs[i].log == log)
+			return r->s->logs[i];
+	return (struct log_mark){ .log = log };
+}
+
+/* Both have that op of the log, and of the log's ops before it the same. */
+static enum err check_log(struct settle_run *r, const struct log_mark *here, const struct log_mark *there)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct position p = { .epoch = there->log, .seq = there->seq };
+	uint64_t hash = here->chain_hash;
+	struct oplog_entry entry;
+
+	arena_init(&a, OP_ARENA_BYTES_MAX);
+	if (there->seq < here->seq) {
+		enum err err = oplog_get(r->c->o.store, r->c->txn.store, SCOPE_MULTI, p, &a, &entry, r->fault);
+		if (err == ERR_NOT_FOUND)
+			return fault_set(r->fault, ERR_GAP, "log %llx no longer holds op %llu",
+					 (unsigned long long)there->log, (unsigned long long)there->seq);
 		if (err)
 			return err;
+		hash = entry.chain_hash;
 	}
+	return hash == there->chain_hash
+		       ? ERR_NONE
+		       : fault_set(r->fault, ERR_FORK, "the running hash of log %llx differs at op %llu",
+				   (unsigned long long)there->log, (unsigned long long)there->seq);
+}
+
+/* One log, from the other region's end to this one's. */
+static enum err join_log(struct settle_run *r, const struct log_mark *here)
+{
+	struct log_mark there = end_there(r, here->log);
+	struct position p = { .epoch = here->log, .seq = there.seq };
+
+	if (there.seq > here->seq)
+		return ERR_NONE;
+	enum err err = there.seq > 0 ? check_log(r, here, &there) : ERR_NONE;
+	while (!err && p.seq < here->seq) {
+		uint64_t next = p.seq + 1;
+		err = step(r, &p);
+		if (err == ERR_NOT_FOUND || (!err && (p.epoch != here->log || p.seq != next)))
+			err = fault_set(r->fault, ERR_GAP, "log %llx no longer holds op %llu",
+					(unsigned long long)here->log, (unsigned long long)next);
+	}
+	return err;
+}
+
+static enum err join_logs(struct settle_run *r)
+{
+	struct log_mark here;
+	enum err err = ERR_NONE;
+
+	for (uint32_t i = 0; !err && commit_multi_end(r->c, i, &here); i++)
+		err = join_log(r, &here);
+	return err;
+}
+
+/* What the rows show must have been applied here: else the row would be ahead of the logs. */
+static enum err check_seen(struct settle_run *r)
+{
+	struct cutoff seen;
+	enum err err = commit_multi_seen(r->c, &seen);
+
+	if (err)
+		return fault_set(r->fault, err, "the logs of all regions: %s", err_sentence(err));
+	for (uint32_t i = 0; i < r->s->row_count; i++)
+		if (r->rows[i].present && !cutoff_has_row(&seen, &r->rows[i].row))
+			return fault_set(r->fault, ERR_GAP, "this region has not all ops that the rows are made of");
 	return ERR_NONE;
 }
 
@@ -284,12 +367,14 @@ static enum err settle_rows(struct settle_run *r)
 {
 	enum err err = commit_txn_begin(r->c, r->fault);
 
-	if (!err)
+	if (!err && !r->multi)
 		err = check_place(r);
 	if (!err)
 		err = take_rows(r);
+	if (!err && r->multi)
+		err = check_seen(r);
 	if (!err)
-		err = roll_forward(r);
+		err = r->multi ? join_logs(r) : roll_forward(r);
 	for (uint32_t i = 0; i < r->s->row_count && !err; i++)
 		err = settle_row(r, &r->rows[i]);
 	return err ? err : commit_txn_commit(r->c, r->fault);
@@ -304,6 +389,7 @@ enum err commit_settle(struct committer *c, struct settle *s, struct fault *rete
 	r.collection = catalog_get_incarnation(c->o.catalog, s->incarnation);
 	if (!r.collection)
 		return fault_set(reterr_fault, ERR_NOT_FOUND, "the collection was dropped");
+	r.multi = collection_config(r.collection)->multi_writer;
 	arena_init(&r.arena, SETTLE_ARENA_BYTES_MAX);
 	enum err err = s->row_count > 0 ? settle_rows(&r) : ERR_NONE;
 	if (err)

@@ -23,7 +23,7 @@ static int shard_compare(const void *a, const void *b)
 
 static enum err add_collection(struct marked *m, struct collection *c)
 {
-	uint32_t shards = collection_config(c)->multi_writer ? 0 : collection_shard_count(c);
+	uint32_t shards = collection_shard_count(c);
 
 	for (uint32_t i = 0; i < shards; i++) {
 		struct marked_shard *s = &m->shards[m->count];
@@ -32,6 +32,7 @@ static enum err add_collection(struct marked *m, struct collection *c)
 			return err;
 		s->incarnation = collection_incarnation(c);
 		s->shard = i;
+		s->multi = collection_config(c)->multi_writer;
 		for (uint32_t leaf = 0; leaf >> merkle_bits(s->tree) == 0; leaf++)
 			s->rows += merkle_leaf_at(s->tree, leaf).count;
 		m->count++;
@@ -39,7 +40,7 @@ static enum err add_collection(struct marked *m, struct collection *c)
 	return ERR_NONE;
 }
 
-static enum err add_collections(struct marked *m, struct collection **items, uint32_t count)
+static enum err add_collections(struct marked *m, struct collection **items, uint32_t count, bool multi)
 {
 	size_t shards = 1;
 
@@ -49,7 +50,8 @@ static enum err add_collections(struct marked *m, struct collection **items, uin
 	if (!m->shards)
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < count; i++) {
-		enum err err = add_collection(m, items[i]);
+		bool wanted = !multi || collection_config(items[i])->multi_writer;
+		enum err err = wanted ? add_collection(m, items[i]) : ERR_NONE;
 		if (err)
 			return err;
 	}
@@ -58,7 +60,7 @@ static enum err add_collections(struct marked *m, struct collection **items, uin
 	return ERR_NONE;
 }
 
-enum err marked_new(struct catalog *c, struct marked **ret_marked)
+enum err marked_new(struct catalog *c, bool multi, struct marked **ret_marked)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct collection **items;
@@ -71,7 +73,7 @@ enum err marked_new(struct catalog *c, struct marked **ret_marked)
 	atomic_init(&m->refs, 1);
 	enum err err = catalog_list(c, &a, &items, &count);
 	if (!err)
-		err = add_collections(m, items, count);
+		err = add_collections(m, items, count, multi);
 	for (uint32_t i = 0; i < count; i++)
 		collection_unref(items[i]);
 	if (err) {

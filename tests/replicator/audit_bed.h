@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Three data regions in one process, one thread and no network: ops go from the primary's log to the others, audits through a
- * direct link. Time passes when an audit waits: then ops travel, and whatever else the test wants happens.
+ * Three data regions in one process, one thread and no network: ops go from the primary's log to the others, those of several
+ * writers from each to each, audits through a direct link. Time passes when an audit waits: then ops travel, and whatever else the test wants happens.
  */
 #pragma once
 
@@ -32,10 +32,11 @@ struct audit_bed {
 	struct bed_region regions[BED_REGIONS];
 	struct random random;
 	uint32_t data_regions;
+	bool multi;              /* every region writes "c" */
 	void (*meanwhile)(struct audit_bed *b);   /* NULL: nothing */
 	void (*on_request)(struct audit_bed *b, struct bed_region *to, const struct audit_request *q);
 	uint64_t waited_ms;
-	uint64_t requests[AUDIT_DEEP + 1];
+	uint64_t requests[AUDIT_COPY + 1];
 };
 
 static struct audit_bed bed;
@@ -49,38 +50,73 @@ static inline struct region *at(unsigned i)
 
 /* --- the network --- */
 
-/* Some ops of the primary; false: there are none. */
-static inline bool carry(struct bed_region *to, size_t bytes_target)
+/* What follows p in a region's log. ERR_NOT_FOUND: nothing does. ERR_UNAVAILABLE: another log's ops come first. */
+static inline enum err carry_log(struct region *from, struct bed_region *to, uint16_t scope, struct position p,
+				 size_t bytes_target)
 {
 	CLEANUP(buf_release) struct buf message = BUF_INIT(BATCH_BYTES_MAX);
 	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
 	CLEANUP(arena_release) struct arena a;
-	struct log_source source = { at(0)->store, at(0)->catalog, BED_FLEET };
+	struct log_source source = { from->store, from->catalog, BED_FLEET };
 	struct op_batch m;
 	struct fault f = { 0 };
 
 	arena_init(&a, (size_t)64 << 20);
-	if (to->cut || !to->region.committer)
-		return false;
-	enum err err = log_message(&source, SCOPE_FLEET, region_state(&to->region).position, 0, bytes_target, &message,
-				   &m, &f);
+	enum err err = log_message(&source, scope, p, 0, bytes_target, &message, &m, &f);
 	if (err == ERR_NOT_FOUND)
-		return false;
+		return err;
 	ck_assert_msg(!err, "%s", fault_text(&f));
 	ck_assert_int_eq(batch_decode(buf_bytes(&message), &inflated, &a, &m, &f), ERR_NONE);
 	struct bytes *ops = arena_array(&a, m.count, sizeof(*ops));
 	memcpy(ops, m.ops, m.count * sizeof(*ops));
-	struct remote_batch batch = { .ops = ops, .count = m.count, .chain_hash = m.chain_hash };
+	struct remote_batch batch = { .ops = ops, .count = m.count, .scope = scope, .chain_hash = m.chain_hash };
 	err = committer_apply(to->region.committer, &batch, &f);
-	ck_assert_msg(!err, "%s", fault_text(&f));
-	return true;
+	ck_assert_msg(!err || (scope == SCOPE_MULTI && err == ERR_UNAVAILABLE), "%s", fault_text(&f));
+	return err;
+}
+
+/* Some ops of the primary; false: there are none. */
+static inline bool carry(struct bed_region *to, size_t bytes_target)
+{
+	if (to->cut || !to->region.committer)
+		return false;
+	return !carry_log(at(0), to, SCOPE_FLEET, region_state(&to->region).position, bytes_target);
+}
+
+/* Of one region's own log, what the other has not; false: there is nothing, or it has to wait. */
+static inline bool carry_multi(unsigned from, unsigned to, size_t bytes_target)
+{
+	static struct log_end ends[LOGS_MAX];
+	struct bed_region *r = &bed.regions[to];
+	uint32_t count = at(from)->committer ? committer_vector(at(from)->committer, ends) : 0;
+	bool any = false;
+
+	if (from == to || r->cut || bed.regions[from].cut || !r->region.committer)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		struct position p = { ends[i].log, committer_log_seq(r->region.committer, ends[i].log) };
+		if ((uint8_t)ends[i].log == from + 1 && p.seq < ends[i].seq)
+			any |= !carry_log(at(from), r, SCOPE_MULTI, p, bytes_target);
+	}
+	return any;
+}
+
+static inline bool carry_some(size_t bytes_target)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < BED_REGIONS; i++) {
+		any |= i > 0 && carry(&bed.regions[i], bytes_target);
+		for (unsigned k = 0; k < BED_REGIONS; k++)
+			any |= carry_multi(k, i, bytes_target);
+	}
+	return any;
 }
 
 static inline void carry_all(void)
 {
-	for (unsigned i = 1; i < BED_REGIONS; i++)
-		while (carry(&bed.regions[i], PUBLISH_BYTES_TARGET))
-			;
+	while (carry_some(PUBLISH_BYTES_TARGET))
+		;
 }
 
 static inline void bed_wait(void *ctx, uint64_t ms)
@@ -93,8 +129,9 @@ static inline void bed_wait(void *ctx, uint64_t ms)
 	}
 	if (bed.meanwhile)
 		bed.meanwhile(&bed);
-	for (unsigned i = 1; i < BED_REGIONS; i++)
-		(void)carry(&bed.regions[i], 1);
+	/* Faster than tests write, on the whole: else nobody would ever be level. */
+	for (uint64_t n = bed.multi ? 1 + random_u64(&bed.random) % 4 : 1; n > 0; n--)
+		(void)carry_some(1);
 }
 
 static inline enum err bed_audit(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
@@ -163,9 +200,9 @@ static inline void peers_open(struct bed_region *r)
 }
 
 /* The first is the primary; data_regions 1: it is alone. */
-static inline void bed_open_as(uint32_t data_regions)
+static inline void bed_open_with(uint32_t data_regions, bool multi)
 {
-	bed = (struct audit_bed){ .data_regions = data_regions };
+	bed = (struct audit_bed){ .data_regions = data_regions, .multi = multi };
 	bed.random = (struct random){ 4711 };
 	for (unsigned i = 0; i < BED_REGIONS; i++) {
 		struct bed_region *r = &bed.regions[i];
@@ -179,7 +216,14 @@ static inline void bed_open_as(uint32_t data_regions)
 		audit_open(r);
 	}
 	region_begin(at(0));
-	write_well(at(0), create_of(at(0), "c", DISTANCE_DOT));
+	struct intent create = create_of(at(0), "c", DISTANCE_DOT);
+	create.body.config.multi_writer = multi;
+	write_well(at(0), create);
+}
+
+static inline void bed_open_as(uint32_t data_regions)
+{
+	bed_open_with(data_regions, false);
 }
 
 static inline void bed_close(void)
@@ -208,25 +252,30 @@ static inline uint64_t random_below(struct random *r, uint64_t n)
 	return random_u64(r) % n;
 }
 
-static inline void write_something(struct audit_bed *b)
+static inline void write_something_in(struct audit_bed *b, unsigned i)
 {
 	uint64_t id = random_below(&b->random, BED_IDS);
 	struct intent in;
 
 	switch (random_below(&b->random, 4)) {
 	case 0:
-		in = ids_intent(at(0), OP_DELETE, "c", &id, 1);
+		in = ids_intent(at(i), OP_DELETE, "c", &id, 1);
 		break;
 	case 1:
-		in = set_payload_of(at(0), "c", id, "k", (int64_t)random_below(&b->random, 1000));
+		in = set_payload_of(at(i), "c", id, "k", (int64_t)random_below(&b->random, 1000));
 		break;
 	default:
-		in = upsert_of(at(0), "c", id, 1 + (uint32_t)random_below(&b->random, 3));
+		in = upsert_of(at(i), "c", id, 1 + (uint32_t)random_below(&b->random, 3));
 		break;
 	}
-	struct region_write *w = try_write(at(0), in);
+	struct region_write *w = try_write(at(i), in);
 	/* The point that was to be changed may not be there. */
 	ck_assert_msg(!w->w.err || w->w.err == ERR_NOT_FOUND, "%s", w->w.fault.text);
+}
+
+static inline void write_something(struct audit_bed *b)
+{
+	write_something_in(b, 0);
 }
 
 /* --- damage: as if the disk had it so, and the region had been started since --- */

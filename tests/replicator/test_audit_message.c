@@ -59,6 +59,7 @@ static struct row row_of(struct row_vector vectors[3], struct row_field *field, 
 			     .visible = true };
 }
 
+static const struct log_mark logs[] = { { MULTI_LOG_BIT | 0x101, 4, 0xabc, 77 }, { MULTI_LOG_BIT | 0x302, 1, 0xdef, 99 } };
 static struct row_vector vectors[3];
 static struct row_field field;
 static struct audit_row rows[3];
@@ -77,6 +78,9 @@ static struct audit_request request(void)
 				       .mark = 1700000000001,
 				       .position = { 257, 12 },
 				       .chain_hash = 0xfeed,
+				       .cutoff = { .seen = { { 1, 77 }, { 2, 99 } }, .count = 2 },
+				       .logs = logs,
+				       .log_count = 2,
 				       .incarnation = { 1234, 2 },
 				       .shard = 7,
 				       .numbers = numbers,
@@ -117,6 +121,9 @@ START_TEST(a_request_comes_back_as_it_was)
 	ck_assert_uint_eq(q.position.epoch, 257);
 	ck_assert_uint_eq(q.position.seq, 12);
 	ck_assert_uint_eq(q.chain_hash, 0xfeed);
+	ck_assert(cutoff_equal(&q.cutoff, &r.cutoff));
+	ck_assert_uint_eq(q.log_count, 2);
+	ck_assert_mem_eq(q.logs, logs, sizeof(logs));
 	ck_assert_uint_eq(q.incarnation.hlc, 1234);
 	ck_assert_uint_eq(q.incarnation.region, 2);
 	ck_assert_uint_eq(q.shard, 7);
@@ -136,12 +143,13 @@ END_TEST
 START_TEST(an_empty_request_is_these_bytes)
 {
 	static const uint8_t expected[] = {
-		1, 1,                                          /* version, ROOTS */
+		2, 1,                                          /* version, ROOTS */
 		8, 7, 6, 5, 4, 3, 2, 1,                        /* fleet */
 		2,                                             /* sender */
 		9, 0, 0, 0, 0, 0, 0, 0,                        /* mark */
 		1, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, /* position (257, 4) */
 		0, 0, 0, 0, 0, 0, 0, 0,                        /* running hash */
+		1, 3, 5, 0, 0, 0, 0, 0, 0, 0, 0,               /* cutoff: of region 3 up to 5; no logs */
 		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,         /* incarnation, shard */
 		0, 0, 0,                                       /* lists */
 	};
@@ -149,7 +157,8 @@ START_TEST(an_empty_request_is_these_bytes)
 				   .fleet = 0x0102030405060708,
 				   .sender = 2,
 				   .mark = 9,
-				   .position = { 257, 4 } };
+				   .position = { 257, 4 },
+				   .cutoff = { .seen = { { 3, 5 } }, .count = 1 } };
 
 	ck_assert_int_eq(audit_request_encode(&r, &out), ERR_NONE);
 	ck_assert_uint_eq(out.len, sizeof(expected) + 8);
@@ -181,6 +190,9 @@ static struct audit_reply reply(void)
 				     .position = { 257, 3 },
 				     .chain_hash = 77,
 				     .number = 12,
+				     .seen = { .seen = { { 2, 9 } }, .count = 1 },
+				     .logs = logs,
+				     .log_count = 2,
 				     .roots = roots,
 				     .root_count = 1,
 				     .hashes = hashes,
@@ -213,6 +225,9 @@ START_TEST(an_answer_comes_back_as_it_was)
 	ck_assert_int_eq(audit_reply_refusal(&q), ERR_NONE);
 	ck_assert_uint_eq(q.position.seq, 3);
 	ck_assert_uint_eq(q.number, 12);
+	ck_assert(cutoff_equal(&q.seen, &r.seen));
+	ck_assert_uint_eq(q.log_count, 2);
+	ck_assert_mem_eq(q.logs, logs, sizeof(logs));
 	ck_assert_uint_eq(q.roots[0].incarnation.hlc, 5);
 	ck_assert_uint_eq(q.roots[0].bits, 14);
 	ck_assert_uint_eq(q.roots[0].root.hi, 11);
@@ -334,6 +349,25 @@ START_TEST(entries_out_of_order_are_refused)
 }
 END_TEST
 
+START_TEST(a_cutoff_out_of_order_or_of_too_many_regions_is_refused)
+{
+	struct audit_reply r = { .kind = AUDIT_SEEN, .seen = { .seen = { { 4, 1 }, { 4, 2 } }, .count = 2 } };
+
+	ck_assert_int_eq(audit_reply_encode(&r, &out), ERR_NONE);
+	ck_assert_int_eq(decode(true, buf_bytes(&out)), ERR_CORRUPT);
+	buf_reset(&out);
+	r.seen.seen[1].region = 5;
+	ck_assert_int_eq(audit_reply_encode(&r, &out), ERR_NONE);
+	ck_assert_int_eq(decode(true, buf_bytes(&out)), ERR_NONE);
+	/* The count stands behind version, kind, two empty texts, state, position, hash and number. */
+	size_t at = 2 + 2 + 1 + 16 + 8 + 8;
+	ck_assert_uint_eq(out.data[at], 2);
+	out.data[at] = OP_SEEN_MAX + 1;
+	sign();
+	ck_assert_int_eq(decode(true, buf_bytes(&out)), ERR_CORRUPT);
+}
+END_TEST
+
 START_TEST(what_is_too_much_is_not_sent)
 {
 	struct audit_reply r = reply();
@@ -358,6 +392,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, nonsense_with_a_right_hash_is_survived, 0, 2);
 	tcase_add_test(t, values_that_do_not_fit_their_hash_are_refused);
 	tcase_add_test(t, entries_out_of_order_are_refused);
+	tcase_add_test(t, a_cutoff_out_of_order_or_of_too_many_regions_is_refused);
 	tcase_add_test(t, what_is_too_much_is_not_sent);
 	suite_add_tcase(s, t);
 	return s;

@@ -105,7 +105,7 @@ START_TEST(the_verdict_is_the_worst_of_all)
 	report.failed = true;
 	ck_assert_str_eq(audit_report_verdict(&report), "failed");
 	report = (struct audit_report){ .unsure = 1 };
-	ck_assert_str_eq(audit_report_verdict(&report), "different");
+	ck_assert_str_eq(audit_report_verdict(&report), "late");
 	ck_assert(!audit_report_clean(&report));
 	report = (struct audit_report){ .differences = { [AUDIT_TREE] = 1 } };
 	ck_assert_str_eq(audit_report_verdict(&report), "different");

@@ -169,15 +169,62 @@ START_TEST(a_mark_that_was_refused_is_not_told)
 }
 END_TEST
 
-START_TEST(collections_of_several_writers_are_left_out)
+static uint32_t count_multi(const struct marked *m)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < m->count; i++)
+		count += m->shards[i].multi;
+	return count;
+}
+
+START_TEST(of_collections_of_several_writers_the_copy_says_what_was_applied)
 {
 	struct intent in = create_of(&r, "shared", DISTANCE_DOT);
+	struct cutoff now;
 
 	in.body.config.multi_writer = true;
 	write_well(&r, in);
 	committer_set_marked(r.committer, on_marked, &told);
 	(void)set_mark(1);
-	ck_assert_uint_eq(told.last->count, 2);
+	ck_assert_uint_eq(told.last->count, 4);
+	ck_assert_uint_eq(count_multi(told.last), 2);
+	ck_assert_uint_eq(told.last->seen.count, 0);
+	write_well(&r, upsert_of(&r, "shared", 1, 5));
+	(void)set_mark(2);
+	ck_assert_uint_eq(marked_rows(told.last), 5);
+	ck_assert_uint_eq(told.last->seen.count, 1);
+	ck_assert_uint_eq(told.last->seen.seen[0].region, 1);
+	ck_assert_int_eq(committer_seen(r.committer, &now), ERR_NONE);
+	ck_assert(cutoff_equal(&told.last->seen, &now));
+	write_well(&r, upsert_of(&r, "shared", 9, 1));
+	ck_assert_int_eq(committer_seen(r.committer, &now), ERR_NONE);
+	ck_assert_ptr_nonnull(cutoff_missing(&told.last->seen, &now));
+}
+END_TEST
+
+START_TEST(between_marks_only_collections_of_several_writers_are_copied)
+{
+	struct intent in = create_of(&r, "shared", DISTANCE_DOT);
+	struct fault f = { 0 };
+	struct marked *m;
+	struct cutoff now;
+
+	in.body.config.multi_writer = true;
+	write_well(&r, in);
+	write_well(&r, upsert_of(&r, "c", 1, 7));
+	write_well(&r, upsert_of(&r, "shared", 1, 5));
+	struct position before = region_state(&r).position;
+	ck_assert_int_eq(committer_copy_multi(r.committer, &m, &f), ERR_NONE);
+	ck_assert_uint_eq(m->count, 2);
+	ck_assert_uint_eq(count_multi(m), 2);
+	ck_assert_uint_eq(marked_rows(m), 5);
+	ck_assert_int_eq(committer_seen(r.committer, &now), ERR_NONE);
+	ck_assert(cutoff_equal(&m->seen, &now));
+	/* It is no op, and no mark. */
+	ck_assert_int_eq(position_compare(region_state(&r).position, before), 0);
+	ck_assert_uint_eq(told.count, 0);
+	marked_unref(m);
 }
 END_TEST
 
@@ -193,7 +240,8 @@ static Suite *suite(void)
 	tcase_add_test(t, the_copy_is_there_before_the_region_is_seen_at_the_mark);
 	tcase_add_test(t, a_copy_lives_as_long_as_somebody_has_it);
 	tcase_add_test(t, a_mark_that_was_refused_is_not_told);
-	tcase_add_test(t, collections_of_several_writers_are_left_out);
+	tcase_add_test(t, of_collections_of_several_writers_the_copy_says_what_was_applied);
+	tcase_add_test(t, between_marks_only_collections_of_several_writers_are_copied);
 	suite_add_tcase(s, t);
 	return s;
 }
