@@ -25,6 +25,8 @@ static enum err no_data(struct call *c)
 	return fault_set(&c->fault, ERR_NOT_IMPLEMENTED, "this region holds no data: it has nothing to audit");
 }
 
+/* Audits are begun by the primary and kept there: by its row in method.def a question for them goes to it like a write. The
+ * other path asks this region for what it began when it was the primary. */
 void admin_audit(struct call *c)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(LIST_BYTES_MAX);

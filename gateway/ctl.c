@@ -47,6 +47,7 @@ struct options {
 	const char *output;
 	bool named; /* a collection was given */
 	bool deep;
+	bool local;
 	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
 	uint64_t batch;
@@ -340,7 +341,8 @@ static int run_audits(struct options *o)
 	char path[64];
 	bool equal = true;
 
-	(void)snprintf(path, sizeof(path), "/isthmus/audit?limit=%u", (unsigned)MIN(o->limit ? o->limit : 20, UINT64_C(1000)));
+	(void)snprintf(path, sizeof(path), "/isthmus/audit%s?limit=%u", o->local ? "/local" : "",
+		       (unsigned)MIN(o->limit ? o->limit : 20, UINT64_C(1000)));
 	enum err err = get(o, path, &reply, &fault);
 	if (!err && o->json)
 		(void)printf("%.*s\n", STR_FMT(buf_str(&reply->body)));
@@ -486,7 +488,7 @@ static const struct command commands[] = {
 	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
 	{ "conflicts", "", "nlj", "what concurrent writes of several regions lost", run_conflicts },
 	{ "audit run", "", "pj", "prove now that all regions hold the same, and cure them", run_audit },
-	{ "audit", "", "lj", "what audits found", run_audits },
+	{ "audit", "", "ljL", "what audits of the primary found", run_audits },
 	{ "damage", "", "niDw", "a test aid: damage a point of a region that is stopped", run_damage },
 	{ "route explain", "IP", "njc", "which region answers a client, and why", run_route_explain },
 	{ "route simulate", "FILE", "njc", "the same of many addresses, counted", run_route_simulate },
@@ -510,7 +512,8 @@ static const struct option long_options[] = {
 	{ "days", required_argument, NULL, 'y' },       { "deep", no_argument, NULL, 'p' },
 	{ "data-dir", required_argument, NULL, 'D' },   { "id", required_argument, NULL, 'i' },
 	{ "what", required_argument, NULL, 'w' },       { "from", required_argument, NULL, 'f' },
-	{ "output", required_argument, NULL, 'o' },     { 0 },
+	{ "output", required_argument, NULL, 'o' },     { "local", no_argument, NULL, 'L' },
+	{ 0 },
 };
 
 static const char help_options[] =
@@ -533,6 +536,7 @@ static const char help_options[] =
 	"  --dir DIR          pki: where the authority and the certificates are\n"
 	"  --days N           pki issue: 825\n"
 	"  --deep             audit run: read and hash everything that is stored, in every region\n"
+	"  --local            audit: what the region that is asked began itself, when it was the primary\n"
 	"  --data-dir DIR     damage: storage.dir of the stopped region\n"
 	"  --id ID            damage: the point\n"
 	"  --what KIND        damage: payload (a value of it), vector or missing (the row)\n"
@@ -624,6 +628,9 @@ static int take_option(int letter, struct options *o, char *given)
 		break;
 	case 'p':
 		o->deep = true;
+		break;
+	case 'L':
+		o->local = true;
 		break;
 	case 'y':
 		if (!parse_count(optarg, &o->days))

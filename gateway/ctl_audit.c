@@ -16,7 +16,7 @@
 struct report {
 	struct str time, verdict, trouble;
 	uint64_t mark, epoch, seq, duration_ms;
-	uint64_t differences, repaired, unrepaired;
+	uint64_t differences, repaired, unrepaired, unsure;
 	bool deep;
 	uint32_t equal, different, late;
 	char late_names[REGIONS_TEXT], different_names[REGIONS_TEXT];
@@ -109,6 +109,8 @@ static void read_report(struct json_reader *r, struct report *out)
 				out->repaired = json_u64(r);
 			else if (is(key, "unrepaired"))
 				out->unrepaired = json_u64(r);
+			else if (is(key, "unsure"))
+				out->unsure = json_u64(r);
 			else if (is(key, "deep"))
 				out->deep = json_bool(r);
 			else if (is(key, "position"))
@@ -122,8 +124,21 @@ static void read_report(struct json_reader *r, struct report *out)
 		}
 }
 
-static void put_head(FILE *out)
+struct listing {
+	FILE *out;        /* NULL: nothing is shown, it is looked whether all can be read */
+	bool there, equal;
+	struct str region; /* whose reports they are */
+	uint32_t count;
+	uint64_t broken;
+};
+
+static void put_head(const struct listing *l, FILE *out)
 {
+	if (l->region.len > 0) {
+		(void)fputs("audits are begun by the primary and kept there; these are of region ", out);
+		ctl_text_put(out, l->region, 0);
+		(void)fputc('\n', out);
+	}
 	(void)fprintf(out, "%-20s  %-13s  %-16s  %-5s  %-9s  %5s  %5s  %5s  %8s  %8s\n", "TIME", "MARK", "POSITION", "KIND",
 		      "VERDICT", "EQUAL", "DIFF", "LATE", "REPAIRED", "WRONG");
 }
@@ -146,19 +161,14 @@ static void put_report(const struct report *r, FILE *out)
 		(void)fputs("  late: ", out);
 		ctl_text_put(out, (struct str){ r->late_names, strlen(r->late_names) }, 0);
 	}
+	if (r->unsure > 0)
+		(void)fprintf(out, "  not compared, as they were being written: %" PRIu64, r->unsure);
 	if (r->trouble.len > 0) {
 		(void)fputs("  ", out);
 		ctl_text_put(out, r->trouble, 0);
 	}
 	(void)fputc('\n', out);
 }
-
-struct listing {
-	FILE *out;        /* NULL: nothing is shown, it is looked whether all can be read */
-	bool there, equal;
-	uint32_t count;
-	uint64_t broken;
-};
 
 /* One after the other: there may be many. */
 static void put_reports(struct json_reader *r, struct listing *l)
@@ -173,7 +183,7 @@ static void put_reports(struct json_reader *r, struct listing *l)
 			if (l->count++ == 0) {
 				l->equal = is(report.verdict, "equal");
 				if (l->out)
-					put_head(l->out);
+					put_head(l, l->out);
 			}
 			if (l->out)
 				put_report(&report, l->out);
@@ -191,7 +201,9 @@ static enum err read_all(struct str json, struct listing *l, struct fault *reter
 		put_reports(&r, l);
 	} else if (json_enter_object(&r)) {
 		while (json_next_key(&r, &key)) {
-			if (is(key, "broken"))
+			if (is(key, "region"))
+				l->region = json_string(&r);
+			else if (is(key, "broken"))
 				l->broken = json_u64(&r);
 			else if (is(key, "reports"))
 				put_reports(&r, l);
@@ -217,7 +229,7 @@ enum err ctl_audit_print(struct str json, FILE *out, bool *ret_equal, struct fau
 	if (err)
 		return err;
 	if (l.count == 0)
-		(void)fputs("no audits yet in this region; the primary makes them\n", out);
+		(void)fputs("no audits yet; the primary makes them\n", out);
 	if (l.broken > 0)
 		(void)fprintf(out, "report %" PRIu64 " does not fit the one before it: reports were changed or taken out\n",
 			      l.broken);

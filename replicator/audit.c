@@ -348,6 +348,8 @@ enum err audit_list(struct audit *a, uint32_t limit, struct buf *out)
 	bool running = a->running;
 	(void)pthread_mutex_unlock(&a->lock);
 	json_put_object(&w);
+	json_put_key(&w, STR("region"));
+	json_put_cstr(&w, a->region);
 	json_put_key(&w, STR("running"));
 	json_put_bool(&w, running);
 	json_put_key(&w, STR("interval_ms"));

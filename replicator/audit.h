@@ -68,5 +68,5 @@ MUST_USE enum err audit_run(struct audit *a, bool deep, struct audit_report *ret
 /* Has the thread audit now and waits. *out: a JSON array with its report. ERR_TIMEOUT: it goes on; ERR_NOT_PRIMARY. */
 MUST_USE enum err audit_ask(struct audit *a, bool deep, uint64_t timeout_ms, struct buf *out,
 			    struct fault *reterr_fault);
-/* {"running", "interval_ms", "broken": number of a report that does not fit the one before it, or 0, "reports": [newest first]} */
+/* {"region", "running", "interval_ms", "broken": number of a report that does not fit the one before it, or 0, "reports": [newest first]} */
 MUST_USE enum err audit_list(struct audit *a, uint32_t limit, struct buf *out);

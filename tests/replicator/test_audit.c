@@ -633,6 +633,7 @@ START_TEST(the_thread_audits_when_asked_and_its_report_is_listed)
 	ck_assert_int_eq(audit_list(r->audit, 10, &out), ERR_NONE);
 	ck_assert(!buf_append_byte(&out, '\0'));
 	ck_assert_ptr_nonnull(strstr((const char *)out.data, "\"running\":false"));
+	ck_assert_ptr_nonnull(strstr((const char *)out.data, "{\"region\":\"solo\","));
 	ck_assert_ptr_nonnull(strstr((const char *)out.data, "\"name\":\"solo\""));
 	audit_stop(r->audit);
 	ck_assert_int_eq(audit_ask(r->audit, false, 10, &out, &f), ERR_UNAVAILABLE);
