@@ -539,7 +539,8 @@ static const char help_options[] =
 	"  --local            audit: what the region that is asked began itself, when it was the primary\n"
 	"  --data-dir DIR     damage: storage.dir of the stopped region\n"
 	"  --id ID            damage: the point\n"
-	"  --what KIND        damage: payload (a value of it), vector or missing (the row)\n"
+	"  --what KIND        damage: payload (a value of it), vector, missing (the row) or record\n"
+	"                     (its checksum does not fit)\n"
 	"  --help, --version\n"
 	"\nStatus: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 the region is not ready\n"
 	"(status), or not all regions are equal (audit run).\n";

@@ -151,6 +151,14 @@ static enum err change(struct damage *d, struct store_txn *t)
 {
 	bool vector = strcmp(d->o->what, "vector") == 0;
 	struct row row;
+
+	if (strcmp(d->o->what, "record") == 0) {
+		enum err spoilt = collection_row_spoil(d->collection, t, d->id);
+		if (spoilt)
+			return fault_set(d->fault, spoilt, "point %s: %s", d->o->id, err_sentence(spoilt));
+		(void)fprintf(d->o->out, "the row's record does not fit its checksum\n");
+		return ERR_NONE;
+	}
 	enum err err = collection_row_load(d->collection, t, d->id, &d->arena, &row);
 
 	if (err)
@@ -187,7 +195,7 @@ static enum err change_and_commit(struct damage *d)
 
 enum err damage_point(const struct damage_options *o, struct fault *reterr_fault)
 {
-	static const char *const kinds[] = { "payload", "vector", "missing" };
+	static const char *const kinds[] = { "payload", "vector", "missing", "record" };
 	struct fault fault = { 0 };
 	struct damage d = { .o = o, .fault = &fault };
 	bool known = false;
@@ -195,7 +203,7 @@ enum err damage_point(const struct damage_options *o, struct fault *reterr_fault
 	for (size_t i = 0; i < LEN(kinds); i++)
 		known |= strcmp(o->what, kinds[i]) == 0;
 	if (!known)
-		return fault_set(reterr_fault, ERR_BAD_INPUT, "--what: payload, vector or missing");
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "--what: payload, vector, missing or record");
 	arena_init(&d.arena, ARENA_BYTES_MAX);
 	enum err err = parse_id(&d);
 	if (!err)

@@ -14,7 +14,7 @@ struct damage_options {
 	const char *collection;
 	const char *id;           /* a number or a UUID */
 	const char *what;         /* "payload": one value of the same length; "vector": values that do not fit their hash;
-				   * "missing": the whole row */
+				   * "missing": the whole row; "record": a record that fails its checksum */
 	FILE *out;                /* one line says what was done */
 };
 

@@ -427,6 +427,16 @@ enum err collection_row_remove(struct collection *c, struct store_txn *t, struct
 	return shard_row_remove(shard_at(c, id), t, id);
 }
 
+enum err collection_row_clear(struct collection *c, struct store_txn *t, struct point_id id, bool *ret_any)
+{
+	return shard_row_clear(shard_at(c, id), t, id, ret_any);
+}
+
+enum err collection_row_spoil(struct collection *c, struct store_txn *t, struct point_id id)
+{
+	return shard_row_spoil(shard_at(c, id), t, id);
+}
+
 const float *collection_slot_values(struct collection *c, uint32_t shard, struct str vector_name,
 				    uint32_t slot)
 {

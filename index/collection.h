@@ -166,6 +166,12 @@ MUST_USE enum err collection_row_store(struct collection *c, struct store_txn *t
 				       struct fault *reterr_fault);
 /* As if it had never been stored: for walking back the op that made it. ERR_NOT_FOUND when there is none. */
 MUST_USE enum err collection_row_remove(struct collection *c, struct store_txn *t, struct point_id id);
+/* Records that could not be read at start, and may have been this row's, go. Where one cannot be read that was sound at start,
+ * collection_row_load says ERR_CORRUPT, and collection_row_store and _remove do without it; then its leaf has to be counted
+ * anew. *ret_any: there were some. */
+MUST_USE enum err collection_row_clear(struct collection *c, struct store_txn *t, struct point_id id, bool *ret_any);
+/* Damages the stored record, for tests and demonstrations: its checksum does not fit. ERR_NOT_FOUND. */
+MUST_USE enum err collection_row_spoil(struct collection *c, struct store_txn *t, struct point_id id);
 /* Values of a slot of that vector, for encoding an op from the log. */
 const float *collection_slot_values(struct collection *c, uint32_t shard, struct str vector_name, uint32_t slot);
 uint32_t collection_shard_of(const struct collection *c, struct point_id id);

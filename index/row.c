@@ -392,6 +392,16 @@ enum err row_decode(struct bytes record, struct arena *a, struct row *ret_row)
 	return e;
 }
 
+bool row_peek_id(struct bytes record, struct point_id *ret_id)
+{
+	struct wire_reader r = wire_reader_of(record.data, record.len);
+
+	(void)wire_u8(&r);
+	(void)wire_u8(&r);
+	*ret_id = point_id_get(&r);
+	return r.err == ERR_NONE;
+}
+
 /* --- contents --- */
 
 enum err row_payload(const struct row *r, struct buf *out)

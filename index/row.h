@@ -57,6 +57,8 @@ struct row {
 /* Reads a record; views point into it, arrays into the arena. Dense vectors get their slot and count, not
  * their values (the shard fills those in). */
 MUST_USE enum err row_decode(struct bytes record, struct arena *a, struct row *ret_row);
+/* The id stands at the beginning, and can often be read where the rest cannot. It need not be the right one then. */
+bool row_peek_id(struct bytes record, struct point_id *ret_id);
 MUST_USE enum err row_encode(const struct row *r, struct buf *out);
 
 /* The payload as one object value, appended to out. */

@@ -206,6 +206,7 @@ void shard_free(struct shard *s, bool remove)
 	free(s->fields);
 	free(s->rows);
 	free(s->free_rows);
+	free(s->broken);
 	free(s->pending.rows);
 	free(s->pending.table);
 	free(s->pending.undo);
@@ -328,6 +329,39 @@ enum err shard_free_row_add(struct shard *s, uint32_t number)
 	return ERR_NONE;
 }
 
+static enum err load_numbers(struct shard *s, uint32_t number)
+{
+	enum err e = shard_reserve_rows(s, number + 1);
+
+	for (; !e && s->row_count < number; s->row_count++) {
+		s->rows[s->row_count] = (struct row_state){ 0 };
+		e = shard_free_row_add(s, s->row_count);
+	}
+	return e;
+}
+
+/* It fails its checksum. The other rows are served; an audit finds what is missing, and puts it right. */
+static enum err load_broken(struct shard *s, uint32_t number, struct bytes record)
+{
+	if (s->broken_count == SHARD_BROKEN_MAX)
+		return ERR_CORRUPT;
+	struct broken_row *broken = reallocarray(s->broken, s->broken_count + 1, sizeof(*broken));
+	enum err e = broken ? load_numbers(s, number) : ERR_NO_MEMORY;
+
+	if (broken)
+		s->broken = broken;
+	if (e)
+		return e;
+	struct broken_row *b = &s->broken[s->broken_count++];
+
+	*b = (struct broken_row){ .number = number };
+	b->has_id = row_peek_id(record, &b->id);
+	s->rows[number] = (struct row_state){ 0 };
+	s->row_count = number + 1;
+	metric_add(METRIC_isthmus_unreadable_rows_total, 1);
+	return ERR_NONE;
+}
+
 static enum err load_row(struct shard *s, uint32_t number, struct bytes record,
 			 struct fault *reterr_fault)
 {
@@ -337,12 +371,10 @@ static enum err load_row(struct shard *s, uint32_t number, struct bytes record,
 	arena_init(&a, SIZE_MAX);
 	enum err e = row_decode(record, &a, &row);
 
+	if (e == ERR_CORRUPT)
+		return load_broken(s, number, record);
 	if (!e)
-		e = shard_reserve_rows(s, number + 1);
-	for (; !e && s->row_count < number; s->row_count++) {
-		s->rows[s->row_count] = (struct row_state){ 0 };
-		e = shard_free_row_add(s, s->row_count);
-	}
+		e = load_numbers(s, number);
 	if (e)
 		return e;
 	s->rows[number] = (struct row_state){

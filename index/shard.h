@@ -67,6 +67,8 @@ struct pending_row {
 	struct point_id id;
 	uint32_t row;
 	bool is_new; /* not there before the transaction */
+	bool retires;     /* what was there could not be read: it had this number, which nobody gets again, */
+	uint32_t retired; /* as indexes may still name it */
 	bool removed;
 	struct hash128 digest; /* as the Merkle tree has it; unless removed */
 	uint8_t *before; /* the record before the transaction, when an index has to forget it */
@@ -102,6 +104,16 @@ struct pending {
 	uint32_t slot_count, slot_cap;
 };
 
+/* A stored record that cannot be read, found at start: its row is as if not there. Its number is not used again, so that nobody
+ * takes it for another row's. */
+struct broken_row {
+	uint32_t number;
+	bool has_id;         /* it could be read; it need not be right */
+	struct point_id id;
+};
+/* With more, a shard is not opened: that is no damage of single rows. */
+#define SHARD_BROKEN_MAX 1000u
+
 struct shard {
 	uint32_t number;
 	uint32_t uid;
@@ -127,6 +139,8 @@ struct shard {
 	uint32_t *free_rows; /* from here on the committer's */
 	uint32_t free_count, free_cap;
 	struct pending pending;
+	struct broken_row *broken; /* by number; never changes once it was loaded */
+	uint32_t broken_count;
 	struct pending_slot *given_back; /* freed at the next publish */
 	uint32_t given_count, given_cap;
 	struct merkle *merkle;
@@ -172,6 +186,9 @@ MUST_USE enum err shard_row_load(struct shard *s, struct store_txn *t, struct po
 MUST_USE enum err shard_row_store(struct shard *s, struct store_txn *t, struct row *row,
 				  struct fault *reterr_fault);
 MUST_USE enum err shard_row_remove(struct shard *s, struct store_txn *t, struct point_id id);
+MUST_USE enum err shard_row_clear(struct shard *s, struct store_txn *t, struct point_id id, bool *ret_any);
+MUST_USE enum err shard_row_spoil(struct shard *s, struct store_txn *t, struct point_id id);
+const struct broken_row *shard_broken(const struct shard *s, uint32_t number);
 void shard_slot_free(struct shard *s, uint32_t vector, uint32_t slot);
 MUST_USE enum err shard_sync(struct shard *s, struct fault *reterr_fault);
 void shard_publish(struct shard *s);

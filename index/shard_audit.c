@@ -104,12 +104,70 @@ enum err shard_read_rows(struct shard *s, const struct point_id *ids, uint32_t c
 	return e;
 }
 
+/* --- records that cannot be read --- */
+
+const struct broken_row *shard_broken(const struct shard *s, uint32_t number)
+{
+	for (uint32_t i = 0; i < s->broken_count && s->broken[i].number <= number; i++)
+		if (s->broken[i].number == number)
+			return &s->broken[i];
+	return NULL;
+}
+
+enum err shard_row_clear(struct shard *s, struct store_txn *t, struct point_id id, bool *ret_any)
+{
+	*ret_any = false;
+	for (uint32_t i = 0; i < s->broken_count; i++) {
+		const struct broken_row *b = &s->broken[i];
+		uint8_t key[SHARD_KEY_BYTES];
+
+		if (b->has_id && !point_id_equal(b->id, id))
+			continue;
+		shard_key(s->uid, b->number, key);
+		enum err e = s->store->ops->del(t, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) });
+
+		if (e && e != ERR_NOT_FOUND)
+			return e;
+		*ret_any |= !e;
+	}
+	return ERR_NONE;
+}
+
+enum err shard_row_spoil(struct shard *s, struct store_txn *t, struct point_id id)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(SIZE_MAX);
+	uint8_t bytes[SHARD_KEY_BYTES];
+	struct bytes key = { .data = bytes, .len = sizeof(bytes) };
+	struct bytes record;
+	uint32_t number;
+
+	if (!id_map_get(s->ids, id, &number))
+		return ERR_NOT_FOUND;
+	shard_key(s->uid, number, bytes);
+	enum err e = s->store->ops->get(t, STORE_ROWS, key, &record);
+
+	if (!e)
+		e = buf_append(&b, record.data, record.len);
+	if (e)
+		return e;
+	b.data[b.len - 1] ^= 1;
+	return s->store->ops->put(t, STORE_ROWS, key, buf_bytes(&b));
+}
+
 /* --- values against their hashes --- */
 
 /* What is read is wrong when it cannot be decoded, is another point's, or has other values than were written. */
 static enum err check_row(const struct shard_reader *r, uint32_t number, struct arena *a,
 			  struct collection_check *c)
 {
+	const struct broken_row *broken = shard_broken(r->shard, number);
+	struct bytes record;
+
+	if (broken) {
+		if (broken->has_id && !shard_read_record(r, number, &record))
+			c->bad[c->bad_count++] = broken->id;
+		return ERR_NONE;
+	}
 	struct point_id id = row_state_id(&r->shard->rows[number]);
 	struct row row;
 	enum err e = read_row(r, number, a, &row);
@@ -188,7 +246,7 @@ static void add_rows(const struct shard *s, struct store_txn *t, struct leaf_sum
 		struct leaf_sum *l =
 			&sums[merkle_leaf_of(s->merkle, row_state_id(&s->rows[row]))];
 		struct hash128 digest;
-		enum err e = l->wanted ? digest_of(s, t, row, &digest) : ERR_NOT_FOUND;
+		enum err e = l->wanted && !shard_broken(s, row) ? digest_of(s, t, row, &digest) : ERR_NOT_FOUND;
 
 		if (e == ERR_NOT_FOUND) /* a number that is free */
 			continue;

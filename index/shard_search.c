@@ -219,7 +219,8 @@ static enum err accept_sparse(void *ctx, uint32_t row, bool *ret_accept, struct 
 {
 	struct shard_reader *r = ctx;
 
-	*ret_accept = shard_read_accepts(r, row);
+	/* The number of a row that could not be read is there still. */
+	*ret_accept = r->shard->rows[row].visible && shard_read_accepts(r, row);
 	*ret_id = row_state_id(&r->shard->rows[row]);
 	return r->err;
 }

@@ -311,24 +311,42 @@ static uint8_t *copy_bytes(struct bytes b)
 	return copy;
 }
 
+static enum err take_number(struct shard *s, struct pending_row *out)
+{
+	struct pending *p = &s->pending;
+
+	out->is_new = out->removed = true;
+	if (p->free_taken < s->free_count)
+		out->row = s->free_rows[s->free_count - ++p->free_taken];
+	else if (s->row_count + p->rows_new < SHARD_ROWS_MAX)
+		out->row = s->row_count + p->rows_new++;
+	else
+		return ERR_NO_SPACE;
+	return ERR_NONE;
+}
+
+/* What it was, nobody knows: indexes cannot forget it, nor can the tree. The row gets another number. */
+static enum err retire(struct shard *s, struct store_txn *t, struct pending_row *out)
+{
+	uint8_t key[SHARD_KEY_BYTES];
+
+	out->retires = true;
+	out->retired = out->row;
+	shard_key(s->uid, out->retired, key);
+	enum err e = s->store->ops->del(t, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) });
+
+	return e && e != ERR_NOT_FOUND ? e : take_number(s, out);
+}
+
 /* What the transaction found: the row of before, or a number for a new one. */
 static enum err pending_begin(struct shard *s, struct store_txn *t, struct point_id id,
 			      struct pending_row *out)
 {
-	struct pending *p = &s->pending;
 	struct bytes record;
 
 	*out = (struct pending_row){ .id = id };
-	if (!id_map_get(s->ids, id, &out->row)) {
-		out->is_new = out->removed = true;
-		if (p->free_taken < s->free_count)
-			out->row = s->free_rows[s->free_count - ++p->free_taken];
-		else if (s->row_count + p->rows_new < SHARD_ROWS_MAX)
-			out->row = s->row_count + p->rows_new++;
-		else
-			return ERR_NO_SPACE;
-		return ERR_NONE;
-	}
+	if (!id_map_get(s->ids, id, &out->row))
+		return take_number(s, out);
 	enum err e = get_record(s, t, out->row, &record);
 
 	if (e)
@@ -338,6 +356,8 @@ static enum err pending_begin(struct shard *s, struct store_txn *t, struct point
 
 	arena_init(&a, SIZE_MAX);
 	e = row_decode(record, &a, &row);
+	if (e == ERR_CORRUPT)
+		return retire(s, t, out);
 	if (e)
 		return e;
 	out->digest = row_digest(&row, s->incarnation);
@@ -456,7 +476,8 @@ enum err shard_row_remove(struct shard *s, struct store_txn *t, struct point_id 
 
 	if (!e)
 		e = pending_of(s, t, id, &p);
-	if (e)
+	/* One that could not be read is gone already. */
+	if (e || p->removed)
 		return e;
 	shard_key(s->uid, number, key);
 	e = s->store->ops->del(t, STORE_ROWS, (struct bytes){ .data = key, .len = sizeof(key) });
@@ -561,6 +582,8 @@ static enum err apply_vectors(struct shard *s, const struct change *c)
 		const struct row_vector *after = visible_vector(c->has_after, &c->after, name);
 
 		if (s->vectors[i].dense) {
+			if (c->pending->retires)
+				dense_set(s->vectors[i].dense, c->pending->retired, SLOT_NONE);
 			dense_set(s->vectors[i].dense, c->pending->row,
 				  after ? after->slot : SLOT_NONE);
 			continue;
@@ -608,6 +631,10 @@ static enum err apply_row(struct shard *s, const struct change *c)
 		s->rows[s->row_count] = (struct row_state){ 0 };
 	struct row_state *state = &s->rows[p->row];
 
+	if (p->retires) {
+		s->visible -= s->rows[p->retired].visible;
+		s->rows[p->retired] = (struct row_state){ 0 };
+	}
 	s->visible -= state->visible;
 	if (!c->has_after) {
 		*state = (struct row_state){ 0 };

@@ -114,6 +114,8 @@ static enum err answer_trees(struct audit *a, const struct audit_request *q, str
 
 struct row_scan {
 	struct arena *arena;
+	struct collection *collection;
+	uint32_t shard;
 	const struct merkle *tree;    /* any of that shard's size: it says which leaf an id belongs to */
 	struct incarnation incarnation;
 	bool *wanted;                 /* by leaf */
@@ -122,17 +124,6 @@ struct row_scan {
 	struct audit_entry *entries;  /* heap */
 	uint32_t count, cap;
 };
-
-/* The id stands at the beginning (row.c), and can often be read where the rest cannot. */
-static bool peek_id(struct bytes record, struct point_id *ret_id)
-{
-	struct wire_reader r = wire_reader_of(record.data, record.len);
-
-	(void)wire_u8(&r);
-	(void)wire_u8(&r);
-	*ret_id = point_id_get(&r);
-	return r.err == ERR_NONE;
-}
 
 static void keep_newest(struct stamp *greatest, struct stamp s)
 {
@@ -176,11 +167,14 @@ static enum err scan_record(void *ctx, struct bytes record)
 	struct row row;
 
 	arena_init(&a, SIZE_MAX);
-	if (!peek_id(record, &e.id) || !s->wanted[merkle_leaf_of(s->tree, e.id)])
+	if (!row_peek_id(record, &e.id) || !s->wanted[merkle_leaf_of(s->tree, e.id)])
 		return ERR_NONE;
 	enum err err = row_decode(record, &a, &row);
 	if (err == ERR_NO_MEMORY)
 		return err;
+	/* Then its id is wrong, too. */
+	if (err && collection_shard_of(s->collection, e.id) != s->shard)
+		return ERR_NONE;
 	e.damaged = err != ERR_NONE;
 	if (!err) {
 		e.number = s->cutoff ? !cutoff_has_row(s->cutoff, &row) : row.op_number;
@@ -271,7 +265,7 @@ static enum err scan_shard(struct audit *a, struct collection *c, uint32_t shard
 static enum err answer_rows(struct audit *a, const struct audit_request *q, struct collection *c, struct arena *arena,
 			    struct audit_reply *out)
 {
-	struct row_scan s = { .arena = arena, .incarnation = q->incarnation };
+	struct row_scan s = { .arena = arena, .collection = c, .shard = q->shard, .incarnation = q->incarnation };
 
 	if (q->number_count > AUDIT_LEAVES_PER_REQUEST)
 		return ERR_TOO_LARGE;

@@ -315,14 +315,22 @@ static enum err settle_row(struct settle_run *r, struct settling *s)
 	struct row stored;
 
 	arena_init(&a, ROW_ARENA_BYTES_MAX);
-	enum err err = collection_row_load(r->collection, t, s->id, &a, &stored);
-	if (err && err != ERR_NOT_FOUND)
+	bool cleared;
+	enum err err = collection_row_clear(r->collection, t, s->id, &cleared);
+	if (err)
+		return fault_set(r->fault, err, "removing what cannot be read: %s", err_sentence(err));
+	err = collection_row_load(r->collection, t, s->id, &a, &stored);
+	/* A row that cannot be read is wrong, whatever it was. */
+	bool unreadable = err == ERR_CORRUPT;
+	if (err && err != ERR_NOT_FOUND && !unreadable)
 		return fault_set(r->fault, err, "reading a row: %s", err_sentence(err));
 	bool exists = !err;
-	if (is_right(r, s, exists ? &stored : NULL))
+	if (!unreadable && !cleared && is_right(r, s, exists ? &stored : NULL))
 		return ERR_NONE;
 	r->s->rows_changed++;
 	r->c->txn.settled = true;
+	if (!s->present && !exists && !unreadable)
+		return ERR_NONE; /* only what was cleared */
 	if (!s->present) {
 		err = collection_row_remove(r->collection, t, s->id);
 		return err ? fault_set(r->fault, err, "removing a row: %s", err_sentence(err)) : ERR_NONE;

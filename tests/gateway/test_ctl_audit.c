@@ -70,6 +70,15 @@ START_TEST(the_answer_to_a_request_is_an_array)
 }
 END_TEST
 
+START_TEST(whose_reports_they_are_and_what_was_not_compared_is_told)
+{
+	ck_assert_int_eq(print("{\"region\":\"eu\",\"reports\":[{\"verdict\":\"late\",\"unsure\":3}]}"), ERR_NONE);
+	ck_assert_ptr_eq(strstr(shown, "audits are begun by the primary and kept there; these are of region eu\n"), shown);
+	ck_assert_ptr_nonnull(strstr(shown, "not compared, as they were being written: 3\n"));
+	ck_assert(!equal);
+}
+END_TEST
+
 START_TEST(no_reports_and_broken_chains_are_told)
 {
 	ck_assert_int_eq(print("{\"reports\":[]}"), ERR_NONE);
@@ -87,6 +96,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, what_is_no_report_is_refused_and_shows_nothing, 0, (int)LEN(refused));
 	tcase_add_test(t, reports_are_lines_of_a_table);
 	tcase_add_test(t, the_answer_to_a_request_is_an_array);
+	tcase_add_test(t, whose_reports_they_are_and_what_was_not_compared_is_told);
 	tcase_add_test(t, no_reports_and_broken_chains_are_told);
 	suite_add_tcase(s, t);
 	return s;

@@ -256,6 +256,87 @@ START_TEST(leaves_are_counted_from_their_rows)
 }
 END_TEST
 
+/* Every answer is that of the model: nothing that an index kept of what could not be read is found. */
+static void check_answers(unsigned count)
+{
+	unsigned hits = 0;
+	unsigned wanted = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		CLEANUP(arena_release) struct arena a;
+		float values[64];
+		uint32_t indices[64];
+		struct search_query q = bed_random_query(&bed, values, indices);
+		arena_init(&a, 1 << 20);
+		q.exact = true;
+		q.filter = i % 3 ? bed_random_filter(&bed, &a) : NULL;
+		bed_check_search(&bed, &q, &hits, &wanted);
+	}
+	ck_assert_uint_gt(wanted, 0);
+}
+
+static void spoil_every(uint32_t step)
+{
+	struct store_txn *t = bed_begin(&bed);
+
+	for (uint32_t i = 0; i < 600; i += step)
+		if (bed.points[i].stored)
+			ck_assert_int_eq(collection_row_spoil(bed.collection, t, bed_id(i)), ERR_NONE);
+	bed_commit(&bed, t);
+}
+
+START_TEST(rows_that_cannot_be_read_are_stored_anew_and_removed)
+{
+	bed_put_index(&bed, "n", FIELD_INTEGER);
+	spoil_every(7);
+	struct store_txn *t = bed_begin(&bed);
+	for (uint32_t i = 0; i < 600; i += 7) {
+		struct bed_point *p = &bed.points[i];
+		if (!p->stored)
+			continue;
+		if (i % 2) {
+			ck_assert_int_eq(collection_row_remove(bed.collection, t, bed_id(i)), ERR_NONE);
+			p->stored = p->visible = false;
+			continue;
+		}
+		bed_random_vectors(&bed, p);
+		p->slot[0] = p->slot[1] = SLOT_NONE;
+		bed_random_payload(&bed, p);
+		bed_store(&bed, t, i);
+	}
+	bed_commit(&bed, t);
+	check_answers(300);
+	bed_reopen(&bed);
+	check_answers(100);
+}
+END_TEST
+
+START_TEST(a_start_goes_on_without_rows_that_it_cannot_read)
+{
+	uint32_t before = stored_points();
+
+	spoil_every(9);
+	bed_reopen(&bed);
+	for (uint32_t i = 0; i < 600; i += 9)
+		bed.points[i].stored = bed.points[i].visible = false;
+	ck_assert_uint_lt(stored_points(), before);
+	check_answers(100);
+	struct store_txn *t = bed_begin(&bed);
+	for (uint32_t i = 0; i < 600; i += 9) {
+		bool any;
+		ck_assert_int_eq(collection_row_clear(bed.collection, t, bed_id(i), &any), ERR_NONE);
+	}
+	bed_commit(&bed, t);
+	bed_reopen(&bed);
+	struct collection_check check = { 0 };
+	while (!check.done) {
+		ck_assert_int_eq(collection_check(bed.collection, 0, &check), ERR_NONE);
+		ck_assert_uint_eq(check.bad_count, 0);
+	}
+	check_answers(100);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("shard_audit");
@@ -274,6 +355,8 @@ static Suite *suite(void)
 		tcase_add_test(t, values_that_changed_are_noticed);
 		tcase_add_test(t, a_damaged_vector_is_not_given_out);
 		tcase_add_test(t, leaves_are_counted_from_their_rows);
+		tcase_add_test(t, rows_that_cannot_be_read_are_stored_anew_and_removed);
+		tcase_add_test(t, a_start_goes_on_without_rows_that_it_cannot_read);
 		suite_add_tcase(s, t);
 	}
 	return s;

@@ -82,13 +82,16 @@ def check_damage(fleet, region, what, kind):
     assert not writers.unknown, writers.unknown[:3]
 
 
-def table(fleet):
-    return subprocess.run([CTL, "audit", "--url", fleet.rest("eu")], capture_output=True, text=True, timeout=30).stdout
+def table(fleet, name="eu", *more):
+    return subprocess.run([CTL, "audit", "--url", fleet.rest(name), *more], capture_output=True, text=True, timeout=30).stdout
 
 
 def check_listed(fleet):
     text = table(fleet)
     assert "VERDICT" in text and "different: us" in text and "does not fit" not in text, text
+    # Through any region, they are the primary's; what a secondary began itself is nothing.
+    assert "of region eu" in text and text == table(fleet, "us") == table(fleet, "edge"), (text, table(fleet, "us"))
+    assert "no audits yet" in table(fleet, "us", "--local") and table(fleet, "eu", "--local") == text
     folder = os.path.join(fleet.region("eu")["dir"], "data", "audits")
     path = os.path.join(folder, sorted(os.listdir(folder))[-2])
     with open(path, encoding="utf-8") as f:
@@ -120,6 +123,7 @@ def check_asked():
         check_damage(fleet, "us", "payload", "corrupt")
         check_damage(fleet, "ap", "missing", "missing")
         check_damage(fleet, "us", "vector", "corrupt")
+        check_damage(fleet, "ap", "record", "corrupt")
         # Its restart begins an epoch; it is the primary still.
         check_damage(fleet, "eu", "payload", "corrupt")
         check_metrics(fleet)

@@ -356,6 +356,15 @@ static inline void damage_missing(unsigned i, uint64_t id)
 	damage_end(&d);
 }
 
+/* What is stored fails its checksum. */
+static inline void damage_record(unsigned i, uint64_t id)
+{
+	struct damage d = damage_begin(i);
+
+	ck_assert_int_eq(collection_row_spoil(d.c, d.t, id_of(id)), ERR_NONE);
+	damage_end(&d);
+}
+
 /* A row that nobody wrote, made from another. */
 static inline void damage_extra(unsigned i, uint64_t from, uint64_t id)
 {

@@ -200,7 +200,7 @@ END_TEST
 
 /* --- damage, by class --- */
 
-enum kind { PAYLOAD, VECTOR, MISSING, EXTRA, STALE, TREE };
+enum kind { PAYLOAD, VECTOR, MISSING, EXTRA, STALE, TREE, RECORD };
 
 static void damage_stale(unsigned i, uint64_t id)
 {
@@ -240,6 +240,9 @@ static void damage(enum kind kind, unsigned i, uint64_t id)
 	case TREE:
 		damage_tree(i, id);
 		break;
+	case RECORD:
+		damage_record(i, id);
+		break;
 	}
 }
 
@@ -255,6 +258,7 @@ static const struct {
 	{ STALE, false, AUDIT_STALE, 2 },     { STALE, false, AUDIT_STALE, 0 },
 	{ TREE, false, AUDIT_TREE, 1 },       { TREE, false, AUDIT_TREE, 0 },
 	{ VECTOR, true, AUDIT_CORRUPT, 1 },   { VECTOR, true, AUDIT_CORRUPT, 0 },
+	{ RECORD, true, AUDIT_CORRUPT, 1 },   { RECORD, true, AUDIT_CORRUPT, 0 },
 };
 
 static void check_point(const struct audit_report *r, unsigned i, uint64_t id, enum audit_class class)
@@ -292,6 +296,38 @@ START_TEST(damage_is_found_classified_and_cured)
 	ck_assert_int_eq(payload_number(at(i), "c", id, "n"), (int64_t)id);
 	ck_assert_uint_eq(count_points(at(i), "c"), 200);
 	ck_assert_int_eq(payload_number(at(i), "c", 55, "n"), n);
+}
+END_TEST
+
+/* In a secondary and in the primary. */
+START_TEST(a_record_that_a_start_cannot_read_is_cured)
+{
+	unsigned i = (unsigned)_i;
+
+	damage_record(i, 17);
+	damage_record(i, 18);
+	crash(i);
+	if (i == 0)
+		region_begin(at(0));
+	carry_all();
+	/* The others are served, it is not there. */
+	ck_assert_uint_eq(count_points(at(i), "c"), 198);
+	ck_assert(!find_point(at(i), "c", 17).found);
+	struct audit_report *r = audit_with(false);
+	ck_assert_uint_eq(r->differences[AUDIT_CORRUPT], 2);
+	ck_assert_uint_eq(all_differences(r), 2);
+	ck_assert_uint_eq(r->repaired, 2);
+	ck_assert_int_eq(payload_number(at(i), "c", 17, "n"), 17);
+	carry_all();
+	ck_assert(same_trees(0, 1) && same_trees(0, 2));
+	check_equal(audit_with(true));
+	/* Nothing of it is left for another start. */
+	crash(i);
+	if (i == 0)
+		region_begin(at(0));
+	carry_all();
+	ck_assert_uint_eq(count_points(at(i), "c"), 200);
+	check_equal(audit_with(true));
 }
 END_TEST
 
@@ -718,6 +754,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_thousand_marks_under_writes_show_no_difference);
 	tcase_add_test(t, deep_audits_under_writes_show_no_difference);
 	tcase_add_loop_test(t, damage_is_found_classified_and_cured, 0, (int)LEN(damages));
+	tcase_add_loop_test(t, a_record_that_a_start_cannot_read_is_cured, 0, 2);
 	tcase_add_test(t, a_cure_survives_a_crash);
 	tcase_add_test(t, damage_of_two_regions_in_one_leaf_is_judged_row_by_row);
 	tcase_add_test(t, without_a_majority_nothing_is_changed);
