@@ -287,7 +287,7 @@ static void spoil_every(uint32_t step)
 
 START_TEST(rows_that_cannot_be_read_are_stored_anew_and_removed)
 {
-	bed_put_index(&bed, "n", FIELD_INTEGER);
+	bed_put_index(&bed, "number", FIELD_INTEGER);
 	spoil_every(7);
 	struct store_txn *t = bed_begin(&bed);
 	for (uint32_t i = 0; i < 600; i += 7) {
