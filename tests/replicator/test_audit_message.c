@@ -59,7 +59,8 @@ static struct row row_of(struct row_vector vectors[3], struct row_field *field, 
 			     .visible = true };
 }
 
-static const struct log_mark logs[] = { { MULTI_LOG_BIT | 0x101, 4, 0xabc, 77 }, { MULTI_LOG_BIT | 0x302, 1, 0xdef, 99 } };
+static const struct log_mark logs[] = { { MULTI_LOG_BIT | 0x101, 4, 0xabc, 77, false },
+					 { MULTI_LOG_BIT | 0x302, 1, 0xdef, 99, false } };
 static struct row_vector vectors[3];
 static struct row_field field;
 static struct audit_row rows[3];
