@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What requests ask.
+ */
+#include "replicator/replicator_inner.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+/* 80 % of what a stamp may lie ahead of another region's clock. */
+#define CLOCK_OFF_MS (HLC_OFFSET_MS_MAX_DEFAULT * 8 / 10)
+#define LOG_ENTRY_BYTES_MAX (16u << 20)
+
+/* --- questions --- */
+
+bool replicator_is_handing_over(struct replicator *r)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	bool yes = r->handing_over;
+
+	(void)pthread_mutex_unlock(&r->lock);
+	return yes;
+}
+
+bool replicator_is_writer(struct replicator *r, const struct committer_state *s)
+{
+	return s->writing && peers_newest_epoch(r->peers) <= s->epoch;
+}
+
+enum err replicator_admit(struct replicator *r, uint8_t *ret_writer, struct fault *reterr_fault)
+{
+	struct committer_state s;
+	uint8_t self = r->options.self.id;
+
+	committer_state(r->committer, &s);
+	*ret_writer = 0;
+	if (replicator_is_handing_over(r))
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "the primary's role is being handed over; retry");
+	if (replicator_is_writer(r, &s))
+		return ERR_NONE;
+	uint64_t epoch = MAX(s.epoch, peers_newest_epoch(r->peers));
+	if (s.failed)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "%s", s.failure);
+	if (epoch == 0)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "the fleet has no primary yet");
+	/* The low byte of an epoch is its writer; a release names the next one. */
+	uint8_t writer = epoch == s.epoch && s.released ? s.released_to : (uint8_t)epoch;
+	if (writer == self || writer == 0)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "this fleet's next epoch has not begun yet; retry");
+	*ret_writer = writer;
+	return fault_set(reterr_fault, ERR_NOT_PRIMARY, "this region is not the primary");
+}
+
+double replicator_staleness_seconds(struct replicator *r)
+{
+	struct committer_state s;
+
+	committer_state(r->committer, &s);
+	if (replicator_is_writer(r, &s))
+		return 0.0;
+	/* Who has released is no writer any more: what it says from then on proves nothing. */
+	struct position here = s.position;
+	if (s.released)
+		here.seq--;
+	return peers_lag_seconds(r->peers, s.writer, here);
+}
+
+bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *why)
+{
+	struct committer_state s;
+	struct applier_state applier = { 0 };
+	double staleness = replicator_staleness_seconds(r);
+
+	if (!r->options.self.data && !r->alone)
+		return true;
+	committer_state(r->committer, &s);
+	if (r->applier != NULL)
+		applier_state(r->applier, &applier);
+	if (s.failed)
+		buf_append_cstr(why, s.failure);
+	else if (applier.stopped)
+		buf_append_cstr(why, fault_text(&applier.trouble));
+	else if (s.epoch == 0)
+		buf_append_cstr(why, "no epoch has begun: the first primary was not heard yet");
+	else if (staleness >= PEERS_LAG_UNKNOWN_SECONDS)
+		buf_append_cstr(why, "nothing was heard from the primary yet");
+	else if (staleness > lag_seconds_max)
+		buf_printf(why, "behind the primary by %.1f s", staleness);
+	else
+		return true;
+	return false;
+}
+
+/* What follows `after` must be held: the next op of its epoch, the epoch-start that ends it, or the beginning of all. */
+static enum err check_follows(struct replicator *r, struct store_txn *t, struct position after, struct fault *f)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct oplog_entry entry = { 0 };
+	struct position oldest = { 0 };
+	struct position newest;
+
+	arena_init(&a, LOG_ENTRY_BYTES_MAX);
+	enum err err = oplog_bounds(r->options.store, t, SCOPE_FLEET, &oldest, &newest);
+	if (err != ERR_NONE)
+		return fault_set(f, err, "the log of region %s: %s", r->options.self.name, err_sentence(err));
+	if (position_compare(after, oldest) >= 0)
+		return ERR_NONE;
+	err = oplog_get(r->options.store, t, SCOPE_FLEET, oldest, &a, &entry, f);
+	if (err != ERR_NONE)
+		return err;
+	const struct op *op = &entry.op;
+	struct position before = { oldest.epoch, oldest.seq - 1 };
+	if (op->kind == OP_EPOCH_START) {
+		before = (struct position){ 0 };
+		if (op->chain_count > 0)
+			before = (struct position){ op->chain[op->chain_count - 1].epoch,
+						    op->chain[op->chain_count - 1].end };
+	}
+	if (position_compare(after, before) == 0)
+		return ERR_NONE;
+	return fault_set(f, ERR_GAP,
+			 "the log of region %s begins at (%llu,%llu) and no longer holds what follows (%llu,%llu)",
+			 r->options.self.name, (unsigned long long)oldest.epoch, (unsigned long long)oldest.seq,
+			 (unsigned long long)after.epoch, (unsigned long long)after.seq);
+}
+
+/* What follows in one log of SCOPE_MULTI: it begins with seq 1, and no other comes after it. */
+static enum err multi_log_message(struct replicator *r, struct position after, struct buf *out, struct fault *f)
+{
+	struct log_source source = { r->options.store, r->options.catalog, r->fleet };
+	struct op_batch head;
+
+	if (!position_is_multi(after))
+		return fault_set(f, ERR_BAD_INPUT, "scope %u has no epochs", SCOPE_MULTI);
+	if (committer_log_seq(r->committer, after.epoch) <= after.seq)
+		return fault_set(f, ERR_NOT_FOUND, "there is nothing after it");
+	enum err err = log_message(&source, SCOPE_MULTI, after, 0, PUBLISH_BYTES_TARGET, out, &head, f);
+	if (err == ERR_NOT_FOUND || (err == ERR_NONE && (head.epoch != after.epoch || head.first != after.seq + 1))) {
+		buf_reset(out);
+		return fault_set(f, ERR_GAP, "region %s no longer holds what follows op %llu of log %llx",
+				 r->options.self.name, (unsigned long long)after.seq, (unsigned long long)after.epoch);
+	}
+	return err;
+}
+
+enum err replicator_log(struct replicator *r, uint16_t scope, struct position after, struct buf *out,
+			struct fault *reterr_fault)
+{
+	struct log_source source = { r->options.store, r->options.catalog, r->fleet };
+	struct store *s = r->options.store;
+	struct store_txn *t;
+	struct op_batch head;
+
+	if (scope == SCOPE_MULTI)
+		return multi_log_message(r, after, out, reterr_fault);
+	if (scope != SCOPE_FLEET)
+		return fault_set(reterr_fault, ERR_NOT_FOUND, "there is no scope %u", scope);
+	enum err err = s->ops->begin(s, false, &t);
+	if (err != ERR_NONE)
+		return fault_set(reterr_fault, err, "reading the op log: %s", err_sentence(err));
+	err = check_follows(r, t, after, reterr_fault);
+	s->ops->abort(t);
+	if (err != ERR_NONE)
+		return err;
+	return log_message(&source, scope, after, 0, PUBLISH_BYTES_TARGET, out, &head, reterr_fault);
+}
+
+void replicator_state(struct replicator *r, struct replicator_state *ret_state)
+{
+	*ret_state = (struct replicator_state){ .alone = r->alone, .has_stream = r->stream != NULL };
+	committer_state(r->committer, &ret_state->commit);
+	ret_state->confirmed = replicator_confirmed(r, &ret_state->commit);
+	ret_state->is_writer = replicator_is_writer(r, &ret_state->commit);
+	ret_state->handing_over = replicator_is_handing_over(r);
+	if (r->stream != NULL)
+		stream_state(r->stream, &ret_state->stream);
+	if (r->publisher != NULL)
+		publisher_state(r->publisher, &ret_state->publisher);
+	if (r->applier != NULL)
+		applier_state(r->applier, &ret_state->applier);
+	ret_state->staleness_seconds = replicator_staleness_seconds(r);
+}
+
+uint32_t replicator_waits(struct replicator *r, struct log_waits_told out[LOG_WAITS_MAX])
+{
+	return r->applier != NULL ? applier_waits(r->applier, out) : 0;
+}
+
+bool replicator_clock_is_off(struct replicator *r, int64_t *ret_ahead_ms)
+{
+	return peers_clock_is_off(r->peers, CLOCK_OFF_MS, ret_ahead_ms);
+}
+
+/* --- sessions --- */
+
+void replicator_session_logs(struct replicator *r, struct session *session)
+{
+	struct log_end *ends = calloc(LOGS_MAX, sizeof(*ends));
+
+	/* Without memory the token says less than it could. */
+	if (ends == NULL)
+		return;
+	uint32_t count = standing_newest(ends, committer_vector(r->committer, ends));
+	for (uint32_t i = 0; i < count; i++)
+		session_join(session, SCOPE_MULTI, (struct position){ ends[i].log, ends[i].seq });
+	free(ends);
+}
+
+void replicator_session(struct replicator *r, struct session *ret_session)
+{
+	struct committer_state s;
+
+	committer_state(r->committer, &s);
+	*ret_session = (struct session){ .hlc = s.hlc };
+	/* A reader may have seen rows of a commit that is not stated as visible yet. */
+	if (s.durable.epoch != 0)
+		session_join(ret_session, SCOPE_FLEET, s.durable);
+	replicator_session_logs(r, ret_session);
+}
+
+static enum err find_log_end(struct replicator *r, struct position p, uint64_t wait_ms, struct fault *f)
+{
+	struct log_end end = { .log = p.epoch, .seq = p.seq };
+	uint64_t seq = committer_log_seq(r->committer, end.log);
+
+	if (committer_log_is_forgotten(r->committer, end.log))
+		return fault_set(f, ERR_SESSION_ORPHANED,
+				 "the session is so old that nobody knows whether its op %llu of log %llx survived",
+				 (unsigned long long)end.seq, (unsigned long long)end.log);
+	if (seq < end.seq && (wait_ms == 0 || committer_wait_log(r->committer, end, wait_ms) != ERR_NONE))
+		return fault_set(f, ERR_TIMEOUT, "region %s has op %llu of a log of which the session has seen op %llu",
+				 r->options.self.name, (unsigned long long)seq, (unsigned long long)end.seq);
+	return ERR_NONE;
+}
+
+static enum err find_position(struct replicator *r, struct position p, uint64_t wait_ms, struct fault *f)
+{
+	struct committer_state s;
+	enum history_place place = committer_find(r->committer, p);
+
+	if (place == HISTORY_AHEAD && wait_ms > 0) {
+		/* It also ends when the history has gone another way. */
+		if (committer_wait(r->committer, p, wait_ms) != ERR_NONE)
+			log_debug("a session waited in vain ms=%llu", (unsigned long long)wait_ms);
+		place = committer_find(r->committer, p);
+	}
+	switch (place) {
+	case HISTORY_IN:
+		return ERR_NONE;
+	case HISTORY_ORPHAN:
+		return fault_set(f, ERR_SESSION_ORPHANED, "the write at (%llu,%llu) did not survive a change of the primary",
+				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+	case HISTORY_FORGOTTEN:
+		return fault_set(f, ERR_SESSION_ORPHANED,
+				 "the session is so old that nobody knows whether its write at (%llu,%llu) survived",
+				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+	case HISTORY_AHEAD:
+		break;
+	}
+	committer_state(r->committer, &s);
+	return fault_set(f, ERR_TIMEOUT, "region %s stands at (%llu,%llu), the session is at (%llu,%llu)",
+			 r->options.self.name, (unsigned long long)s.position.epoch, (unsigned long long)s.position.seq,
+			 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+}
+
+enum err replicator_find_session(struct replicator *r, const struct session *s, uint64_t wait_ms,
+				 struct fault *reterr_fault)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (s->scopes[i] != SCOPE_FLEET && s->scopes[i] != SCOPE_MULTI)
+			return fault_set(reterr_fault, ERR_BAD_REQUEST,
+					 "isthmus-session: the token names scope %u, which this fleet does not have",
+					 s->scopes[i]);
+		if (s->positions[i].epoch == 0)
+			continue;
+		enum err err = s->scopes[i] == SCOPE_MULTI
+				       ? find_log_end(r, s->positions[i], wait_ms, reterr_fault)
+				       : find_position(r, s->positions[i], wait_ms, reterr_fault);
+		if (err != ERR_NONE)
+			return err;
+	}
+	return ERR_NONE;
+}
