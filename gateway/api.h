@@ -107,6 +107,7 @@ struct call {
 	struct write_plan plan;
 	struct write write;
 	struct loop_timer timer;
+	uint64_t timer_ms;
 	bool write_pending; /* the committer has it */
 };
 

@@ -55,8 +55,16 @@ void call_touch(struct call *c)
 
 /* --- writes --- */
 
+/* Whoever writes into a collection relies on it: a change of one is answered when it cannot be lost any more. */
+static bool changes_collections(const struct write_plan *p)
+{
+	return p->intent_count > 0 && p->intents[0].kind < OP_UPSERT;
+}
+
 enum ack_level call_ack_level(const struct write_plan *p)
 {
+	if (p->wait && changes_collections(p))
+		return ACK_CONFIRMED;
 	switch (p->ordering) {
 	case ORDERING_STRONG:
 		return ACK_CONFIRMED;
@@ -121,13 +129,21 @@ static void write_done(struct write *w)
 	loop_post(c->loop, &c->task);
 }
 
+/* A level above `visible` is missed then, and more than that: the committer would have said so. */
+static enum err answer_late(struct call *c)
+{
+	if (c->write.deadline_ns == 0)
+		return c->plan.late(c);
+	return fault_set(&c->fault, ERR_TIMEOUT, "the write did not end in time; it goes on in region %s", c->api->region);
+}
+
 static void write_late(struct loop_timer *t)
 {
 	struct call *c = CONTAINER_OF(t, struct call, timer);
 
 	c->body = c->request->body;
 	buf_init(&c->request->body, 0);
-	call_finish(c, c->plan.late(c));
+	call_finish(c, answer_late(c));
 }
 
 /* Once it was taken the call may be gone. */
@@ -145,7 +161,7 @@ static void submit_with_timer(struct loop_task *t)
 {
 	struct call *c = CONTAINER_OF(t, struct call, task);
 
-	loop_timer_start(c->loop, &c->timer, c->plan.timeout_ms);
+	loop_timer_start(c->loop, &c->timer, c->timer_ms);
 	enum err err = submit(c);
 	if (!err)
 		return;
@@ -198,10 +214,11 @@ void call_write(struct call *c, const struct write_plan *p)
 	};
 	c->timer = (struct loop_timer){ .on_fire = write_late };
 	bool here = w->ack <= ACK_VISIBLE && !ack_regions_asked(&w->regions);
-	/* Beyond it the committer itself keeps the time, and knows what to say of the position. */
+	/* Beyond it the committer keeps the time, and knows what to say of the position; the timer is for one that stands still. */
 	if (!here)
 		w->deadline_ns = ack_deadline_ns(c, p->timeout_ms);
-	if (here && w->ack == ACK_VISIBLE && p->timeout_ms != 0) {
+	c->timer_ms = here ? p->timeout_ms : (p->timeout_ms ? p->timeout_ms : WRITE_TIMEOUT_MS_DEFAULT) + TELL_MS;
+	if (!here || (w->ack == ACK_VISIBLE && p->timeout_ms != 0)) {
 		c->task.run = submit_with_timer;
 		loop_post(c->loop, &c->task);
 		return;

@@ -592,20 +592,63 @@ START_TEST(a_write_goes_on_when_its_client_waits_no_longer)
 }
 END_TEST
 
-static enum ack_level only_visible(void *ctx, struct position p)
+static enum ack_level given_level;
+
+static enum ack_level level_given(void *ctx, struct position p)
 {
 	(void)ctx;
 	(void)p;
-	return ACK_VISIBLE;
+	return given_level;
 }
+
+/* A world with a collection in which nothing more is confirmed. */
+static void open_unconfirmed(const struct world_options *o)
+{
+	struct world_options with_level = *o;
+
+	world_close(&one);
+	with_level.level = level_given;
+	given_level = ACK_CONFIRMED;
+	world_open(&one, &with_level);
+	world_collection(&one);
+	given_level = ACK_VISIBLE;
+}
+
+/* What a client creates it writes into. With wait=false it is told no more than that it is written. */
+START_TEST(changes_of_collections_are_answered_when_they_are_confirmed)
+{
+	static const struct {
+		enum http_verb verb;
+		const char *path;
+		const char *body;
+	} rows[] = {
+		{ VERB_PUT, "/collections/d?timeout=1", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"}}" },
+		{ VERB_PATCH, C "?timeout=1", "{\"optimizers_config\":{\"indexing_threshold\":777}}" },
+		{ VERB_PUT, C "/index?wait=true&timeout=1", "{\"field_name\":\"k\",\"field_schema\":\"keyword\"}" },
+		{ VERB_DELETE, C "/index/k?wait=true&timeout=1", NULL },
+		{ VERB_DELETE, "/collections/d?timeout=1", NULL },
+	};
+
+	open_unconfirmed(&(struct world_options){ 0 });
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct exchange x = { 0 };
+		world_rest(&one, rows[i].verb, rows[i].path, rows[i].body, &x);
+		ck_assert_msg(x.status == 408, "%s: %d %s", rows[i].path, x.status, exchange_body(&x));
+		ck_assert_ptr_nonnull(strstr(exchange_body(&x), "open whether it survives"));
+		exchange_release(&x);
+	}
+	world_ok(&one, VERB_PUT, C "/index?wait=false", "{\"field_name\":\"k\",\"field_schema\":\"keyword\"}");
+	given_level = ACK_CONFIRMED;
+	for (size_t i = 0; i < LEN(rows); i++)
+		world_ok(&one, rows[i].verb, rows[i].path, rows[i].body);
+}
+END_TEST
 
 START_TEST(a_level_that_is_not_reached_says_where_the_write_is)
 {
 	struct exchange x = { 0 };
 
-	world_close(&one);
-	world_open(&one, &(struct world_options){ .level = only_visible });
-	world_collection(&one);
+	open_unconfirmed(&(struct world_options){ 0 });
 	world_rest(&one, VERB_PUT, P "?wait=true&ordering=strong&timeout=1",
 		   "{\"points\":[{\"id\":2,\"vector\":[1,1,1,1]}]}", &x);
 	ck_assert_msg(x.status == 408, "%d %s", x.status, exchange_body(&x));
@@ -636,10 +679,8 @@ static void without_ap(void *ctx, struct position p, struct ack_applied *ret_app
 
 static void open_three(void)
 {
-	world_close(&one);
-	world_open(&one, &(struct world_options){ .level = only_visible, .applied = without_ap, .data_regions = 3 });
+	open_unconfirmed(&(struct world_options){ .applied = without_ap, .data_regions = 3 });
 	one.api.regions = &three;
-	world_collection(&one);
 }
 
 #define UPSERT "{\"points\":[{\"id\":2,\"vector\":[1,1,1,1]}]}"
@@ -700,17 +741,24 @@ START_TEST(a_level_that_cannot_be_reached_writes_nothing)
 }
 END_TEST
 
+static void change_confirmed(enum http_verb verb, const char *path, const char *body)
+{
+	given_level = ACK_CONFIRMED;
+	world_ok(&one, verb, path, body);
+	given_level = ACK_VISIBLE;
+}
+
 START_TEST(a_collections_factor_is_what_its_writes_wait_for)
 {
 	open_three();
-	world_ok(&one, VERB_PUT, "/collections/two", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"write_consistency_factor\":2}");
+	change_confirmed(VERB_PUT, "/collections/two", "{\"vectors\":{\"size\":4,\"distance\":\"Dot\"},\"write_consistency_factor\":2}");
 	check_ack(NULL, "/collections/two/points?wait=true", 200, "local,visible,regions=2", "eu-north,us");
-	world_ok(&one, VERB_PATCH, "/collections/two", "{\"params\":{\"write_consistency_factor\":3}}");
+	change_confirmed(VERB_PATCH, "/collections/two", "{\"params\":{\"write_consistency_factor\":3}}");
 	check_ack(NULL, "/collections/two/points?wait=true&timeout=1", 408, "local,visible,regions=2", "eu-north,us");
 	/* The request's own word comes first. */
 	check_ack("1", "/collections/two/points?wait=true", 200, "local,visible,regions=2", "eu-north,us");
 	/* More than there are regions means all of them, as with Qdrant's replicas. */
-	world_ok(&one, VERB_PATCH, "/collections/two", "{\"params\":{\"write_consistency_factor\":2000000}}");
+	change_confirmed(VERB_PATCH, "/collections/two", "{\"params\":{\"write_consistency_factor\":2000000}}");
 	check_ack(NULL, "/collections/two/points?wait=true&timeout=1", 408, "local,visible,regions=2", "eu-north,us");
 	one.api.regions = NULL;
 	one.api.data_regions = 1;
@@ -911,6 +959,7 @@ int main(void)
 	tcase_add_test(t, a_full_pool_pushes_back);
 	tcase_add_test(t, many_requests_at_once_are_all_answered);
 	tcase_add_test(t, a_write_goes_on_when_its_client_waits_no_longer);
+	tcase_add_test(t, changes_of_collections_are_answered_when_they_are_confirmed);
 	tcase_add_test(t, a_level_that_is_not_reached_says_where_the_write_is);
 	tcase_add_test(t, a_write_is_acknowledged_by_the_regions_that_were_asked_for);
 	tcase_add_test(t, a_level_that_cannot_be_reached_writes_nothing);
