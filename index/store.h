@@ -75,3 +75,6 @@ struct store_stats store_lmdb_stats(struct store *s);
 MUST_USE enum err store_mem_new(struct store **ret_store);
 /* As a crash does: forgets what was not committed, keeps the rest. For tests. */
 void store_mem_crash(struct store *s);
+/* Another store with what is committed in this one, as a copy of its disk at this moment: from then on each goes its own
+ * way. For tests and the simulator. */
+MUST_USE enum err store_mem_fork(struct store *s, struct store **ret_fork);

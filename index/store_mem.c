@@ -541,6 +541,20 @@ enum err store_mem_new(struct store **ret_store)
 	return ERR_NONE;
 }
 
+enum err store_mem_fork(struct store *s, struct store **ret_fork)
+{
+	struct store_mem *m = mem_of(s);
+	enum err err = store_mem_new(ret_fork);
+
+	if (err)
+		return err;
+	pthread_mutex_lock(&m->lock);
+	for (unsigned i = 0; i < STORE_TABLE_COUNT; i++)
+		mem_of(*ret_fork)->roots[i] = node_ref(m->roots[i]);
+	pthread_mutex_unlock(&m->lock);
+	return ERR_NONE;
+}
+
 /* Whoever held a transaction crashed with it and does not come back to end it. */
 void store_mem_crash(struct store *s)
 {

@@ -205,6 +205,12 @@ void stream_broker_link(struct stream_broker *b, const char *region, const char 
 	b->regions[x].cut[y] = b->regions[y].cut[x] = !up;
 }
 
+void stream_broker_cut(struct stream_broker *b, const char *from, const char *to, bool cut)
+{
+	uint32_t x = region_get(b, from), y = region_get(b, to);
+	b->regions[x].cut[y] = cut;
+}
+
 void stream_broker_sync(struct stream_broker *b, const char *region)
 {
 	struct mem_region *r = region_named(b, region);
@@ -490,6 +496,13 @@ static void floor_send(struct mem_consumer *c)
 			MIN(MAX(r->floors[c->owner->region], c->pull.acked), r->last);
 }
 
+/* A reader asks for messages, and they come: both ways are needed. */
+static bool converse(const struct mem_consumer *c)
+{
+	const struct mem_stream *s = c->owner;
+	return reach(s->broker, s->region, c->source) && reach(s->broker, c->source, s->region);
+}
+
 static bool in_place(struct mem_consumer *c)
 {
 	const struct mem_region *r = source_of(c);
@@ -500,7 +513,7 @@ static bool in_place(struct mem_consumer *c)
 static bool can_deliver(struct mem_consumer *c)
 {
 	const struct mem_region *r = source_of(c);
-	if (!r->provisioned || !reach(c->owner->broker, c->owner->region, c->source))
+	if (!r->provisioned || !converse(c))
 		return false;
 	return !in_place(c) ||
 	       (c->pull.cursor < r->last && c->pull.cursor - c->pull.acked < STREAM_UNACKED_MAX);
@@ -620,7 +633,7 @@ static void mem_consumer_state(struct stream_consumer *consumer,
 {
 	struct mem_consumer *c = consumer_of(consumer);
 	const struct mem_region *r = source_of(c);
-	bool reached = reach(c->owner->broker, c->owner->region, c->source) && r->provisioned;
+	bool reached = converse(c) && r->provisioned;
 
 	*ret_state = (struct stream_consumer_state){
 		.flowing = reached && c->attached,

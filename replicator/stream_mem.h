@@ -49,6 +49,8 @@ void stream_broker_provision(struct stream_broker *b, const char *region);
 void stream_broker_server(struct stream_broker *b, const char *region, bool up);
 /* The link between two regions. */
 void stream_broker_link(struct stream_broker *b, const char *region, const char *other, bool up);
+/* One way only: what one region sends does not reach the other. */
+void stream_broker_cut(struct stream_broker *b, const char *from, const char *to, bool cut);
 /* What the stream holds is on disk. */
 void stream_broker_sync(struct stream_broker *b, const char *region);
 /* Power failure: all since the last sync is gone, and its sequences are given again. Returns how

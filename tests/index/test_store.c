@@ -586,6 +586,34 @@ START_TEST(crash_forgets_open_transactions_only)
 }
 END_TEST
 
+START_TEST(fork_has_what_was_committed_and_goes_its_own_way)
+{
+	struct bed b = bed_new(STORE_OF_MEMORY);
+	put_all(&b, "a");
+	struct store_txn *open = begin(&b, true);
+	put(&b, open, "b", "not committed");
+
+	struct bed copy = b;
+	ck_assert_int_eq(store_mem_fork(b.store, &copy.store), ERR_NONE);
+	commit(&b, open);
+	struct store_txn *t = begin(&copy, true);
+	assert_value(&copy, t, "a", "a");
+	assert_value(&copy, t, "b", NULL);
+	put(&copy, t, "a", "other");
+	commit(&copy, t);
+
+	t = begin(&b, false);
+	assert_value(&b, t, "a", "a");
+	assert_value(&b, t, "b", "not committed");
+	b.ops->abort(t);
+	bed_free(&b);
+	t = begin(&copy, false);
+	assert_value(&copy, t, "a", "other");
+	copy.ops->abort(t);
+	copy.ops->close(copy.store);
+}
+END_TEST
+
 static TCase *both_case(void)
 {
 	const TTest *const tests[] = {
@@ -618,6 +646,7 @@ int main(void)
 	suite_add_tcase(s, both_case());
 	TCase *t = tcase_create("memory");
 	tcase_add_test(t, crash_forgets_open_transactions_only);
+	tcase_add_test(t, fork_has_what_was_committed_and_goes_its_own_way);
 	suite_add_tcase(s, t);
 	SRunner *sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

@@ -294,6 +294,31 @@ START_TEST(cut_link_stops_one_reader_only)
 }
 END_TEST
 
+START_TEST(cut_of_one_way_stops_heartbeats_of_that_way_and_reading)
+{
+	struct bytes beat = { .data = (const uint8_t *)"abc", .len = 3 };
+
+	read_from(&b, "a", 1);
+	stream_broker_cut(broker, "b", "a", true);
+	put_all(&a, 5);
+	ck_assert_int_eq(stream_beat(a.stream, 7, beat), ERR_NONE);
+	(void)stream_broker_run(broker, STEPS);
+	ck_assert_uint_eq(b.beats, 1);
+	ck_assert_uint_eq(b.delivered, 0);
+
+	stream_broker_cut(broker, "b", "a", false);
+	stream_broker_cut(broker, "a", "b", true);
+	ck_assert_int_eq(stream_beat(a.stream, 7, beat), ERR_NONE);
+	(void)stream_broker_run(broker, STEPS);
+	ck_assert_uint_eq(b.beats, 1);
+	ck_assert_uint_eq(b.delivered, 0);
+
+	stream_broker_cut(broker, "a", "b", false);
+	(void)stream_broker_run(broker, STEPS);
+	ck_assert_uint_eq(b.delivered, 5);
+}
+END_TEST
+
 START_TEST(server_that_is_down_closes_the_window)
 {
 	struct stream_state s;
@@ -515,6 +540,7 @@ int main(void)
 	tcase_add_test(t, readers_get_everything_in_order);
 	tcase_add_test(t, refused_message_comes_again_and_unacknowledged_ones_are_bounded);
 	tcase_add_test(t, cut_link_stops_one_reader_only);
+	tcase_add_test(t, cut_of_one_way_stops_heartbeats_of_that_way_and_reading);
 	tcase_add_test(t, server_that_is_down_closes_the_window);
 	tcase_add_test(t, restarted_reader_goes_on_after_what_it_acknowledged);
 	tcase_add_test(t, reset_begins_a_generation_and_old_tokens_count_no_more);
