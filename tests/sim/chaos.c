@@ -17,6 +17,8 @@
 #define JUMP_MS_MAX 3000
 #define DRIFT_PPM_MAX 2000
 #define SWITCH_MS 5000
+#define AUDIT_ASK_MS 20000
+#define AUDITS_MAX 10
 
 static uint64_t below(struct world *w, uint64_t n)
 {
@@ -135,6 +137,38 @@ static void do_rollback(struct world *w)
 	oracle_replaced(w->oracle, s->number);
 	down_for_a_while(w);
 	start(w, s);
+}
+
+/* As often as it takes: audits may be in vain while other things go wrong. */
+static void audit_deeply(struct world *w)
+{
+	CLEANUP(buf_release) struct buf report = BUF_INIT(1 << 20);
+	uint8_t writer = writer_of(w);
+	struct boot *b = writer == 0 ? NULL : site_enter(&w->sites[writer - 1]);
+	struct fault f = { 0 };
+
+	if (!b)
+		return;
+	enum err err = audit_ask(b->audit, true, AUDIT_ASK_MS, &report, &f);
+	trace("a deep audit: %s", err ? fault_text(&f) : "done");
+	site_leave(b);
+}
+
+static void do_damage(struct world *w)
+{
+	struct site *s = some_site(w);
+
+	if (!is_up(s))
+		return;
+	site_crash(s);
+	if (oracle_damage(w->oracle, s->number, random_u64(&w->random))) {
+		trace("damages %s", s->name);
+		w->damaged = true;
+	}
+	down_for_a_while(w);
+	start(w, s);
+	fiber_sleep_ns(some_time(w, DOWN_NS_MAX));
+	audit_deeply(w);
 }
 
 static void set_disks(struct world *w, bool faulty)
@@ -315,6 +349,7 @@ static const fault_fn faults[FAULT_KINDS] = {
 	[FAULT_SWITCHOVER] = do_switchover,
 	[FAULT_WIPE] = do_wipe,
 	[FAULT_ROLLBACK] = do_rollback,
+	[FAULT_DAMAGE] = do_damage,
 };
 
 struct doing {
@@ -368,6 +403,10 @@ static void make_whole(struct world *w)
 	for (unsigned tries = 0; tries < 20; tries++) {
 		fiber_sleep_ns(NS_PER_S / 10);
 		mend(w);
+	}
+	for (unsigned tries = 0; tries < AUDITS_MAX && !oracle_is_whole(w->oracle); tries++) {
+		audit_deeply(w);
+		fiber_sleep_ns(NS_PER_S);
 	}
 }
 

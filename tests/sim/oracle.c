@@ -56,6 +56,7 @@ struct oracle {
 	struct acknowledged *acks;
 	uint32_t ack_count, ack_cap;
 	uint64_t digest;
+	bool damaged[NET_REGIONS];
 };
 
 /* --- what was seen --- */
@@ -94,6 +95,15 @@ static struct known *table_get(struct table *t, uint64_t key, uint64_t value, ui
 		t->count++;
 	}
 	return &t->items[at];
+}
+
+static const struct known *table_find(const struct table *t, uint64_t key)
+{
+	key |= key == 0;
+	for (uint32_t at = (uint32_t)key & (t->cap - 1); t->cap > 0 && t->items[at].key != 0; at = (at + 1) & (t->cap - 1))
+		if (t->items[at].key == key)
+			return &t->items[at];
+	return NULL;
 }
 
 /* --- reading a disk --- */
@@ -242,9 +252,21 @@ static void digest_rows(struct store *s, struct store_txn *t, uint64_t ret_sums[
 	s->ops->cursor_close(c);
 }
 
+/* What a damaged disk has is no measure for others; once it is right somewhere, it is mended. */
+static void check_damaged(struct oracle *o, uint32_t number, uint64_t key, uint64_t sum)
+{
+	const struct known *k = table_find(&o->states, key);
+
+	if (k && k->value == sum) {
+		o->damaged[number] = false;
+		trace("%s is mended", o->sites[number].name);
+	}
+}
+
 static void check_state(struct oracle *o, uint32_t number, uint64_t key, uint64_t sum, const char *what)
 {
 	bool known;
+
 	const struct known *k = table_get(&o->states, key, sum, (uint8_t)number, &known);
 
 	if (k->value != sum)
@@ -264,7 +286,9 @@ static void look_at_rows(struct oracle *o, uint32_t number, struct store *s, str
 	if (!surely && fleet % LOOK_AT != 0 && logs % LOOK_AT != 0)
 		return;
 	digest_rows(s, t, sums);
-	if (surely || fleet % LOOK_AT == 0)
+	if (o->damaged[number])
+		check_damaged(o, number, fleet, sums[0]);
+	else if (surely || fleet % LOOK_AT == 0)
 		check_state(o, number, fleet, sums[0], "of one writer");
 	if (surely || logs % LOOK_AT == 0)
 		check_state(o, number, logs, sums[1], "of several writers");
@@ -302,6 +326,7 @@ void oracle_written(void *ctx, struct store *store)
 void oracle_replaced(struct oracle *o, uint32_t number)
 {
 	o->places[number] = (struct place){ 0 };
+	o->damaged[number] = false;
 	look(o, number, disk_content(o->sites[number].disk), false);
 }
 
@@ -395,6 +420,76 @@ bool oracle_level(const struct oracle *o)
 	return true;
 }
 
+/* --- damage --- */
+
+/* Puts another number in the place of the first value; false: it has none. */
+static bool change_row(struct store *s, struct store_txn *t, struct bytes key, struct bytes value)
+{
+	CLEANUP(buf_release) struct buf number = BUF_INIT(64);
+	CLEANUP(buf_release) struct buf record = BUF_INIT(1 << 16);
+	CLEANUP(arena_release) struct arena a;
+	uint8_t copy[SHARD_KEY_BYTES];
+	struct row row;
+
+	arena_init(&a, ARENA_BYTES);
+	ASSERT(row_decode(value, &a, &row) == ERR_NONE);
+	if (is_multi(&row) || row.field_count == 0)
+		return false;
+	memcpy(copy, key.data, sizeof(copy));
+	value_put_int(&number, ORACLE_DAMAGE);
+	row.fields[0].value = value_of_buf(&number);
+	ASSERT(row_encode(&row, &record) == ERR_NONE &&
+	       s->ops->put(t, STORE_ROWS, (struct bytes){ copy, sizeof(copy) }, buf_bytes(&record)) == ERR_NONE);
+	return true;
+}
+
+/* The next row from the place that the number says. */
+static bool change_some_row(struct store *s, struct store_txn *t, uint64_t random)
+{
+	static const struct bytes begin;
+	struct store_cursor *c;
+	struct bytes key, value;
+	uint64_t skip = random % ORACLE_POINTS;
+	bool changed = false;
+
+	ASSERT(s->ops->cursor_open(t, STORE_ROWS, &c) == ERR_NONE);
+	for (enum err err = s->ops->seek(c, begin, &key, &value); err == ERR_NONE && !changed;
+	     err = s->ops->next(c, &key, &value)) {
+		if (!is_row(key) || skip-- > 0)
+			continue;
+		skip = 0;
+		changed = change_row(s, t, key, value);
+	}
+	s->ops->cursor_close(c);
+	return changed;
+}
+
+bool oracle_is_whole(const struct oracle *o)
+{
+	for (uint32_t i = 0; i < NET_REGIONS; i++)
+		if (o->damaged[i])
+			return false;
+	return true;
+}
+
+bool oracle_damage(struct oracle *o, uint32_t number, uint64_t random)
+{
+	struct store *s = disk_content(o->sites[number].disk);
+	struct store_txn *t;
+	struct fault f = { 0 };
+
+	if (!oracle_is_whole(o))
+		return false;
+	ASSERT(s->ops->begin(s, true, &t) == ERR_NONE);
+	if (!change_some_row(s, t, random)) {
+		s->ops->abort(t);
+		return false;
+	}
+	ASSERT(s->ops->commit(t, &f) == ERR_NONE);
+	o->damaged[number] = true;
+	return true;
+}
+
 /* --- the end --- */
 
 static void check_kept( struct oracle *o)
@@ -464,6 +559,8 @@ void oracle_conclude(struct oracle *o)
 		if (i == 0)
 			last_writer_read(w, s);
 	}
+	if (!oracle_is_whole(o))
+		violation("whole", "a damaged row was not mended");
 	if (!oracle_level(o))
 		violation("progress", "the regions do not hold the same logs at the end");
 	check_kept(o);

@@ -8,6 +8,7 @@
  *   order        a log has no holes, and a region's position never goes back by itself
  *   prefix       equal positions, equal rows
  *   kept         what was acknowledged is in the history at the end, if a disk survived that had it
+ *   whole        what was damaged is as it was at the end
  *   converged    at the end all regions hold what the ops say by themselves, the last writer winning
  *
  * Collection "s" has one writer, "m" has all regions as writers. Their points have whole numbers under the keys of
@@ -20,6 +21,8 @@
 #define ORACLE_POINTS 24
 #define ORACLE_KEYS 2
 #define ORACLE_COLLECTIONS 2
+/* A value that nobody writes, in rows that were damaged. */
+#define ORACLE_DAMAGE (-1)
 extern const char *const oracle_keys[ORACLE_KEYS];
 extern const char *const oracle_collections[ORACLE_COLLECTIONS];
 
@@ -50,6 +53,12 @@ struct position oracle_promised(const struct oracle *o);
 struct position oracle_position(const struct oracle *o, uint32_t number);
 /* Do all disks hold the same logs? */
 bool oracle_level(const struct oracle *o);
+
+/* The rows of a disk that is closed: one of collection "s" becomes another, as if the disk had it so. Until it is again what
+ * it was, that disk's rows prove nothing. false: there is none, or another disk is not whole. */
+bool oracle_damage(struct oracle *o, uint32_t number, uint64_t random);
+/* Is every disk whole? */
+bool oracle_is_whole(const struct oracle *o);
 
 /* The end: all is quiet, and all sites are up. */
 void oracle_conclude(struct oracle *o);

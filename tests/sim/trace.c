@@ -14,6 +14,7 @@
 #define LINE_MAX_BYTES 1024
 
 void (*violation_told)(const char *words);
+void (*log_told)(const char *words);
 
 static uint64_t hash;
 static bool printing;
@@ -85,4 +86,6 @@ void __wrap_log_event(enum log_level level, const char *fmt, ...)
 		printf("%12.6f debug %s\n", (double)fiber_now_ns() / 1e9, words);
 	else
 		add(words);
+	if (level != LOG_LEVEL_DEBUG && log_told)
+		log_told(words + strlen("log: "));
 }

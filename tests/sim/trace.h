@@ -18,4 +18,6 @@ NORETURN void violation(const char *rule, const char *fmt, ...) PRINTF_LIKE(2, 3
 /* Told the words before the process ends. */
 extern void (*violation_told)(const char *words);
 
+/* Told every line that an operator would see. */
+extern void (*log_told)(const char *words);
 void __wrap_log_event(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -19,6 +19,9 @@
 #define AUDIT_MS 7000
 #define FAULTS_AT_ONCE 4
 
+/* For what the product logs, which says not of whom. */
+static struct world *the_world;
+
 const char *fault_word(enum fault_kind k)
 {
 	static const char *const words[] = {
@@ -89,6 +92,25 @@ static void close_sites(struct world *w)
 	oracle_free(w->oracle);
 }
 
+/* What the product must not say when nothing of the kind was done to it. */
+static void check_log(const char *words)
+{
+	static const struct {
+		const char *begin;
+		const char *rule;
+		unsigned faults; /* with which it may */
+	} alarms[] = {
+		{ "an audit found differences", "audit", 1u << FAULT_DAMAGE },
+		{ "applying stopped", "fork", 1u << FAULT_BROKEN_DISK },
+		{ "missing ops are in no log", "gap", 0 },
+	};
+
+	for (size_t i = 0; i < LEN(alarms); i++)
+		if (strncmp(words, alarms[i].begin, strlen(alarms[i].begin)) == 0 &&
+		    (alarms[i].faults & the_world->faults) == 0)
+			violation(alarms[i].rule, "%s", words);
+}
+
 /* Marks of audits move the position: no more of them. */
 static void restart_without_audits(struct world *w)
 {
@@ -113,6 +135,8 @@ static void *world_main(void *arg)
 	w->random = (struct random){ w->seed };
 	w->fault_ns = FAULT_NS_MIN + random_u64(&w->random) % FAULT_NS_MORE;
 	w->next_value = 1;
+	the_world = w;
+	log_told = check_log;
 	open_sites(w);
 	clients_prepare(w);
 	trace("prepared");

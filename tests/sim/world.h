@@ -31,6 +31,7 @@ struct world {
 	struct fiber_line faults_ended;
 	int64_t next_value;          /* the next that a client writes */
 	bool wall_jumped;            /* some clock was set meanwhile */
+	bool damaged;                /* some row was */
 	unsigned losses;             /* how many disks were replaced: with them goes what clients had seen there alone */
 	/* figures */
 	uint64_t writes, acknowledged, reads, restarts, switchovers;
