@@ -91,6 +91,33 @@ static void do_pause(struct world *w)
 	fiber_sleep_ns(below(w, ns));
 }
 
+/* As a hypervisor does: the machine sees nothing of the time, until somebody sets its clock. */
+static void do_suspend(struct world *w)
+{
+	struct site *s = some_site(w);
+	struct machine *m = &s->machine;
+
+	if (!is_up(s) || s->boot->process.paused_until_ns > fiber_now_ns())
+		return;
+	uint64_t ns = some_time(w, FAULT_NS_MAX);
+	uint64_t mono_ns = clock_mono_ns(&m->clock);
+	bool corrected = below(w, 2) == 0;
+	const struct boot *suspended = s->boot;
+	unsigned boots = s->boots;
+
+	trace("suspends %s for %.3f s%s", s->name, (double)ns / 1e9, corrected ? ", its clock is set then" : "");
+	w->wall_jumped = true;
+	s->boot->process.paused_until_ns = fiber_now_ns() + ns;
+	/* Its fibers come a moment later than this one. */
+	fiber_sleep_ns(ns - 1);
+	/* One that crashed meanwhile is not suspended any more. */
+	if (s->boot != suspended || s->boots != boots)
+		return;
+	machine_set(m, mono_ns);
+	if (corrected)
+		m->wall_ms += ns / NS_PER_MS;
+}
+
 /* --- disks --- */
 
 static uint8_t writer_of(struct world *w)
@@ -342,6 +369,7 @@ static const fault_fn faults[FAULT_KINDS] = {
 	[FAULT_CRASH] = do_crash,
 	[FAULT_RESTART] = do_restart,
 	[FAULT_PAUSE] = do_pause,
+	[FAULT_SUSPEND] = do_suspend,
 	[FAULT_CUT] = do_cut,
 	[FAULT_STREAM_LOST] = do_stream_lost,
 	[FAULT_SERVER] = do_server,

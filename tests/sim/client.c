@@ -16,7 +16,6 @@
 #define CLIENTS_OF_MANY 3
 /* Points from here on belong to one client each; only those before are deleted. */
 #define OWN_FROM 12
-#define PAUSE_NS_MAX (120 * NS_PER_MS)
 #define PATIENCE_NS (8 * NS_PER_S)
 #define LEVEL_WAIT_MS 3000
 #define SESSION_WAIT_MS 500
@@ -384,7 +383,7 @@ static void *client_main(void *arg)
 			read_something(c);
 		else
 			write_something(c);
-		fiber_sleep_ns(random_u64(&c->random) % PAUSE_NS_MAX);
+		fiber_sleep_ns(random_u64(&c->random) % w->pause_ns_max);
 	}
 	w->clients_alive--;
 	fiber_wake(&w->clients_ended, true);

@@ -112,6 +112,12 @@ void machine_drift(struct machine *m, int32_t ppm)
 	m->drift_ppm = ppm;
 }
 
+void machine_set(struct machine *m, uint64_t mono_ns)
+{
+	m->anchor_mono_ns = mono_ns;
+	m->anchor_now_ns = fibers.now_ns;
+}
+
 /* --- timers: a binary heap; one whose fiber goes by another number is stale --- */
 
 static bool is_before(const struct timer *a, const struct timer *b)

@@ -31,6 +31,8 @@ struct machine {
 };
 void machine_init(struct machine *m, uint64_t mono_ns, uint64_t wall_ms);
 void machine_drift(struct machine *m, int32_t ppm);
+/* Its monotonic clock shows this now; its wall clock goes with it. */
+void machine_set(struct machine *m, uint64_t mono_ns);
 
 struct process {
 	struct machine *machine;

@@ -126,6 +126,8 @@ static void restart_without_audits(struct world *w)
 
 static void *world_main(void *arg)
 {
+	/* Most worlds are quiet, as faults show there as well, and so more of them can be run. */
+	static const uint64_t pauses_ms[] = { 100, 500, 1500, 1500 };
 	struct run_result *result = arg;
 	struct world *w = calloc(1, sizeof(*w));
 
@@ -134,6 +136,7 @@ static void *world_main(void *arg)
 	w->faults = result->faults;
 	w->random = (struct random){ w->seed };
 	w->fault_ns = FAULT_NS_MIN + random_u64(&w->random) % FAULT_NS_MORE;
+	w->pause_ns_max = pauses_ms[random_u64(&w->random) % LEN(pauses_ms)] * NS_PER_MS;
 	w->next_value = 1;
 	the_world = w;
 	log_told = check_log;

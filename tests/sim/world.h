@@ -24,6 +24,7 @@ struct world {
 	struct net *net;
 	struct oracle *oracle;
 	uint64_t fault_ns;           /* how long faults come */
+	uint64_t pause_ns_max;       /* of a client, between one thing and the next */
 	bool clients_stop;
 	unsigned clients_alive;
 	struct fiber_line clients_ended;
