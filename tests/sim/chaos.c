@@ -149,8 +149,12 @@ static void do_wipe(struct world *w)
 static void do_rollback(struct world *w)
 {
 	struct site *s = some_site(w);
-	struct store *old = disk_copy(s->disk);
+	struct store *old;
 
+	/* Damage is done to one disk at a time, and this would be a second way to it. */
+	if (!oracle_is_whole(w->oracle))
+		return;
+	old = disk_copy(s->disk);
 	fiber_sleep_ns(some_time(w, FAULT_NS_MAX));
 	if (!is_up(s) || !oracle_may_lose(w->oracle, s->number)) {
 		old->ops->close(old);

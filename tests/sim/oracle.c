@@ -7,9 +7,8 @@
 
 #include "base/hash.h"
 #include "base/panic.h"
-#include "base/wire.h"
-#include "index/shard.h"
 #include "replicator/oplog.h"
+#include "tests/sim/content.h"
 #include "tests/sim/last_writer.h"
 #include "tests/sim/trace.h"
 
@@ -207,51 +206,6 @@ static void read_multi_logs(struct oracle *o, uint32_t number, struct store *s, 
 	}
 }
 
-/* Rows of collections that all regions write have stamps of epoch 0. */
-static bool is_multi(const struct row *r)
-{
-	uint64_t epochs = r->created.epoch | r->reset.epoch | r->payload_reset.epoch | r->deleted.epoch;
-
-	for (uint32_t i = 0; i < r->field_count; i++)
-		epochs |= r->fields[i].stamp.epoch;
-	return epochs == 0;
-}
-
-/* A shard keeps other things beside its rows: see index/shard.h. */
-static bool is_row(struct bytes key)
-{
-	struct wire_reader r = wire_reader_of(key.data, key.len);
-
-	(void)wire_u32_be(&r);
-	return key.len == SHARD_KEY_BYTES && wire_u32_be(&r) < SHARD_ROWS_MAX;
-}
-
-/* Of the rows of single and of multi writers; the order of rows is each region's own. */
-static void digest_rows(struct store *s, struct store_txn *t, uint64_t ret_sums[ORACLE_COLLECTIONS])
-{
-	CLEANUP(arena_release) struct arena a;
-	static const struct bytes begin;
-	struct incarnation none = { 0 };
-	struct store_cursor *c;
-	struct bytes key, value;
-
-	arena_init(&a, ARENA_BYTES);
-	ret_sums[0] = ret_sums[1] = 0;
-	ASSERT(s->ops->cursor_open(t, STORE_ROWS, &c) == ERR_NONE);
-	for (enum err err = s->ops->seek(c, begin, &key, &value); err == ERR_NONE;
-	     err = s->ops->next(c, &key, &value)) {
-		struct row row;
-
-		if (!is_row(key))
-			continue;
-		if (row_decode(value, &a, &row) != ERR_NONE)
-			violation("rows", "a row cannot be read");
-		struct hash128 d = row_digest(&row, none);
-		ret_sums[is_multi(&row)] += d.lo ^ d.hi;
-	}
-	s->ops->cursor_close(c);
-}
-
 /* What a damaged disk has is no measure for others; once it is right somewhere, it is mended. */
 static void check_damaged(struct oracle *o, uint32_t number, uint64_t key, uint64_t sum)
 {
@@ -285,7 +239,7 @@ static void look_at_rows(struct oracle *o, uint32_t number, struct store *s, str
 
 	if (!surely && fleet % LOOK_AT != 0 && logs % LOOK_AT != 0)
 		return;
-	digest_rows(s, t, sums);
+	content_digest(s, t, sums);
 	if (o->damaged[number])
 		check_damaged(o, number, fleet, sums[0]);
 	else if (surely || fleet % LOOK_AT == 0)
@@ -422,48 +376,6 @@ bool oracle_level(const struct oracle *o)
 
 /* --- damage --- */
 
-/* Puts another number in the place of the first value; false: it has none. */
-static bool change_row(struct store *s, struct store_txn *t, struct bytes key, struct bytes value)
-{
-	CLEANUP(buf_release) struct buf number = BUF_INIT(64);
-	CLEANUP(buf_release) struct buf record = BUF_INIT(1 << 16);
-	CLEANUP(arena_release) struct arena a;
-	uint8_t copy[SHARD_KEY_BYTES];
-	struct row row;
-
-	arena_init(&a, ARENA_BYTES);
-	ASSERT(row_decode(value, &a, &row) == ERR_NONE);
-	if (is_multi(&row) || row.field_count == 0)
-		return false;
-	memcpy(copy, key.data, sizeof(copy));
-	value_put_int(&number, ORACLE_DAMAGE);
-	row.fields[0].value = value_of_buf(&number);
-	ASSERT(row_encode(&row, &record) == ERR_NONE &&
-	       s->ops->put(t, STORE_ROWS, (struct bytes){ copy, sizeof(copy) }, buf_bytes(&record)) == ERR_NONE);
-	return true;
-}
-
-/* The next row from the place that the number says. */
-static bool change_some_row(struct store *s, struct store_txn *t, uint64_t random)
-{
-	static const struct bytes begin;
-	struct store_cursor *c;
-	struct bytes key, value;
-	uint64_t skip = random % ORACLE_POINTS;
-	bool changed = false;
-
-	ASSERT(s->ops->cursor_open(t, STORE_ROWS, &c) == ERR_NONE);
-	for (enum err err = s->ops->seek(c, begin, &key, &value); err == ERR_NONE && !changed;
-	     err = s->ops->next(c, &key, &value)) {
-		if (!is_row(key) || skip-- > 0)
-			continue;
-		skip = 0;
-		changed = change_row(s, t, key, value);
-	}
-	s->ops->cursor_close(c);
-	return changed;
-}
-
 bool oracle_is_whole(const struct oracle *o)
 {
 	for (uint32_t i = 0; i < NET_REGIONS; i++)
@@ -481,7 +393,7 @@ bool oracle_damage(struct oracle *o, uint32_t number, uint64_t random)
 	if (!oracle_is_whole(o))
 		return false;
 	ASSERT(s->ops->begin(s, true, &t) == ERR_NONE);
-	if (!change_some_row(s, t, random)) {
+	if (!content_damage(s, t, random)) {
 		s->ops->abort(t);
 		return false;
 	}

@@ -60,5 +60,7 @@ void world_run(struct run_result *r);
 /* Makes the two collections; returns when all regions have them. */
 void clients_prepare(struct world *w);
 void clients_start(struct world *w);
+/* Who makes and drops a third collection, and payload indexes. */
+void operator_start(struct world *w);
 void chaos_run(struct world *w);
 void lag_watch_start(struct world *w);
