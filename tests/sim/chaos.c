@@ -355,11 +355,11 @@ static void do_switchover(struct world *w)
 	uint8_t target = (uint8_t)(1 + (writer + below(w, NET_REGIONS - 1)) % NET_REGIONS);
 	struct boot *b = writer == 0 ? NULL : site_enter(&w->sites[writer - 1]);
 	struct fault f = { 0 };
-	uint64_t pause_ms;
+	struct switchover_report report;
 
 	if (!b)
 		return;
-	enum err err = replicator_switchover(b->replicator, target, SWITCH_MS, &pause_ms, &f);
+	enum err err = replicator_switchover(b->replicator, target, SWITCH_MS, &report, &f);
 	site_leave(b);
 	w->switchovers += err == ERR_NONE;
 	trace("switchover from %u to %u: %s", writer, target, err ? fault_text(&f) : "done");

@@ -105,10 +105,11 @@ static int64_t read_value(struct boot *b, uint32_t collection, uint64_t id)
 	arena_init(&a, 1 << 20);
 	if (!c)
 		return 0;
-	enum err err = collection_retrieve(c, &point, 1, &want, &a, &r);
+	struct fault f = { 0 };
+	enum err err = collection_retrieve(c, &point, 1, &want, &a, &r, &f);
 	collection_unref(c);
 	if (err)
-		violation("read", "a point cannot be read in %s: %s", b->site->name, err_sentence(err));
+		violation("read", "a point cannot be read in %s: %s", b->site->name, fault_text(&f));
 	struct str key = { oracle_keys[0], strlen(oracle_keys[0]) };
 
 	return r.found && r.payload.data && value_get(r.payload, key, &v) ? value_int(v) : 0;

@@ -61,5 +61,5 @@ void net_crash(struct net_end *e);
 /* replicator_options.make_stream; ctx is the struct net_end. */
 MUST_USE enum err net_make_stream(void *ctx, const struct stream_events *events, struct stream **ret_stream,
 				  struct fault *reterr_fault);
-/* The time that a message takes now. For clients, who reach a region from outside of all. */
+/* The time that a message takes now. */
 uint64_t net_delay_ns(struct net *n);

@@ -11,12 +11,13 @@
 
 /* What waits for a process, beyond which heartbeats are lost, and messages not taken. */
 #define EVENTS_MAX 1000u
-#define MESSAGES_MAX 16u
+#define MESSAGES_MAX 64u
 
 enum item_kind { ITEM_ACCEPTED, ITEM_CLOSED, ITEM_BEAT, ITEM_MESSAGE, ITEM_GAP };
 
 struct item {
 	struct item *next;
+	uint64_t due_ns;      /* it has arrived */
 	enum item_kind kind;
 	uint16_t scope;
 	struct position upto;
@@ -31,6 +32,7 @@ struct item {
 
 struct queue_of {
 	struct item *first, **last;
+	uint64_t due_ns;      /* of the last one: none overtakes another */
 	unsigned count;
 	struct fiber_line waiting;
 };
@@ -71,8 +73,10 @@ static struct item *item_new(enum item_kind kind, struct bytes bytes)
 	return i;
 }
 
-static void put(struct queue_of *q, struct item *i)
+/* delay_ns: on its way. */
+static void put(struct queue_of *q, struct item *i, uint64_t delay_ns)
 {
+	q->due_ns = i->due_ns = MAX(q->due_ns, fiber_now_ns() + delay_ns);
 	if (!q->first)
 		q->last = &q->first;
 	*q->last = i;
@@ -84,8 +88,8 @@ static void put(struct queue_of *q, struct item *i)
 /* Waits; NULL: the end. */
 static struct item *get(struct queue_of *q, const bool *closing)
 {
-	while (!q->first && !*closing)
-		(void)fiber_wait(&q->waiting, FIBER_FOREVER);
+	while (!*closing && (!q->first || q->first->due_ns > fiber_now_ns()))
+		(void)fiber_wait(&q->waiting, q->first ? q->first->due_ns : FIBER_FOREVER);
 	struct item *i = q->first;
 
 	if (*closing || !i)
@@ -117,7 +121,7 @@ static void on_accepted(void *ctx, uint16_t scope, struct position upto)
 
 	i->scope = scope;
 	i->upto = upto;
-	put(&s->queue, i);
+	put(&s->queue, i, 0);
 }
 
 static void on_closed(void *ctx, const struct fault *why)
@@ -126,7 +130,7 @@ static void on_closed(void *ctx, const struct fault *why)
 	struct item *i = item_new(ITEM_CLOSED, nothing);
 
 	i->why = *why;
-	put(&s->queue, i);
+	put(&s->queue, i, 0);
 }
 
 static void on_beat(void *ctx, const char *region, uint16_t scope, struct bytes beat)
@@ -138,7 +142,7 @@ static void on_beat(void *ctx, const char *region, uint16_t scope, struct bytes 
 	struct item *i = item_new(ITEM_BEAT, beat);
 	i->scope = scope;
 	(void)snprintf(i->region, sizeof(i->region), "%s", region);
-	put(&s->queue, i);
+	put(&s->queue, i, net_delay_ns(s->end->net));
 }
 
 static void tell(struct net_stream *s, const struct item *i)
@@ -176,7 +180,7 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 	struct item *i = item_new(ITEM_MESSAGE, d->payload);
 	i->token = d->token;
 	i->pending = d->pending;
-	put(&c->queue, i);
+	put(&c->queue, i, net_delay_ns(c->owner->end->net));
 	return true;
 }
 
@@ -186,7 +190,7 @@ static void on_gap(void *ctx, const struct stream_gap *g)
 	struct item *i = item_new(ITEM_GAP, nothing);
 
 	i->gap = *g;
-	put(&c->queue, i);
+	put(&c->queue, i, 0);
 }
 
 /* As often as the owner says "not now". */

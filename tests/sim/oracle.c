@@ -429,8 +429,9 @@ static void read_point(struct boot *b, uint32_t collection, uint64_t id, struct 
 	*ret_point = (struct last_writer_point){ 0 };
 	if (!c)
 		return;
-	if (collection_retrieve(c, &point, 1, &want, &a, &r) != ERR_NONE)
-		violation("converged", "a point cannot be read in %s", b->site->name);
+	struct fault f = { 0 };
+	if (collection_retrieve(c, &point, 1, &want, &a, &r, &f) != ERR_NONE)
+		violation("converged", "a point cannot be read in %s: %s", b->site->name, fault_text(&f));
 	collection_unref(c);
 	ret_point->found = r.found;
 	for (uint32_t k = 0; r.found && k < ORACLE_KEYS; k++) {
