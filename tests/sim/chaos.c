@@ -146,20 +146,18 @@ static void do_wipe(struct world *w)
 	start(w, s);
 }
 
-/* A primary that begins an epoch and is put back to the time before may begin another of the same number, as nobody else has to
- * know of the first: until a majority promises epochs, it is put back within one only. */
+/* Not of the primary: it might begin another epoch of a number that it has given before, or go on without what others
+ * have. What keeps it from that, votes and the walk back, is not there yet. */
 static void do_rollback(struct world *w)
 {
 	struct site *s = some_site(w);
-	uint64_t epoch = oracle_position(w->oracle, s->number).epoch;
 
 	/* Damage is done to one disk at a time, and this would be a second way to it. */
 	if (!oracle_is_whole(w->oracle))
 		return;
 	struct store *old = disk_copy(s->disk);
 	fiber_sleep_ns(some_time(w, FAULT_NS_MAX));
-	if (!is_up(s) || !oracle_may_lose(w->oracle, s->number) ||
-	    (writer_of(w) == s->number + 1 && oracle_position(w->oracle, s->number).epoch != epoch)) {
+	if (!is_up(s) || writer_of(w) == s->number + 1 || !oracle_may_lose(w->oracle, s->number)) {
 		old->ops->close(old);
 		return;
 	}

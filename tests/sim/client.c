@@ -52,33 +52,72 @@ static void heed_losses(struct client *c)
 	c->losses = c->world->losses;
 }
 
+/* To points that belong to nobody, everything may be done. */
+static struct job *job_of_all(struct client *c, uint64_t id, int64_t value)
+{
+	const char *name = oracle_collections[c->collection];
+	struct world *w = c->world;
+	struct job *j;
+
+	switch (random_u64(&c->sender.random) % 12) {
+	case 0:
+		return job_of_id(w, OP_DELETE, name, id);
+	case 1:
+		return job_of_id(w, OP_CLEAR_PAYLOAD, name, id);
+	case 2:
+		return job_of_key(w, OP_DELETE_PAYLOAD, name, id, oracle_keys[value % ORACLE_KEYS]);
+	case 3:
+		return job_of_key(w, OP_DELETE_VECTORS, name, id, value % 2 == 0 ? "" : "sparse");
+	case 4:
+		j = job_of_id(w, OP_OVERWRITE_PAYLOAD, name, id);
+		break;
+	case 5:
+	case 6:
+		return job_vector(w, name, id, value);
+	case 7:
+	case 8:
+	case 9:
+		j = job_of_id(w, OP_SET_PAYLOAD, name, id);
+		break;
+	default:
+		return job_upsert(w, name, id, value);
+	}
+	j->intent.body.payload = job_payload(j, oracle_keys[value % ORACLE_KEYS], value);
+	return j;
+}
+
+/* Of one's own points "n" only ever becomes greater. *ret_tries: it is written, *ret_counts: so that it can be read. */
+static struct job *job_of_own(struct client *c, uint64_t id, int64_t value, bool *ret_tries, bool *ret_counts)
+{
+	const char *name = oracle_collections[c->collection];
+	unsigned which = (unsigned)(random_u64(&c->sender.random) % 8);
+
+	*ret_tries = *ret_counts = true;
+	if (which >= 4)
+		return job_upsert(c->world, name, id, value);
+	*ret_tries = which >= 2;
+	/* Of a point that does not exist nothing is set, or nothing that could be read. */
+	*ret_counts = *ret_tries && c->seen[id] != 0;
+	if (which == 0)
+		return job_vector(c->world, name, id, value);
+	struct job *j = job_of_id(c->world, OP_SET_PAYLOAD, name, id);
+	j->intent.body.payload = job_payload(j, oracle_keys[which == 1], value);
+	return j;
+}
+
 static void write_something(struct client *c)
 {
 	bool own = random_u64(&c->sender.random) % 2 == 0;
 	uint64_t id = some_id(c, own);
 	int64_t value = c->world->next_value++;
-	unsigned which = (unsigned)(random_u64(&c->sender.random) % 8);
 	struct write answer = { 0 };
-	const char *name = oracle_collections[c->collection];
-	struct job *j;
 	bool tries = false, counts = false;
+	struct job *j = own ? job_of_own(c, id, value, &tries, &counts) : job_of_all(c, id, value);
 
-	if (!own && which == 0) {
-		j = job_of_id(c->world, OP_DELETE, name, id);
-	} else if (which < 4) {
-		uint32_t key = which == 1 ? 1 : 0;
-		j = job_of_id(c->world, OP_SET_PAYLOAD, name, id);
-		j->intent.body.payload = job_payload(j, oracle_keys[key], value);
-		tries = own && key == 0;
-		/* Of a point that does not exist nothing is set, or nothing that could be read. */
-		counts = tries && c->seen[id] != 0;
-	} else {
-		j = job_upsert(c->world, name, id, value);
-		tries = counts = own;
-	}
 	if (tries)
 		c->tried[id] = value;
 	c->world->writes++;
+	enum op_kind kind = j->intent.kind;
 	enum answer a = job_send(&c->sender, j, &answer);
 
 	c->world->acknowledged += a == ANSWER_DONE;
@@ -87,9 +126,9 @@ static void write_something(struct client *c)
 		c->seen[id] = value;
 	if (tries && a == ANSWER_UNKNOWN)
 		c->unsure[id][c->unsure_count[id]++ % UNSURE_MAX] = value;
-	trace("client %s%u wrote %ld to %lu: %d (%lu,%lu) %s", oracle_collections[c->collection], c->number, (long)value,
-	      (unsigned long)id, a, (unsigned long)answer.position.epoch, (unsigned long)answer.position.seq,
-	      answer.err ? fault_text(&answer.fault) : "");
+	trace("client %s%u: %s %ld to %lu: %d (%lu,%lu) %s", oracle_collections[c->collection], c->number,
+	      op_kind_name(kind), (long)value, (unsigned long)id, a, (unsigned long)answer.position.epoch,
+	      (unsigned long)answer.position.seq, answer.err ? fault_text(&answer.fault) : "");
 }
 
 static int64_t read_value(struct boot *b, uint32_t collection, uint64_t id)

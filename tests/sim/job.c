@@ -53,25 +53,43 @@ struct value job_payload(struct job *j, const char *key, int64_t number)
 	return (struct value){ .data = j->payload, .len = (uint32_t)object.len };
 }
 
-struct job *job_upsert(struct world *w, const char *collection, uint64_t id, int64_t number)
+/* Every other one has a dense vector. */
+static void put_vector(struct job *j, int64_t number)
 {
-	static const float values[4] = { 1.0F, 2.0F, 3.0F, 4.0F };
-	static const uint32_t indices[] = { 3 };
-	struct job *j = job_new(w, OP_UPSERT, collection);
 	bool dense = number % 2 == 0;
 
+	for (unsigned i = 0; i < LEN(j->values); i++)
+		j->values[i] = (float)(number + i);
+	j->indices[0] = 3;
 	j->vector = (struct op_vector){
 		.name = { dense ? "" : "sparse", dense ? 0 : strlen("sparse") },
 		.vector = { .kind = dense ? VECTOR_DENSE : VECTOR_SPARSE,
-			    .count = dense ? 4 : 1,
-			    .values = values,
-			    .indices = dense ? NULL : indices },
+			    .count = dense ? LEN(j->values) : 1,
+			    .values = j->values,
+			    .indices = dense ? NULL : j->indices },
 		.slot = SLOT_NONE,
 	};
+}
+
+struct job *job_upsert(struct world *w, const char *collection, uint64_t id, int64_t number)
+{
+	struct job *j = job_new(w, OP_UPSERT, collection);
+
+	put_vector(j, number);
 	j->point = (struct op_point){ .id = { .lo = id },
 				      .vectors = &j->vector,
 				      .vector_count = 1,
 				      .payload = job_payload(j, oracle_keys[0], number) };
+	j->intent.body = (struct op){ .points = &j->point, .point_count = 1 };
+	return j;
+}
+
+struct job *job_vector(struct world *w, const char *collection, uint64_t id, int64_t number)
+{
+	struct job *j = job_new(w, OP_UPDATE_VECTORS, collection);
+
+	put_vector(j, number);
+	j->point = (struct op_point){ .id = { .lo = id }, .vectors = &j->vector, .vector_count = 1 };
 	j->intent.body = (struct op){ .points = &j->point, .point_count = 1 };
 	return j;
 }
@@ -82,6 +100,16 @@ struct job *job_of_id(struct world *w, enum op_kind kind, const char *collection
 
 	j->id = (struct point_id){ .lo = id };
 	j->intent.body = (struct op){ .ids = &j->id, .id_count = 1 };
+	return j;
+}
+
+struct job *job_of_key(struct world *w, enum op_kind kind, const char *collection, uint64_t id, const char *key)
+{
+	struct job *j = job_of_id(w, kind, collection, id);
+
+	j->key = (struct str){ key, strlen(key) };
+	j->intent.body.keys = &j->key;
+	j->intent.body.key_count = 1;
 	return j;
 }
 

@@ -15,7 +15,10 @@ struct job {
 	struct intent intent;
 	struct op_point point;
 	struct op_vector vector;
+	float values[4];
+	uint32_t indices[1];
 	struct point_id id;
+	struct str key;
 	struct vector_config vectors[2];
 	uint8_t payload[JOB_PAYLOAD_BYTES];
 	struct world *world;
@@ -30,9 +33,13 @@ struct job {
 struct job *job_new(struct world *w, enum op_kind kind, const char *collection);
 /* A point with {"n": number}, and a dense or a sparse vector. */
 struct job *job_upsert(struct world *w, const char *collection, uint64_t id, int64_t number);
+/* The vector of a point alone. */
+struct job *job_vector(struct world *w, const char *collection, uint64_t id, int64_t number);
 /* Of one point. */
 struct job *job_of_id(struct world *w, enum op_kind kind, const char *collection, uint64_t id);
 struct job *job_create(struct world *w, const char *collection, bool multi_writer);
+/* Of one point, and a key of its payload or the name of a vector. */
+struct job *job_of_key(struct world *w, enum op_kind kind, const char *collection, uint64_t id, const char *key);
 /* {key: number}, in the job's memory. */
 struct value job_payload(struct job *j, const char *key, int64_t number);
 

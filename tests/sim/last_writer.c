@@ -20,7 +20,7 @@ struct newest {
 };
 
 struct model {
-	struct newest upsert, deleted;
+	struct newest upsert, deleted, cleared;
 	struct newest values[ORACLE_KEYS];
 };
 
@@ -56,6 +56,15 @@ static void offer_payload(struct model *m, struct value payload, struct stamp st
 	}
 }
 
+static void offer_absence(struct model *m, const struct op *op, struct stamp stamp)
+{
+	for (uint32_t i = 0; i < op->key_count; i++)
+		for (uint32_t k = 0; k < ORACLE_KEYS; k++)
+			if (op->keys[i].len == strlen(oracle_keys[k]) &&
+			    memcmp(op->keys[i].data, oracle_keys[k], op->keys[i].len) == 0)
+				offer(&m->values[k], (struct newest){ .stamp = stamp });
+}
+
 static void take_data(struct last_writer *w, uint32_t collection, const struct op *op)
 {
 	/* In a collection of several writers epochs do not count. */
@@ -75,8 +84,11 @@ static void take_data(struct last_writer *w, uint32_t collection, const struct o
 		ASSERT(op->ids[i].lo < ORACLE_POINTS);
 		if (op->kind == OP_DELETE)
 			offer(&m->deleted, (struct newest){ .stamp = stamp });
-		else
-			offer_payload(m, op->payload, stamp);
+		if (op->kind == OP_OVERWRITE_PAYLOAD || op->kind == OP_CLEAR_PAYLOAD)
+			offer(&m->cleared, (struct newest){ .stamp = stamp });
+		if (op->kind == OP_DELETE_PAYLOAD)
+			offer_absence(m, op, stamp);
+		offer_payload(m, op->payload, stamp);
 	}
 }
 
@@ -89,7 +101,7 @@ static void take(struct last_writer *w, const struct op *op)
 		if (op->kind == OP_CREATE_COLLECTION && named) {
 			w->made[c] = true;
 			w->collections[c] = (struct incarnation){ op->hlc, op->region };
-		} else if ((op->kind == OP_UPSERT || op->kind == OP_DELETE || op->kind == OP_SET_PAYLOAD) &&
+		} else if (op->kind >= OP_UPSERT && op->kind != OP_UPDATE_VECTORS && op->kind != OP_DELETE_VECTORS &&
 			   w->made[c] && op->incarnation.hlc == w->collections[c].hlc &&
 			   op->incarnation.region == w->collections[c].region) {
 			take_data(w, c, op);
@@ -136,7 +148,8 @@ struct last_writer_point last_writer_point(const struct last_writer *w, uint32_t
 	struct last_writer_point p = { .found = compare(m->upsert.stamp, m->deleted.stamp) > 0 };
 
 	for (uint32_t k = 0; p.found && k < ORACLE_KEYS; k++)
-		if (m->values[k].value_there && compare(m->values[k].stamp, m->upsert.stamp) >= 0)
+		if (m->values[k].value_there && compare(m->values[k].stamp, m->upsert.stamp) >= 0 &&
+		    compare(m->values[k].stamp, m->cleared.stamp) >= 0)
 			p.values[k] = m->values[k].value;
 	return p;
 }
