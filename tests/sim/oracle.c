@@ -39,10 +39,16 @@ struct acknowledged {
 	bool excused;
 };
 
+/* Up to where a disk has one log of several writers. */
+struct reached {
+	uint64_t log;
+	uint64_t seq;
+};
+
 /* How far a disk is. */
 struct place {
 	struct position fleet;
-	struct log_end logs[LOGS_OF_RUN_MAX];
+	struct reached logs[LOGS_OF_RUN_MAX]; /* by their numbers */
 	uint32_t log_count;
 };
 
@@ -107,7 +113,7 @@ static const struct known *table_find(const struct table *t, uint64_t key)
 
 /* --- reading a disk --- */
 
-static struct log_end *log_of(struct place *p, uint64_t log)
+static struct reached *log_of(struct place *p, uint64_t log)
 {
 	for (uint32_t i = 0; i < p->log_count; i++)
 		if (p->logs[i].log == log)
@@ -118,7 +124,7 @@ static struct log_end *log_of(struct place *p, uint64_t log)
 		p->logs[at] = p->logs[at - 1];
 		at--;
 	}
-	p->logs[at] = (struct log_end){ .log = log };
+	p->logs[at] = (struct reached){ .log = log };
 	return &p->logs[at];
 }
 
@@ -190,7 +196,7 @@ static void read_multi_logs(struct oracle *o, uint32_t number, struct store *s, 
 	struct oplog_entry e;
 
 	while (next_op(s, t, SCOPE_MULTI, p, a, &e)) {
-		struct log_end *end = log_of(place, e.op.epoch);
+		struct reached *end = log_of(place, e.op.epoch);
 
 		if (e.op.seq <= end->seq) {
 			/* Known up to there. */
