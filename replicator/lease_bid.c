@@ -60,6 +60,9 @@ static bool is_enough(const struct lease *l)
 		empty = empty && l->bid.answers[i].said.logged == 0;
 	if (empty && voters_count_in(&l->record.list, &yes) < l->record.list.count)
 		return false;
+	/* Its own voter fences its own log (rule 5); without it, what is copied could be followed by ops of an old epoch. */
+	if (!voter_set_has(&yes, l->self.region))
+		return false;
 	return lease_is_majority(l, &yes);
 }
 

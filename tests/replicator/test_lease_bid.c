@@ -324,6 +324,24 @@ START_TEST(who_gets_no_majority_of_promises_abandons_its_epoch_everywhere)
 }
 END_TEST
 
+START_TEST(it_does_not_win_before_its_own_voter_has_stored_its_promise)
+{
+	bed_tick(&bed);
+	struct lease_item two = bed_asked(&bed, 2, LEASE_POLL), three = bed_asked(&bed, 3, LEASE_POLL);
+	bed_answer(&bed, 2, two, LEASE_ANSWER_YES);
+	bed_answer(&bed, 3, three, LEASE_ANSWER_YES);
+	two = bed_asked(&bed, 2, LEASE_PROMISE);
+	three = bed_asked(&bed, 3, LEASE_PROMISE);
+	bed_answer(&bed, 2, two, LEASE_ANSWER_YES);
+	bed_answer(&bed, 3, three, LEASE_ANSWER_YES);
+	bed_pass(&bed, bed.options.config.linger_ms);
+	bed_tick(&bed);
+	ck_assert_ptr_null(bed_sent(&bed, 2, LEASE_GRANT));
+	bed_store(&bed, true, bed.options.here.position);
+	ck_assert_ptr_nonnull(bed_sent(&bed, 2, LEASE_GRANT));
+}
+END_TEST
+
 /* --- rule 8 --- */
 
 static void answer_promise(uint8_t region, struct lease_item to, struct position position, struct position oldest)
@@ -563,6 +581,7 @@ int main(void)
 	tcase_add_test(t, those_with_more_or_a_lower_id_go_first_by_rank);
 	tcase_add_test(t, it_does_not_stand_when_its_own_voter_was_promised_away_meanwhile);
 	tcase_add_test(t, who_gets_no_majority_of_promises_abandons_its_epoch_everywhere);
+	tcase_add_test(t, it_does_not_win_before_its_own_voter_has_stored_its_promise);
 	tcase_add_test(t, it_copies_the_best_of_those_that_promised_and_then_begins);
 	tcase_add_test(t, who_has_as_much_as_anybody_copies_nothing);
 	tcase_add_test(t, when_the_best_voter_is_lost_the_epoch_is_abandoned);
