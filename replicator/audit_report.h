@@ -52,7 +52,7 @@ struct audit_report {
 	uint32_t region_count;
 	uint32_t shards;
 	uint64_t differences[AUDIT_CLASS_COUNT];   /* points; of AUDIT_TREE leaves */
-	uint64_t unsure;             /* rows that were being written all the time: they could not be compared */
+	uint64_t unsure;             /* rows that were being written all the time, and leaves that nobody counted: they could not be compared */
 	uint64_t repaired;           /* points and leaves */
 	uint64_t unrepaired;
 	uint64_t asked_bytes;        /* of messages between regions */

@@ -448,6 +448,38 @@ static struct settle settle_from(unsigned from, uint64_t id)
 	return s;
 }
 
+/* What is on its way arrives when rows are about to be compared; nobody has leaves counted anew. */
+static void arrive_late_and_settle_nothing(struct audit_bed *b, struct bed_region *to, const struct audit_request *q)
+{
+	if (q->kind == AUDIT_SEEN) {
+		b->regions[1].cut = false;
+		b->meanwhile = NULL;
+		carry_all();
+	}
+	to->deaf = q->kind == AUDIT_SETTLE;
+}
+
+START_TEST(leaf_of_a_late_write_is_unsure_and_not_unrepaired_when_nobody_counts_it)
+{
+	held = true;
+	write_well(at(1), set_payload_of(at(1), "c", 5, "k", 9));
+	bed.regions[1].cut = true;
+	bed.meanwhile = hold;
+	bed.on_request = arrive_late_and_settle_nothing;
+	struct audit_report *r = audit_with(false);
+
+	ck_assert_uint_gt(bed.requests[AUDIT_SETTLE], 0);
+	ck_assert_uint_eq(all_differences(r), 0);
+	ck_assert_uint_eq(r->unrepaired, 0);
+	ck_assert_uint_gt(r->unsure, 0);
+	ck_assert_str_ne(audit_report_verdict(r), "different");
+	for (unsigned i = 0; i < BED_REGIONS; i++)
+		bed.regions[i].deaf = false;
+	be_quiet();
+	check_equal(audit_with(true));
+}
+END_TEST
+
 START_TEST(rows_that_are_ahead_or_of_other_logs_are_refused)
 {
 	struct fault f = { 0 };
@@ -488,6 +520,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_cure_keeps_what_was_written_since_the_right_row_was_read);
 	tcase_add_test(t, a_region_that_a_log_does_not_reach_is_late_and_not_equal);
 	tcase_add_test(t, who_lacks_what_another_has_written_is_late_although_it_is_at_the_mark);
+	tcase_add_test(t, leaf_of_a_late_write_is_unsure_and_not_unrepaired_when_nobody_counts_it);
 	tcase_add_test(t, damage_is_cured_while_a_third_region_is_away);
 	tcase_add_test(t, rows_that_are_ahead_or_of_other_logs_are_refused);
 	suite_add_tcase(s, t);
