@@ -260,11 +260,21 @@ static enum lease_answer identify(struct lease *l, const struct lease_identity *
 
 /* --- messages --- */
 
+/* A holder that its list has taken out lets go of what it held as a member. */
+static bool is_farewell(struct lease *l, const struct lease_identity *id, const struct lease_item *m)
+{
+	const struct lease_seen *s = seen_of(l, id->region);
+
+	return (m->kind == LEASE_RELEASE || m->kind == LEASE_ABANDON) && s != NULL &&
+	       memcmp(s->identity.store_id, id->store_id, STORE_ID_BYTES) == 0 && s->identity.boots == id->boots &&
+	       s->identity.nonce == id->nonce;
+}
+
 static void take_request(struct lease *l, const struct lease_identity *from, uint64_t wall_ms, const struct lease_item *m)
 {
 	enum lease_answer who = identify(l, from, m->promised);
 
-	if (who == LEASE_ANSWER_YES) {
+	if (who == LEASE_ANSWER_YES || (who == LEASE_ANSWER_NO_MEMBER && is_farewell(l, from, m))) {
 		voter_request(l, from, wall_ms, m);
 		return;
 	}

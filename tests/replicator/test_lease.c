@@ -115,7 +115,8 @@ END_TEST
 
 /* --- random histories --- */
 
-enum fault_kind { F_CRASH, F_SUSPEND, F_CUT_ONE_WAY, F_ISOLATE, F_STALL, F_WALL, F_HAND_OVER, F_NOISE, F_KINDS };
+enum fault_kind { F_CRASH, F_SUSPEND, F_CUT_ONE_WAY, F_ISOLATE, F_STALL, F_WALL, F_HAND_OVER, F_NOISE, F_LIST,
+		  F_KINDS };
 
 struct one_fault {
 	uint64_t at, ends;
@@ -127,6 +128,31 @@ struct one_fault {
 #define FAULTS_MAX 6
 #define FAULTS_BEGIN_MS 2500
 #define FAULTS_FOR_MS 9000
+
+/* Whoever is the primary takes the last region out of the voter list, or puts it in. */
+static void change_list(struct fleet *f)
+{
+	const struct fleet_region *last = &f->regions[f->count - 1];
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		struct fleet_region *r = &f->regions[i];
+		struct fault words;
+
+		if (!fleet_runs(r))
+			continue;
+		struct voter_list next = *lease_voters(r->lease);
+		next.number++;
+		if (next.members[next.count - 1].region == last->id) {
+			next.count--;
+		} else {
+			struct voter *v = &next.members[next.count++];
+			*v = (struct voter){ .region = last->id, .data = last->data };
+			memcpy(v->store_id, last->store_id, STORE_ID_BYTES);
+		}
+		if (lease_propose(r->lease, fleet_clock(f, r), &next, &f->out, &words) == ERR_NONE)
+			fleet_act(f, r);
+	}
+}
 
 static void fault_begin(struct fleet *f, struct one_fault *x)
 {
@@ -164,6 +190,9 @@ static void fault_begin(struct fleet *f, struct one_fault *x)
 		f->double_permille = 200;
 		f->late_permille = 200;
 		f->late_ms_max = 3000;
+		break;
+	case F_LIST:
+		change_list(f);
 		break;
 	case F_KINDS:
 		break;
@@ -211,6 +240,9 @@ static void fault_end(struct fleet *f, struct one_fault *x)
 		break;
 	case F_NOISE:
 		f->loss_permille = f->double_permille = f->late_permille = 0;
+		break;
+	case F_LIST:
+		change_list(f);
 		break;
 	case F_HAND_OVER:
 	case F_KINDS:
@@ -265,15 +297,17 @@ static void run_faults(struct fleet *f, struct one_fault *faults, uint32_t count
 	}
 }
 
+/* The last may be a region that is no voter at first. */
 static const struct {
-	uint32_t data, witnesses;
-} shapes[] = { { 3, 0 }, { 2, 1 }, { 3, 0 }, { 3, 2 } };
+	uint32_t data, witnesses, voters;
+} shapes[] = { { 3, 0, 3 }, { 2, 1, 3 }, { 3, 2, 5 }, { 4, 0, 3 }, { 4, 0, 4 }, { 3, 0, 3 }, { 5, 0, 4 } };
 
 static void begin_history(struct fleet *f, uint64_t seed)
 {
 	uint32_t shape = (uint32_t)(seed % LEN(shapes));
 
 	fleet_init(f, seed, shapes[shape].data, shapes[shape].witnesses);
+	f->proposed.count = shapes[shape].voters;
 	f->on_the_wire = seed % 16 == 0;
 	f->hand_over_waits = seed % 3 != 0;
 	for (uint32_t i = 0; i < f->count; i++)

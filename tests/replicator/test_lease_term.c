@@ -568,6 +568,25 @@ START_TEST(a_list_that_two_of_three_cannot_store_is_not_in_effect)
 }
 END_TEST
 
+START_TEST(a_primary_that_is_taken_out_lets_go_and_nobody_waits_for_it)
+{
+	uint32_t h = found(3, 0);
+	struct voter_list next = *list_at(h);
+
+	next.number++;
+	for (uint32_t i = h; i + 1 < next.count; i++)
+		next.members[i] = next.members[i + 1];
+	next.count--;
+	ck_assert_int_eq(propose(h, &next), ERR_NONE);
+	fleet_run(fleet, fleet->now + 3500);
+	int now = fleet_holder(fleet);
+	ck_assert_int_ge(now, 0);
+	ck_assert_int_ne(now, (int)h);
+	ck_assert_uint_eq(fleet->stands, 1);
+	check_fleet();
+}
+END_TEST
+
 static bool eat_lists(struct fleet *f, uint8_t from, uint8_t to, const struct lease_item *m)
 {
 	/* Only the second region hears of the pending list. */
@@ -676,6 +695,7 @@ int main(void)
 	tcase_add_test(t, a_holder_whose_clock_is_off_against_a_majority_lets_go);
 	tcase_add_test(t, a_new_voter_counts_once_both_majorities_have_stored_it);
 	tcase_add_test(t, a_list_that_two_of_three_cannot_store_is_not_in_effect);
+	tcase_add_test(t, a_primary_that_is_taken_out_lets_go_and_nobody_waits_for_it);
 	tcase_add_test(t, a_new_holder_completes_the_list_that_its_voters_report);
 	tcase_add_test(t, a_wiped_region_is_taken_out_and_put_in_again);
 	suite_add_tcase(s, t);

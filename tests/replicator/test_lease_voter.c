@@ -556,6 +556,32 @@ START_TEST(a_region_that_is_taken_out_says_so)
 }
 END_TEST
 
+START_TEST(a_holder_that_was_taken_out_still_lets_go)
+{
+	struct voter_list next = { .number = 2, .epoch = 0x202, .count = 3 }, now = bed_list(1, "WDDD");
+	struct lease_item m = bed_item(LEASE_LIST, 0x202);
+
+	next.members[0] = now.members[0];
+	next.members[1] = now.members[2];
+	next.members[2] = now.members[3];
+	promise(2, 0x202);
+	m.list = &next;
+	m.list_number = 2;
+	ck_assert_int_eq(bed_ask_item(&bed, 2, m), -1);
+	bed_store(&bed, true, (struct position){ 0 });
+	m = bed_item(LEASE_POLL, 0);
+	m.list_number = 2;
+	ck_assert_int_eq(bed_ask_item(&bed, 3, m), LEASE_ANSWER_HELD);
+	ck_assert_int_eq(bed_ask(&bed, 2, LEASE_POLL, 0), LEASE_ANSWER_NO_MEMBER);
+	/* Another store of that region may not speak for it. */
+	bed.others[2].store_id[0] ^= 1;
+	ck_assert_int_eq(bed_ask(&bed, 2, LEASE_RELEASE, 0x202), LEASE_ANSWER_NO_MEMBER);
+	bed.others[2].store_id[0] ^= 1;
+	ck_assert_int_eq(bed_ask(&bed, 2, LEASE_RELEASE, 0x202), LEASE_ANSWER_YES);
+	ck_assert_int_eq(bed_ask_item(&bed, 3, m), LEASE_ANSWER_YES);
+}
+END_TEST
+
 /* --- rule 19 --- */
 
 START_TEST(how_far_a_holder_was_survives_the_restart_of_a_witness)
@@ -618,6 +644,7 @@ int main(void)
 	tcase_add_test(t, a_list_that_changes_two_members_is_not_taken);
 	tcase_add_test(t, a_list_in_effect_is_taken_over_and_ends_the_pending_one);
 	tcase_add_test(t, a_region_that_is_taken_out_says_so);
+	tcase_add_test(t, a_holder_that_was_taken_out_still_lets_go);
 	tcase_add_test(t, how_far_a_holder_was_survives_the_restart_of_a_witness);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
