@@ -440,6 +440,7 @@ static void make_whole(struct world *w)
 	for (unsigned tries = 0; tries < AUDITS_MAX && !oracle_is_whole(w->oracle); tries++) {
 		audit_deeply(w);
 		fiber_sleep_ns(NS_PER_S);
+		oracle_look(w->oracle);
 	}
 }
 

@@ -97,11 +97,11 @@ static int shard_of(const struct shards *shards, struct bytes key)
 	return -1;
 }
 
-static bool is_of_one_writer(const struct shards *shards, struct bytes key)
+static bool is_row_of(const struct shards *shards, struct bytes key, bool multi)
 {
 	int i = shard_of(shards, key);
 
-	return i >= 0 && !shards->items[i].multi;
+	return i >= 0 && shards->items[i].multi == multi;
 }
 
 /* The order of rows is each region's own. */
@@ -162,7 +162,7 @@ static bool change_row(struct store *s, struct store_txn *t, struct bytes key, s
 }
 
 /* The next row from the place that the number says. */
-bool content_damage(struct store *s, struct store_txn *t, uint64_t random)
+bool content_damage(struct store *s, struct store_txn *t, bool multi, uint64_t random)
 {
 	static const struct bytes begin;
 	struct store_cursor *c;
@@ -176,7 +176,7 @@ bool content_damage(struct store *s, struct store_txn *t, uint64_t random)
 	ASSERT(s->ops->cursor_open(t, STORE_ROWS, &c) == ERR_NONE);
 	for (enum err err = s->ops->seek(c, begin, &key, &value); err == ERR_NONE && !changed;
 	     err = s->ops->next(c, &key, &value)) {
-		if (!is_of_one_writer(&shards, key) || skip-- > 0)
+		if (!is_row_of(&shards, key, multi) || skip-- > 0)
 			continue;
 		skip = 0;
 		changed = change_row(s, t, key, value);

@@ -12,5 +12,5 @@ struct store_txn;
 
 /* ret_sums[0]: the catalog and the rows of collections with one writer; [1]: the rows of those with several. */
 void content_digest(struct store *s, struct store_txn *t, uint64_t ret_sums[2]);
-/* Changes a row of a collection with one writer, by that random number; false: there is none to be changed. */
-bool content_damage(struct store *s, struct store_txn *t, uint64_t random);
+/* Changes a row of a collection with one writer, or with several, by that random number; false: there is none to be changed. */
+bool content_damage(struct store *s, struct store_txn *t, bool multi, uint64_t random);

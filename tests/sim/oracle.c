@@ -52,6 +52,9 @@ struct place {
 	uint32_t log_count;
 };
 
+/* Of which rows one is not what it was. */
+enum damage { DAMAGE_NONE, DAMAGE_OF_ONE, DAMAGE_OF_MANY };
+
 struct oracle {
 	struct site *sites;
 	struct oracle_site ends[NET_REGIONS];
@@ -61,7 +64,7 @@ struct oracle {
 	struct acknowledged *acks;
 	uint32_t ack_count, ack_cap;
 	uint64_t digest;
-	bool damaged[NET_REGIONS];
+	enum damage damaged[NET_REGIONS];
 };
 
 /* --- what was seen --- */
@@ -218,7 +221,7 @@ static void check_damaged(struct oracle *o, uint32_t number, uint64_t key, uint6
 	const struct known *k = table_find(&o->states, key);
 
 	if (k && k->value == sum) {
-		o->damaged[number] = false;
+		o->damaged[number] = DAMAGE_NONE;
 		trace("%s is mended", o->sites[number].name);
 	}
 }
@@ -246,11 +249,13 @@ static void look_at_rows(struct oracle *o, uint32_t number, struct store *s, str
 	if (!surely && fleet % LOOK_AT != 0 && logs % LOOK_AT != 0)
 		return;
 	content_digest(s, t, sums);
-	if (o->damaged[number])
+	if (o->damaged[number] == DAMAGE_OF_ONE)
 		check_damaged(o, number, fleet, sums[0]);
 	else if (surely || fleet % LOOK_AT == 0)
 		check_state(o, number, fleet, sums[0], "of one writer");
-	if (surely || logs % LOOK_AT == 0)
+	if (o->damaged[number] == DAMAGE_OF_MANY)
+		check_damaged(o, number, logs, sums[1]);
+	else if (surely || logs % LOOK_AT == 0)
 		check_state(o, number, logs, sums[1], "of several writers");
 }
 
@@ -286,7 +291,7 @@ void oracle_written(void *ctx, struct store *store)
 void oracle_replaced(struct oracle *o, uint32_t number)
 {
 	o->places[number] = (struct place){ 0 };
-	o->damaged[number] = false;
+	o->damaged[number] = DAMAGE_NONE;
 	look(o, number, disk_content(o->sites[number].disk), false);
 }
 
@@ -399,12 +404,13 @@ bool oracle_damage(struct oracle *o, uint32_t number, uint64_t random)
 	if (!oracle_is_whole(o))
 		return false;
 	ASSERT(s->ops->begin(s, true, &t) == ERR_NONE);
-	if (!content_damage(s, t, random)) {
+	bool multi = random % 2 != 0;
+	if (!content_damage(s, t, multi, random / 2)) {
 		s->ops->abort(t);
 		return false;
 	}
 	ASSERT(s->ops->commit(t, &f) == ERR_NONE);
-	o->damaged[number] = true;
+	o->damaged[number] = multi ? DAMAGE_OF_MANY : DAMAGE_OF_ONE;
 	return true;
 }
 
@@ -467,17 +473,21 @@ static void check_points(const struct last_writer *w, struct boot *b)
 		}
 }
 
+/* Those that are whole first: they are the measure for the others. */
+void oracle_look(struct oracle *o)
+{
+	for (unsigned damaged = 0; damaged < 2; damaged++)
+		for (uint32_t i = 0; i < NET_REGIONS; i++)
+			if ((o->damaged[i] != DAMAGE_NONE) == (damaged != 0))
+				look(o, i, disk_content(o->sites[i].disk), true);
+}
+
 void oracle_conclude(struct oracle *o)
 {
 	struct last_writer *w = last_writer_new();
 
-	for (uint32_t i = 0; i < NET_REGIONS; i++) {
-		struct store *s = disk_content(o->sites[i].disk);
-
-		look(o, i, s, true);
-		if (i == 0)
-			last_writer_read(w, s);
-	}
+	oracle_look(o);
+	last_writer_read(w, disk_content(o->sites[0].disk));
 	if (!oracle_is_whole(o))
 		violation("whole", "a damaged row was not mended");
 	if (!oracle_level(o))

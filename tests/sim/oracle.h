@@ -54,11 +54,13 @@ struct position oracle_position(const struct oracle *o, uint32_t number);
 /* Do all disks hold the same logs? */
 bool oracle_level(const struct oracle *o);
 
-/* The rows of a disk that is closed: one of collection "s" becomes another, as if the disk had it so. Until it is again what
+/* The rows of a disk that is closed: one becomes another, as if the disk had it so. Until it is again what
  * it was, that disk's rows prove nothing. false: there is none, or another disk is not whole. */
 bool oracle_damage(struct oracle *o, uint32_t number, uint64_t random);
 /* Is every disk whole? */
 bool oracle_is_whole(const struct oracle *o);
+/* Looks at all rows of all disks now. */
+void oracle_look(struct oracle *o);
 
 /* The end: all is quiet, and all sites are up. */
 void oracle_conclude(struct oracle *o);
