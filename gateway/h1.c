@@ -539,10 +539,11 @@ static size_t parse(struct h1 *h, struct bytes in)
 /* Goes on with what is kept. */
 static void parse_kept(struct h1 *h)
 {
-	struct bytes kept = { .data = h->in.data + h->in_at, .len = h->in.len - h->in_at };
+	size_t left = h->in.len - h->in_at;
 
-	if (kept.len > 0)
-		h->in_at += parse(h, kept);
+	/* A buffer that was never written to has no bytes to point at. */
+	if (left > 0)
+		h->in_at += parse(h, (struct bytes){ .data = h->in.data + h->in_at, .len = left });
 	if (h->in_at == h->in.len || h->state == H1_OVER) {
 		buf_release(&h->in);
 		h->in_at = 0;
@@ -607,7 +608,8 @@ static void fill(struct protocol *p, struct buf *out, size_t bytes_max)
 			return;
 		const struct buf *body = &h->request->reply.body;
 		size_t n = MIN(body->len - h->sent, bytes_max - out->len);
-		buf_append(out, body->data + h->sent, n);
+		if (n > 0)
+			buf_append(out, body->data + h->sent, n);
 		h->sent += n;
 		if (h->sent < body->len)
 			return;
