@@ -38,7 +38,9 @@
 #define ENTRY_BYTES_MIN (ID_BYTES_MIN + 8 + 17 + 16 + 1)
 #define ROW_BYTES_MIN (ID_BYTES_MIN + 1)
 #define FINDING_BYTES_MIN (9 + 4 + 4 + 1)
-#define ROW_RECORD_BYTES_MAX (4u << 20)
+/* Every row that one writer makes, with its stamps, fits (replicator/point_size.h). Where several made one that does not, none
+ * of it is sent: an audit then cannot cure it, and says so. */
+#define ROW_RECORD_BYTES_MAX AUDIT_BYTES_MAX
 
 enum row_state { ROW_ABSENT, ROW_PRESENT, ROW_DAMAGED };
 

@@ -20,10 +20,11 @@
 #include <stdatomic.h>
 
 #define META_STORE_ID_BYTES 16
-/* Memory of one intent (ids that a filter found), one op, one row. */
+/* Memory of one intent (ids that a filter found), one op, one row: some 40 MiB where one writer fills it with the smallest of
+ * keys, and as much for each of several that did so without having seen one another. */
 #define INTENT_ARENA_BYTES_MAX ((size_t)1 << 30)
 #define OP_ARENA_BYTES_MAX ((size_t)128 << 20)
-#define ROW_ARENA_BYTES_MAX ((size_t)64 << 20)
+#define ROW_ARENA_BYTES_MAX ((size_t)1 << 30)
 
 /* Where the region stands. */
 struct place {

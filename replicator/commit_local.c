@@ -17,6 +17,7 @@
 
 #include "base/panic.h"
 #include "index/order.h"
+#include "replicator/point_size.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +25,6 @@
 #define FILTER_POINTS_MAX 10000u
 #define IDS_PER_OP_MIN 64
 #define ID_BYTES_MAX 17
-/* Header, counts and lengths of an op and of a point; generous. */
-#define OP_HEAD_BYTES 128
-#define POINT_HEAD_BYTES 48
-#define VECTOR_HEAD_BYTES 16
 
 struct local {
 	struct committer *c;
@@ -151,19 +148,6 @@ static enum err check_vector(struct local *l, const struct op_vector *v)
 	return ERR_NONE;
 }
 
-static size_t point_bytes(const struct op_point *p)
-{
-	size_t bytes = POINT_HEAD_BYTES + p->payload.len;
-
-	for (uint32_t i = 0; i < p->vector_count; i++) {
-		const struct vector *v = &p->vectors[i].vector;
-		bytes += VECTOR_HEAD_BYTES + p->vectors[i].name.len + v->count * sizeof(float);
-		if (v->kind == VECTOR_SPARSE)
-			bytes += v->count * sizeof(uint32_t);
-	}
-	return bytes;
-}
-
 static enum err check_point(struct local *l, const struct op_point *p)
 {
 	char id[POINT_ID_TEXT_MAX];
@@ -180,38 +164,142 @@ static enum err check_point(struct local *l, const struct op_point *p)
 	}
 	if (p->payload.data && value_kind(p->payload) != VALUE_OBJECT)
 		return fault_set(l->fault, ERR_BAD_INPUT, "payload: an object is expected");
-	if (point_bytes(p) <= OP_BYTES_MAX - OP_HEAD_BYTES)
+	if (point_size_of_op(p) <= POINT_BYTES_MAX)
 		return ERR_NONE;
 	(void)point_id_format(p->id, id);
 	return fault_set(l->fault, ERR_TOO_LARGE,
-			 "Point %s takes %zu bytes with its payload and vectors; at most %u are possible", id,
-			 point_bytes(p), OP_BYTES_MAX - OP_HEAD_BYTES);
+			 "Point %s takes %zu bytes with its payload and vectors; at most %zu are possible", id,
+			 point_size_of_op(p), POINT_BYTES_MAX);
 }
 
-/* In the state that the open transaction has made. */
+/* In the state that the open transaction has made; a row that is not visible is as if there were none. */
+static enum err load_visible(struct local *l, struct point_id id, struct arena *a, struct row *ret_row, bool *ret_visible)
+{
+	enum err err = collection_row_load(l->collection, l->c->txn.store, id, a, ret_row);
+
+	if (err && err != ERR_NOT_FOUND)
+		return fault_set(l->fault, err, "reading a row: %s", err_sentence(err));
+	*ret_visible = !err && ret_row->visible;
+	return ERR_NONE;
+}
+
 static enum err is_visible(struct local *l, struct point_id id, bool *ret_visible)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct row row;
 
 	arena_init(&a, ROW_ARENA_BYTES_MAX);
-	enum err err = collection_row_load(l->collection, l->c->txn.store, id, &a, &row);
-	if (err && err != ERR_NOT_FOUND)
-		return fault_set(l->fault, err, "reading a row: %s", err_sentence(err));
-	*ret_visible = !err && row.visible;
-	return ERR_NONE;
+	return load_visible(l, id, &a, &row, ret_visible);
 }
 
-static enum err check_exists(struct local *l, struct point_id id)
+/* What one row is to get. */
+struct growth {
+	struct op op;
+	const uint32_t *items; /* of the op, in their order: a point may be given several times; NULL: the first */
+	uint32_t count;
+	size_t bytes;          /* that the row grows by at most */
+};
+
+/* Every version that is stored lies below those that the ops will have. */
+static enum err grow(struct local *l, struct growth *g, struct row *row, struct arena *a)
 {
+	enum err err = ERR_NONE;
+
+	g->op.epoch = g->op.hlc = UINT64_MAX;
+	for (uint32_t i = 0; i < g->count && !err; i++) {
+		const struct row before = *row;
+		enum merge_result result;
+		err = merge_apply(&before, &g->op, g->items ? g->items[i] : 0, a, row, &result, NULL);
+	}
+	return err ? fault_set(l->fault, err, "merging a row: %s", err_sentence(err)) : ERR_NONE;
+}
+
+/* What makes a row that is too large already no larger is welcome: several regions may have made it so. */
+static enum err check_growth(struct local *l, struct growth *g, struct row *row, struct arena *a)
+{
+	char id[POINT_ID_TEXT_MAX];
+	size_t before = point_size_of_row(row);
+
+	if (before + g->bytes <= POINT_BYTES_MAX)
+		return ERR_NONE;
+	enum err err = grow(l, g, row, a);
+	if (err)
+		return err;
+	size_t after = point_size_of_row(row);
+	if (after <= POINT_BYTES_MAX || after <= before)
+		return ERR_NONE;
+	(void)point_id_format(row->id, id);
+	return fault_set(l->fault, ERR_TOO_LARGE,
+			 "Point %s would take %zu bytes with its payload and vectors, and the names of what was deleted of "
+			 "them; at most %zu are possible: clear or overwrite its payload, or upsert it anew",
+			 id, after, POINT_BYTES_MAX);
+}
+
+static enum err check_row(struct local *l, struct point_id id, struct growth *g)
+{
+	CLEANUP(arena_release) struct arena a;
 	char text[POINT_ID_TEXT_MAX];
 	bool visible = false;
-	enum err err = is_visible(l, id, &visible);
+	struct row row;
 
-	if (err || visible)
+	arena_init(&a, ROW_ARENA_BYTES_MAX);
+	enum err err = load_visible(l, id, &a, &row, &visible);
+	if (err)
 		return err;
+	if (visible)
+		return check_growth(l, g, &row, &a);
 	(void)point_id_format(id, text);
 	return fault_set(l->fault, ERR_NOT_FOUND, "No point with id %s found", text);
+}
+
+struct id_at {
+	struct point_id id;
+	uint32_t at;
+};
+
+static int id_order(const void *a, const void *b)
+{
+	const struct id_at *x = a;
+	const struct id_at *y = b;
+	int order = point_id_compare(x->id, y->id);
+
+	return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* By id, and those of one id as they stand. */
+static struct id_at *sort_ids(struct local *l, const struct op_point *points, uint32_t count)
+{
+	struct id_at *ids = arena_array(&l->arena, count, sizeof(*ids));
+
+	for (uint32_t i = 0; ids && i < count; i++)
+		ids[i] = (struct id_at){ .id = points[i].id, .at = i };
+	if (ids && count > 1)
+		qsort(ids, count, sizeof(*ids), id_order);
+	return ids;
+}
+
+/* The vectors that the points are to get: they exist, and have room. */
+static enum err check_updates(struct local *l)
+{
+	const struct op *body = &l->in->body;
+	uint32_t count = body->point_count;
+	const struct id_at *ids = sort_ids(l, body->points, count);
+	uint32_t *items = arena_array(&l->arena, count, sizeof(*items));
+	enum err err = ids && items ? ERR_NONE : ERR_NO_MEMORY;
+
+	if (err)
+		return fault_set(l->fault, err, "no memory for %u points", count);
+	for (uint32_t i = 0; i < count && !err;) {
+		struct growth g = { .op = *body, .items = items };
+		struct point_id id = ids[i].id;
+		g.op.kind = l->in->kind;
+		for (; i < count && point_id_equal(ids[i].id, id); i++) {
+			items[g.count++] = ids[i].at;
+			g.bytes += point_size_of_op(&body->points[ids[i].at]);
+		}
+		err = check_row(l, id, &g);
+	}
+	return err;
 }
 
 static enum err check_points(struct local *l)
@@ -223,12 +311,7 @@ static enum err check_points(struct local *l)
 		if (err)
 			return err;
 	}
-	for (uint32_t i = 0; l->in->kind == OP_UPDATE_VECTORS && i < body->point_count; i++) {
-		enum err err = check_exists(l, body->points[i].id);
-		if (err)
-			return err;
-	}
-	return ERR_NONE;
+	return l->in->kind == OP_UPDATE_VECTORS ? check_updates(l) : ERR_NONE;
 }
 
 /* A delete of what is not there is a success. With one writer, nothing of it can be on its way either: no
@@ -268,20 +351,31 @@ static enum err find_matching(struct local *l)
 	return err ? fault_set(l->fault, err, "evaluating the filter: %s", err_sentence(err)) : err;
 }
 
-static enum err find_ids(struct local *l)
+static enum err choose_ids(struct local *l)
 {
 	l->ids = l->in->body.ids;
 	l->id_count = l->in->body.id_count;
 	if (l->in->filter)
 		return find_matching(l);
-	if (l->in->kind == OP_DELETE)
-		return collection_config(l->collection)->multi_writer ? ERR_NONE : keep_visible(l);
-	for (uint32_t i = 0; i < l->id_count; i++) {
-		enum err err = check_exists(l, l->ids[i]);
-		if (err)
-			return err;
-	}
+	if (l->in->kind == OP_DELETE && !collection_config(l->collection)->multi_writer)
+		return keep_visible(l);
 	return ERR_NONE;
+}
+
+/* All that exist, or are to, and have room: before the first is changed. common_bytes: of what each gets. */
+static enum err find_ids(struct local *l, size_t common_bytes)
+{
+	size_t bytes = common_bytes + l->in->body.key_count * (size_t)POINT_SIZE_ABSENT_MAX;
+	enum err err = choose_ids(l);
+
+	for (uint32_t i = 0; l->in->kind != OP_DELETE && i < l->id_count && !err; i++) {
+		struct growth g = { .op = l->in->body, .count = 1, .bytes = bytes };
+		g.op.kind = l->in->kind;
+		g.op.ids = &l->ids[i];
+		g.op.id_count = 1;
+		err = check_row(l, l->ids[i], &g);
+	}
+	return err;
 }
 
 static size_t keys_bytes(const struct op *op)
@@ -387,33 +481,15 @@ static enum err copy_points(struct local *l, struct op_point **ret_points)
 	return ERR_NONE;
 }
 
-struct id_at {
-	struct point_id id;
-	uint32_t at;
-};
-
-static int id_order(const void *a, const void *b)
-{
-	const struct id_at *x = a;
-	const struct id_at *y = b;
-	int order = point_id_compare(x->id, y->id);
-
-	return order ? order : (x->at > y->at) - (x->at < y->at);
-}
-
 /* ret[i]: point i has an id that an earlier one has. */
 static enum err find_repeated(struct local *l, const struct op_point *points, uint32_t count,
 			      bool **ret)
 {
-	struct id_at *ids = arena_array(&l->arena, count, sizeof(*ids));
+	const struct id_at *ids = sort_ids(l, points, count);
 	bool *repeated = arena_array(&l->arena, count, sizeof(*repeated));
 
 	if (!ids || !repeated)
 		return ERR_NO_MEMORY;
-	for (uint32_t i = 0; i < count; i++)
-		ids[i] = (struct id_at){ .id = points[i].id, .at = i };
-	if (count > 1)
-		qsort(ids, count, sizeof(*ids), id_order);
 	for (uint32_t i = 1; i < count; i++)
 		repeated[ids[i].at] = point_id_equal(ids[i].id, ids[i - 1].id);
 	*ret = repeated;
@@ -436,10 +512,10 @@ static enum err add_points(struct local *l, bool *ret_dirty)
 		size_t bytes = OP_HEAD_BYTES;
 		op.points = &points[i];
 		do {
-			bytes += point_bytes(&points[i++]);
+			bytes += point_size_of_op(&points[i++]);
 			op.point_count++;
 		} while (i < count && !repeated[i] &&
-			 bytes + point_bytes(&points[i]) <= OP_BYTES_TARGET);
+			 bytes + point_size_of_op(&points[i]) <= OP_BYTES_TARGET);
 		*ret_dirty = true;
 		err = add_op(l, &op);
 		if (err)
@@ -483,7 +559,7 @@ static enum err data_intent(struct local *l, bool *ret_dirty)
 	}
 	err = check_common(l, &common_bytes);
 	if (!err)
-		err = find_ids(l);
+		err = find_ids(l, common_bytes);
 	return err ? err : add_ids(l, common_bytes, ret_dirty);
 }
 

@@ -12,7 +12,7 @@ static struct buf out;
 
 static void set_up(void)
 {
-	arena_init(&arena, 1u << 22);
+	arena_init(&arena, (size_t)1 << 28);
 	buf_init(&out, AUDIT_BYTES_MAX);
 }
 
@@ -320,7 +320,7 @@ START_TEST(nonsense_with_a_right_hash_is_survived)
 		ck_assert_ptr_nonnull(exact);
 		memcpy(exact, out.data, out.len);
 		arena_release(&arena);
-		arena_init(&arena, 1u << 22);
+		arena_init(&arena, (size_t)1 << 28);
 		enum err err = decode(_i, (struct bytes){ exact, out.len });
 		ck_assert(err == ERR_NONE || err == ERR_CORRUPT || err == ERR_NO_MEMORY);
 		free(exact);
@@ -379,6 +379,58 @@ START_TEST(what_is_too_much_is_not_sent)
 }
 END_TEST
 
+#define KEYS 160000u
+#define KEY_BYTES 3
+
+/* As many keys as fit a point, each written by another op. */
+static struct row_field *small_fields(const char *names, uint32_t writers)
+{
+	static const uint8_t null[] = { VALUE_NULL };
+	struct row_field *fields = arena_array(&arena, KEYS * writers, sizeof(*fields));
+
+	ck_assert_ptr_nonnull(fields);
+	for (uint32_t i = 0; i < KEYS * writers; i++)
+		fields[i] = (struct row_field){ .key = { .data = names + (size_t)i * KEY_BYTES, .len = KEY_BYTES },
+						.stamp = { .epoch = UINT64_C(1) << 56, .hlc = i + 1, .region = 1 },
+						.present = true,
+						.value = { null, sizeof(null) } };
+	return fields;
+}
+
+static char *small_names(uint32_t count)
+{
+	char *names = arena_alloc(&arena, (size_t)count * KEY_BYTES);
+
+	ck_assert_ptr_nonnull(names);
+	for (uint32_t i = 0; i < count; i++) {
+		names[(size_t)i * KEY_BYTES] = (char)(' ' + i / 8836 % 94);
+		names[(size_t)i * KEY_BYTES + 1] = (char)(' ' + i / 94 % 94);
+		names[(size_t)i * KEY_BYTES + 2] = (char)(' ' + i % 94);
+	}
+	return names;
+}
+
+START_TEST(the_largest_row_of_one_writer_is_sent_and_one_that_does_not_fit_is_not)
+{
+	struct audit_reply r = { .kind = AUDIT_FETCH, .rows = rows, .row_count = 1 };
+	struct audit_reply back;
+	struct fault f = { 0 };
+
+	rows[0] = (struct audit_row){ .row = { .id = ids[0], .present = true, .row.id = ids[0] } };
+	struct row *row = &rows[0].row.row;
+	row->fields = small_fields(small_names(2 * KEYS), 2);
+	row->field_count = KEYS;
+	ck_assert_int_eq(audit_reply_encode(&r, &out), ERR_NONE);
+	ck_assert_uint_gt(out.len, 4u << 20);
+	enum err err = audit_reply_decode(buf_bytes(&out), &arena, &back, &f);
+	ck_assert_msg(!err, "%s", f.text);
+	ck_assert_uint_eq(back.rows[0].row.row.field_count, KEYS);
+	buf_reset(&out);
+	row->field_count = 2 * KEYS;
+	ck_assert_int_eq(audit_reply_encode(&r, &out), ERR_TOO_LARGE);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("audit_message");
@@ -395,6 +447,7 @@ static Suite *suite(void)
 	tcase_add_test(t, entries_out_of_order_are_refused);
 	tcase_add_test(t, a_cutoff_out_of_order_or_of_too_many_regions_is_refused);
 	tcase_add_test(t, what_is_too_much_is_not_sent);
+	tcase_add_test(t, the_largest_row_of_one_writer_is_sent_and_one_that_does_not_fit_is_not);
 	suite_add_tcase(s, t);
 	return s;
 }
