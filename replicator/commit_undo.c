@@ -10,6 +10,13 @@
  * Slots. A slot that a row gives up is kept while an undo record refers to it, also when the log no longer holds the op
  * that wrote it. A vector that comes back gets a slot of its own, as if it were written anew: its old slot is out of the
  * index, and stays what the log says it is.
+ *
+ * Settled rows. A row may be settled (commit_settle.c) after the op that left a record of it. Settling writes no record, and
+ * none is changed by it, so a walk back below that op brings back the row as the op found it: damaged, if it was so then. That is
+ * no harm but a row that differs from the other regions' at this position; trees are of the rows as they are, so the next
+ * audit finds and settles it again. Slots that the settled row no longer has are held by nobody and may be another point's by
+ * then. So a vector that the row has now, sound and of the same version, stays in the slot where it is; another one comes
+ * back only with values that have its hash, and is left out of the row otherwise, which the audit finds, too.
  */
 #include "replicator/commit_inner.h"
 
@@ -370,6 +377,7 @@ struct walk {
 	struct rewind *r;
 	struct fault *fault;
 	uint64_t orphan_bytes;    /* in the store */
+	uint64_t lost;            /* vectors that could not come back */
 	/* the op */
 	struct arena arena;
 	struct oplog_entry entry;
@@ -445,42 +453,80 @@ static enum err free_logged_slots(struct walk *w, const struct collection *colle
 	return err;
 }
 
-/* The row of before, its vectors where they are, or on their way into new slots. */
-static enum err fill_before(struct collection *collection, const struct row *now, struct row *before, struct arena *a)
+static bool is_given_up(const struct undo_entry *e, uint32_t vector)
 {
-	uint32_t shard = collection_shard_of(collection, before->id);
+	for (uint32_t i = 0; i < e->given_up_count; i++)
+		if (e->given_up[i] == vector)
+			return true;
+	return false;
+}
+
+/* Where the row of now has a vector of before, sound, that is where it stays. One that was given up is held for this. */
+static void keep_sound(const struct undo_entry *e, const struct row *now, struct row *before)
+{
+	for (uint32_t i = 0; i < before->vector_count; i++) {
+		struct row_vector *v = &before->vectors[i];
+		bool may = is_in_slot(v) && !is_given_up(e, i);
+		const struct row_vector *other = may ? find_vector(now, v->name) : NULL;
+		if (other && is_in_slot(other) && other->hash == v->hash && stamp_compare(other->stamp, v->stamp) == 0 &&
+		    vector_hash(&other->vector) == v->hash)
+			v->slot = other->slot;
+	}
+}
+
+/* Its values, where they are; ERR_NOT_FOUND: they are others. */
+static enum err copy_values(struct collection *collection, struct point_id id, struct row_vector *v, struct arena *a)
+{
+	const float *values =
+		collection_slot_values(collection, collection_shard_of(collection, id), v->name, v->slot);
+
+	if (!values)
+		return ERR_NOT_FOUND;
+	float *copy = arena_array(a, v->vector.count, sizeof(*copy));
+	if (!copy)
+		return ERR_NO_MEMORY;
+	memcpy(copy, values, v->vector.count * sizeof(*copy));
+	v->vector.kind = VECTOR_DENSE;
+	v->vector.values = copy;
+	return vector_hash(&v->vector) == v->hash ? ERR_NONE : ERR_NOT_FOUND;
+}
+
+/* The row of before, its vectors where they are, or on their way into new slots. */
+static enum err fill_before(struct walk *w, struct collection *collection, const struct undo_entry *e,
+			    const struct row *now, struct row *before, struct arena *a)
+{
+	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < before->vector_count; i++) {
 		struct row_vector *v = &before->vectors[i];
-		if (!is_in_slot(v))
-			continue;
-		const float *values = collection_slot_values(collection, shard, v->name, v->slot);
-		float *copy = arena_array(a, v->vector.count, sizeof(*copy));
-		if (!values)
-			return ERR_CORRUPT;
-		if (!copy)
-			return ERR_NO_MEMORY;
-		memcpy(copy, values, v->vector.count * sizeof(*copy));
-		v->vector.kind = VECTOR_DENSE;
-		v->vector.values = copy;
-		if (!now || !has_slot(now, v))
+		enum err err = is_in_slot(v) ? copy_values(collection, before->id, v, a) : ERR_NONE;
+		if (err && err != ERR_NOT_FOUND)
+			return err;
+		if (is_in_slot(v) && (is_given_up(e, i) || !now || !has_slot(now, v)))
 			v->slot = SLOT_NONE;
+		w->lost += err == ERR_NOT_FOUND;
+		if (!err)
+			before->vectors[kept++] = *v;
 	}
+	before->vector_count = kept;
 	return ERR_NONE;
 }
 
-static enum err put_back(struct walk *w, struct collection *collection, const struct row *now, struct bytes record)
+static enum err put_back(struct walk *w, struct collection *collection, const struct row *now,
+			 const struct undo_entry *e)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct row before;
 
 	arena_init(&a, ROW_ARENA_BYTES_MAX);
-	enum err err = row_decode(record, &a, &before);
-	/* While the slots are those of the record. */
-	if (!err && now)
+	enum err err = row_decode(e->row, &a, &before);
+	if (!err && now) {
+		keep_sound(e, now, &before);
+		/* While those that come back are not in new slots yet. */
 		err = free_new_slots(w, collection, now, &before);
+	}
 	if (!err)
-		err = fill_before(collection, now, &before, &a);
+		err = fill_before(w, collection, e, now, &before, &a);
 	return err ? err : collection_row_store(collection, w->c->txn.store, &before, w->fault);
 }
 
@@ -502,7 +548,7 @@ static enum err undo_point(struct walk *w, struct collection *collection, uint32
 	if (err)
 		return err;
 	if (e)
-		return put_back(w, collection, exists ? &now : NULL, e->row);
+		return put_back(w, collection, exists ? &now : NULL, e);
 	if (!exists)
 		return ERR_NONE;
 	err = free_new_slots(w, collection, &now, NULL);
@@ -737,6 +783,10 @@ enum err commit_rewind(struct committer *c, struct rewind *r, struct fault *rete
 		err = walk_part(&w);
 	if (err)
 		commit_txn_abandon(c);
+	if (w.lost > 0)
+		log_warn("vectors that ops had replaced are damaged and left out of their rows, for an audit to repair "
+			 "vectors=%llu",
+			 (unsigned long long)w.lost);
 	if (r->ops > 0)
 		log_warn("ops outside the history were taken back ops=%llu orphans=%llu to=(%llu,%llu)",
 			 (unsigned long long)r->ops, (unsigned long long)r->orphans,
