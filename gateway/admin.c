@@ -179,18 +179,21 @@ static enum err keep(struct call *c, const struct buf *b, struct str *ret_text)
 	return ret_text->data ? ERR_NONE : ERR_NO_MEMORY;
 }
 
-/* Computed now, so that a link that went silent shows as growing lag. */
+/* Computed now, so that a link that went silent shows as growing lag. Only who writes can be lagged behind: what a former
+ * writer said last is old for ever. */
 static void measure_lag(struct replicator *r)
 {
 	struct peers *peers = replicator_peers(r);
 	struct replicator_state state;
 
 	replicator_state(r, &state);
-	for (uint32_t i = 0; i < peers_count(peers); i++) {
+	for (uint32_t i = 0; i < peers_count(peers) && peers_self(peers)->data; i++) {
 		const struct peer_config *peer = peers_config(peers, i);
+		bool counts = state.commit.epoch == 0 || peer->id == state.commit.writer;
+
 		if (peer->data)
 			metric_series_set(metric_series(METRIC_replica_lag_seconds, peer->name),
-					  peers_lag_seconds(peers, peer->id, state.commit.position));
+					  counts ? state.staleness_seconds : 0);
 	}
 }
 

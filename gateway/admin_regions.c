@@ -60,7 +60,7 @@ struct standing_row {
 	uint64_t silent_ms;
 	struct position position;
 	struct position confirmed;
-	double lag_seconds;               /* of this region behind that one's log */
+	double lag_seconds;               /* of that region behind the writer's log */
 	bool connected;
 	uint64_t rtt_us;
 	int64_t clock_offset_ms;
@@ -91,7 +91,10 @@ static void fill_row(const struct view *v, struct standing_row *row)
 		row->position = s.position;
 		row->confirmed = s.confirmed;
 		row->clock_offset_ms = s.clock_offset_ms;
-		row->lag_seconds = peers_lag_seconds(peers, s.config->id, v->state.commit.position);
+		if (s.config->data && s.config->id == v->state.commit.writer)
+			row->lag_seconds = 0;
+		else if (s.config->data && s.heard)
+			row->lag_seconds = peers_lag_of_seconds(peers, v->state.commit.writer, s.position);
 	}
 	row->connected = pool && peer_pool_reach(pool, row->region->id, &reach) && reach.open;
 	row->rtt_us = reach.rtt_us;

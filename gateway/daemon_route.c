@@ -42,9 +42,7 @@ static double lag_of(struct daemon *d, struct peers *peers, const struct peer_st
 	committer_state(d->committer, &state);
 	if (s->config->id == state.writer)
 		return 0;
-	if (state.writer == d->config->region_id)
-		return s->position.epoch == state.position.epoch && s->position.seq == state.position.seq ? 0 : -1;
-	lag_s = peers_lag_seconds(peers, state.writer, s->position);
+	lag_s = peers_lag_of_seconds(peers, state.writer, s->position);
 	return lag_s < PEERS_LAG_UNKNOWN_SECONDS ? lag_s : -1;
 }
 

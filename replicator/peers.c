@@ -31,6 +31,12 @@ struct offset {
 	int64_t before_ms;
 };
 
+/* What a writer stood at when, whether reached here or not; of each position the newest. Oldest first. */
+struct seen {
+	struct beat beats[BEATS_WAITING_MAX];
+	uint32_t count;
+};
+
 struct peer {
 	struct peer_config config;
 	char name[STREAM_NAME_TEXT];
@@ -45,6 +51,7 @@ struct peer {
 	struct beat applied;                     /* the newest whose position was reached here */
 	struct beat waiting[BEATS_WAITING_MAX];  /* newer ones, oldest first */
 	uint32_t waiting_count;
+	struct seen seen;
 	/* SCOPE_MULTI: what it has of each log, in the order of their ids */
 	struct log_end *ends;
 	uint32_t end_count;
@@ -68,6 +75,7 @@ struct peers {
 	pthread_mutex_t lock;   /* guards what heartbeats change in peer[], and the rest */
 	struct peer peer[PEERS_MAX];
 	uint64_t newest_epoch;  /* of data regions */
+	struct seen own;        /* heartbeats of this region as the writer */
 };
 
 static void copy_name(char out[STREAM_NAME_TEXT], const char *name)
@@ -186,6 +194,20 @@ static void wait_for(struct peer *peer, struct beat b)
 	peer->waiting[peer->waiting_count++] = b;
 }
 
+/* What another region has applied may be older than what is applied here, and newer: neither moves the other. A full list
+ * keeps every second beat but for the newest. */
+static void remember(struct seen *s, struct beat b)
+{
+	if (s->count > 0 && position_compare(s->beats[s->count - 1].position, b.position) == 0)
+		s->count--;
+	if (s->count == BEATS_WAITING_MAX) {
+		for (uint32_t i = 1; i < BEATS_WAITING_MAX; i += 2)
+			s->beats[i / 2] = s->beats[i];
+		s->count = BEATS_WAITING_MAX / 2;
+	}
+	s->beats[s->count++] = b;
+}
+
 /* A beat cannot arrive before it is sent: the greatest difference had the smallest delay. */
 static void observe_offset(struct offset *o, bool first, int64_t seen_ms, uint64_t now_ns)
 {
@@ -221,9 +243,11 @@ static void take_beat(struct peer *peer, const struct heartbeat *h, uint64_t wal
 	if ((uint8_t)h->position.epoch == h->region) {
 		int64_t age_ms = MAX(offset_ms(peer), 0) - seen_ms;
 
-		wait_for(peer, (struct beat){ .position = h->position,
-					      .arrived_ns = now_ns,
-					      .age_ms = (uint64_t)MAX(age_ms, 0) });
+		struct beat b = { .position = h->position,
+				  .arrived_ns = now_ns,
+				  .age_ms = (uint64_t)MAX(age_ms, 0) };
+		wait_for(peer, b);
+		remember(&peer->seen, b);
 	}
 }
 
@@ -242,6 +266,15 @@ bool peers_beat(struct peers *p, const struct heartbeat *h)
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return taken;
+}
+
+void peers_own_beat(struct peers *p, struct position here)
+{
+	if ((uint8_t)here.epoch != p->self.id)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	remember(&p->own, (struct beat){ .position = here, .arrived_ns = clock_mono_ns(p->clock) });
+	(void)pthread_mutex_unlock(&p->lock);
 }
 
 void peers_standing(struct peers *p, uint32_t i, struct peer_standing *ret_standing)
@@ -276,6 +309,11 @@ static void take_applied(struct peer *peer, struct position here)
 	memmove(peer->waiting, peer->waiting + reached, peer->waiting_count * sizeof(peer->waiting[0]));
 }
 
+static double seconds_since(const struct peers *p, const struct beat *b)
+{
+	return (double)(clock_mono_ns(p->clock) - b->arrived_ns) / 1e9 + (double)b->age_ms / 1e3;
+}
+
 double peers_lag_seconds(struct peers *p, uint8_t region, struct position here)
 {
 	double lag = PEERS_LAG_UNKNOWN_SECONDS;
@@ -285,8 +323,24 @@ double peers_lag_seconds(struct peers *p, uint8_t region, struct position here)
 	if (peer != NULL) {
 		take_applied(peer, here);
 		if (peer->has_applied)
-			lag = (double)(clock_mono_ns(p->clock) - peer->applied.arrived_ns) / 1e9 +
-			      (double)peer->applied.age_ms / 1e3;
+			lag = seconds_since(p, &peer->applied);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return lag;
+}
+
+double peers_lag_of_seconds(struct peers *p, uint8_t writer, struct position there)
+{
+	double lag = PEERS_LAG_UNKNOWN_SECONDS;
+
+	(void)pthread_mutex_lock(&p->lock);
+	const struct peer *peer = find(p, writer);
+	const struct seen *seen = writer == p->self.id ? &p->own : peer != NULL ? &peer->seen : NULL;
+	for (uint32_t i = seen != NULL ? seen->count : 0; i > 0; i--) {
+		if (position_compare(seen->beats[i - 1].position, there) <= 0) {
+			lag = seconds_since(p, &seen->beats[i - 1]);
+			break;
+		}
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return lag;

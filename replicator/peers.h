@@ -68,6 +68,8 @@ uint32_t peers_majority(const struct peers *p);
 
 /* A heartbeat came; of another fleet, an unknown region or older than the last: false, nothing happens. */
 bool peers_beat(struct peers *p, const struct heartbeat *h);
+/* This region sends its own and stands there. */
+void peers_own_beat(struct peers *p, struct position here);
 
 struct peer_standing {
 	const struct peer_config *config;
@@ -88,6 +90,9 @@ void peers_standing(struct peers *p, uint32_t i, struct peer_standing *ret_stand
  */
 #define PEERS_LAG_UNKNOWN_SECONDS 1e9
 double peers_lag_seconds(struct peers *p, uint8_t region, struct position here);
+/* The same of another region, which stands at `there`, behind the writer, which may be this region: as far as the heartbeats that
+ * came here tell, or were sent, so that it is greater by what they were apart. Ours is not changed by it. */
+double peers_lag_of_seconds(struct peers *p, uint8_t writer, struct position there);
 
 /* The greatest position of `epoch` that M data voters, this one at `here` included, have applied; {0,0}: none. Ops of
  * older epochs count through it once its epoch-start does (protocol: figure 8 of Raft). */

@@ -189,8 +189,11 @@ static void send_standing(struct replicator *r)
 void replicator_send_beat(struct replicator *r, uint64_t now_ns)
 {
 	CLEANUP(buf_release) struct buf beat = BUF_INIT(STREAM_BEAT_BYTES_MAX);
+	struct committer_state s;
 
 	r->beat_ns = now_ns;
+	committer_state(r->committer, &s);
+	peers_own_beat(r->peers, s.position);
 	if (r->stream == NULL)
 		return;
 	enum err err = replicator_heartbeat(r, &beat);

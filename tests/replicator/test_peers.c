@@ -219,6 +219,64 @@ START_TEST(only_the_writer_speaks_for_its_epoch)
 }
 END_TEST
 
+/* The router asks for the lag of all regions, of which some are ahead of this one and some behind. */
+START_TEST(asking_how_far_behind_another_region_is_does_not_change_our_own_lag)
+{
+	struct position here = { E2, 5 };
+
+	for (uint64_t seq = 5; seq < 9; seq++) {
+		ck_assert(beat(2, E2, seq));
+		pass(1000);
+	}
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 4.0, 1e-6);
+	ck_assert_double_eq_tol(peers_lag_of_seconds(peers, 2, (struct position){ E2, 8 }), 1.0, 1e-6);
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 4.0, 1e-6);
+	ck_assert_double_eq_tol(peers_lag_of_seconds(peers, 2, (struct position){ E2, 6 }), 3.0, 1e-6);
+	here.seq = 8;
+	ck_assert_double_eq_tol(peers_lag_seconds(peers, 2, here), 1.0, 1e-6);
+	/* It is as far behind as it was, though we are not. */
+	ck_assert_double_eq_tol(peers_lag_of_seconds(peers, 2, (struct position){ E2, 6 }), 3.0, 1e-6);
+	ck_assert(peers_lag_of_seconds(peers, 2, (struct position){ E2, 4 }) >= PEERS_LAG_UNKNOWN_SECONDS);
+	ck_assert(peers_lag_of_seconds(peers, 9, here) >= PEERS_LAG_UNKNOWN_SECONDS);
+}
+END_TEST
+
+START_TEST(lag_of_another_region_is_known_after_more_heartbeats_than_are_kept)
+{
+	for (uint64_t seq = 1; seq <= 5000; seq++) {
+		ck_assert(beat(2, E2, seq));
+		pass(250);
+	}
+	ck_assert_double_eq_tol(peers_lag_of_seconds(peers, 2, (struct position){ E2, 5000 }), 0.25, 1e-6);
+	double lag = peers_lag_of_seconds(peers, 2, (struct position){ E2, 4900 });
+	ck_assert_msg(lag >= 25.25 && lag < 28, "%f", lag);
+	/* Nobody writes: the newest heartbeat of a position counts, and takes no room. */
+	for (unsigned i = 0; i < 1000; i++) {
+		ck_assert(beat(2, E2, 5000));
+		pass(250);
+	}
+	ck_assert_double_eq_tol(peers_lag_of_seconds(peers, 2, (struct position){ E2, 5000 }), 0.25, 1e-6);
+	ck_assert_msg(peers_lag_of_seconds(peers, 2, (struct position){ E2, 4900 }) < 250 + 28, "%f", lag);
+}
+END_TEST
+
+/* This region is 1. */
+START_TEST(writer_knows_how_far_behind_the_others_are)
+{
+	const uint64_t epoch = 257;
+
+	/* What it says as no writer is no news of a log. */
+	peers_own_beat(peers, (struct position){ E2, 1 });
+	ck_assert(peers_lag_of_seconds(peers, 1, (struct position){ E2, 1 }) >= PEERS_LAG_UNKNOWN_SECONDS);
+	for (uint64_t seq = 1; seq < 4; seq++) {
+		peers_own_beat(peers, (struct position){ epoch, seq });
+		pass(1000);
+	}
+	ck_assert_double_eq_tol(peers_lag_of_seconds(peers, 1, (struct position){ epoch, 3 }), 1.0, 1e-6);
+	ck_assert_double_eq_tol(peers_lag_of_seconds(peers, 1, (struct position){ epoch, 1 }), 3.0, 1e-6);
+}
+END_TEST
+
 /* Beats with growing delays, over a clock that runs ahead, in step or behind, and far more than are kept. The truth is how
  * long ago the writer stood at what is applied here. */
 START_TEST(lag_is_never_understated)
@@ -583,6 +641,9 @@ int main(void)
 	tcase_add_test(t, unheard_or_unreached_region_has_no_known_lag);
 	tcase_add_test(t, lag_grows_while_nothing_comes);
 	tcase_add_test(t, only_the_writer_speaks_for_its_epoch);
+	tcase_add_test(t, asking_how_far_behind_another_region_is_does_not_change_our_own_lag);
+	tcase_add_test(t, lag_of_another_region_is_known_after_more_heartbeats_than_are_kept);
+	tcase_add_test(t, writer_knows_how_far_behind_the_others_are);
 	tcase_add_loop_test(t, lag_is_never_understated, 0, 3);
 	tcase_add_test(t, clock_that_runs_ahead_does_not_hide_a_delay);
 	tcase_add_test(t, confirmed_is_the_position_of_the_mth_in_the_own_epoch);
