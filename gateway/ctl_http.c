@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "gateway/message_words.h"
 
 #define HOST_BYTES_MAX 256
 #define READ_BYTES ((size_t)64 << 10)
@@ -537,40 +537,12 @@ enum err ctl_http_call(struct ctl_http *h, const char *verb, const char *target,
 	return ERR_NONE;
 }
 
-/* {"status":{"error":"…"}} */
-static struct str find_error(struct json_reader *r)
-{
-	struct str error = { 0 };
-	struct str key;
-
-	if (json_peek(r) != JSON_OBJECT || !json_enter_object(r))
-		return error;
-	while (json_next_key(r, &key)) {
-		if (!name_is(key, "status") || json_peek(r) != JSON_OBJECT ||
-		    !json_enter_object(r)) {
-			json_skip(r);
-			continue;
-		}
-		while (json_next_key(r, &key)) {
-			if (name_is(key, "error") && json_peek(r) == JSON_STRING)
-				error = json_string(r);
-			else
-				json_skip(r);
-		}
-	}
-	return error;
-}
-
 void ctl_http_error(const struct ctl_http_reply *r, char out[FAULT_TEXT_MAX])
 {
 	struct arena arena;
-	struct str body = trim(buf_str(&r->body));
 
 	arena_init(&arena, CTL_HTTP_BODY_BYTES_MAX);
-	struct json_reader reader = json_reader_of(body, &arena);
-	struct str error = find_error(&reader);
-	if (!error.data || json_end(&reader, NULL))
-		error = body;
+	struct str error = message_words_of_reply(buf_str(&r->body), &arena);
 	(void)snprintf(out, FAULT_TEXT_MAX, "%d%s%.*s", r->status, error.len ? ": " : "",
 		       (int)MIN(error.len, (size_t)FAULT_TEXT_MAX), error.len ? error.data : "");
 	arena_release(&arena);

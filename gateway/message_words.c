@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "base/json.h"
+
 #define INTERNAL "Service internal error: "
 #define UNAVAILABLE "Shard temporarily unavailable: "
 
@@ -33,7 +35,6 @@ static const struct {
 	{ ERR_IO, INTERNAL },
 	{ ERR_CORRUPT, INTERNAL },
 	{ ERR_CONFIG, INTERNAL },
-	{ ERR_GAP, INTERNAL },
 	{ ERR_FORK, INTERNAL },
 	{ ERR_VERSION, INTERNAL },
 };
@@ -71,4 +72,51 @@ struct str message_words(const struct fault *f, enum err e, enum words_for reade
 	struct str words = arena_printf(a, "%s%s", prefix_of(e, text, reader), text);
 
 	return words.data ? words : (struct str){ .data = text, .len = strlen(text) };
+}
+
+static bool is(struct str key, const char *name)
+{
+	return key.len == strlen(name) && memcmp(key.data, name, key.len) == 0;
+}
+
+/* {"status":{"error":"…"}} */
+static struct str find_error(struct json_reader *r)
+{
+	struct str error = { 0 };
+	struct str key;
+
+	if (json_peek(r) != JSON_OBJECT || !json_enter_object(r))
+		return error;
+	while (json_next_key(r, &key)) {
+		if (!is(key, "status") || json_peek(r) != JSON_OBJECT || !json_enter_object(r)) {
+			json_skip(r);
+			continue;
+		}
+		while (json_next_key(r, &key)) {
+			if (is(key, "error") && json_peek(r) == JSON_STRING)
+				error = json_string(r);
+			else
+				json_skip(r);
+		}
+	}
+	return error;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str message_words_of_reply(struct str body, struct arena *a)
+{
+	while (body.len > 0 && is_space(body.data[body.len - 1]))
+		body.len--;
+	while (body.len > 0 && is_space(body.data[0])) {
+		body.data++;
+		body.len--;
+	}
+	struct json_reader r = json_reader_of(body, a);
+	struct str error = find_error(&r);
+
+	return error.data && !json_end(&r, NULL) ? error : body;
 }

@@ -15,3 +15,6 @@ enum words_for { WORDS_FOR_REST, WORDS_FOR_GRPC };
  * of e is meant. Words that begin with the prefix, or say already which part of the request is
  * wrong ("Format error in …"), get none. */
 struct str message_words(const struct fault *f, enum err e, enum words_for reader, struct arena *a);
+
+/* The other way: the words of an error in the body of a reply, in the arena; the body itself, trimmed, when it is no such reply. */
+struct str message_words_of_reply(struct str body, struct arena *a);

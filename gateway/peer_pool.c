@@ -13,11 +13,13 @@
 #include <time.h>
 
 #include "base/metric.h"
+#include "gateway/message_words.h"
 #include "gateway/resolver.h"
 
 #define CALL_GRACE_MS 1000 /* what a caller waits beyond the exchange's own deadline */
 #define CALL_PATH_MAX 128
 #define ERROR_WORDS_MAX 200
+#define ERROR_BODY_BYTES_MAX (64u << 10)
 
 /* What the address function of a client is given. */
 struct peer_address {
@@ -232,7 +234,6 @@ static bool post(struct peer_call *c)
 static enum err take_reply(const struct peer_call *c, const struct peer_region *r, struct buf *out, struct fault *f)
 {
 	const struct h2_exchange *x = &c->x;
-	int words = (int)MIN(x->reply.len, (size_t)ERROR_WORDS_MAX);
 
 	if (x->err) {
 		if (f)
@@ -242,7 +243,11 @@ static enum err take_reply(const struct peer_call *c, const struct peer_region *
 	if (x->status == 200)
 		return buf_append(out, x->reply.data, x->reply.len);
 	enum err err = x->status == 404 ? ERR_NOT_FOUND : x->status == 409 ? ERR_GAP : ERR_UNAVAILABLE;
-	return fault_set(f, err, "region %s: status %d: %.*s", r->name, x->status, words, (const char *)x->reply.data);
+	CLEANUP(arena_release) struct arena a;
+	arena_init(&a, ERROR_BODY_BYTES_MAX);
+	struct str words = message_words_of_reply(buf_str(&x->reply), &a);
+	return fault_set(f, err, "region %s: status %d: %.*s", r->name, x->status,
+			 (int)MIN(words.len, (size_t)ERROR_WORDS_MAX), words.len ? words.data : "");
 }
 
 /* Sends it, whose path is written, and frees it. */

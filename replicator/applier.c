@@ -111,13 +111,16 @@ static void set_gap(struct applier *a, struct position at, const struct fault *f
 {
 	(void)pthread_mutex_lock(&a->lock);
 	bool was = a->gap.err != ERR_NONE && position_compare(a->gap_at, at) == 0;
+	struct fault gap;
 
-	a->gap = *f;
-	a->gap.err = ERR_GAP;
+	(void)fault_set(&gap, ERR_GAP,
+			"%s; this region was away for longer than that log reaches back (storage.log_size) and needs a snapshot",
+			fault_text(f));
+	a->gap = gap;
 	a->gap_at = at;
 	(void)pthread_mutex_unlock(&a->lock);
 	if (!was)
-		log_error("missing ops are in no log, this region needs a snapshot reason=\"%s\"", fault_text(f));
+		log_error("missing ops are in no log reason=\"%s\"", fault_text(&gap));
 }
 
 /* --- applying --- */

@@ -80,6 +80,30 @@ START_TEST(a_full_arena_leaves_the_bare_words)
 }
 END_TEST
 
+static const struct {
+	const char *body;
+	const char *words;
+} replies[] = {
+	{ "{\"status\":{\"error\":\"Not found: \\\"x\\\"\"},\"time\":0.1}\n", "Not found: \"x\"" },
+	{ "{\"time\":0,\"status\":{\"code\":5,\"error\":\"late\"}}", "late" },
+	{ " some shards are not ready\r\n", "some shards are not ready" },
+	{ "{\"status\":\"ok\"}", "{\"status\":\"ok\"}" },
+	{ "{\"status\":{\"error\":\"cut", "{\"status\":{\"error\":\"cut" },
+	{ "", "" },
+};
+
+START_TEST(words_of_a_reply_are_those_of_its_error_or_the_reply)
+{
+	CLEANUP(arena_release) struct arena a;
+
+	arena_init(&a, 4096);
+	struct str words =
+		message_words_of_reply((struct str){ .data = replies[_i].body, .len = strlen(replies[_i].body) }, &a);
+	ck_assert_msg(words.len == strlen(replies[_i].words) && memcmp(words.data, replies[_i].words, words.len) == 0,
+		      "%.*s", (int)words.len, words.data);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("message_words");
@@ -88,6 +112,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_full_arena_leaves_the_bare_words);
 	tcase_add_test(tc, words_of_another_error_are_not_used);
 	tcase_add_loop_test(tc, words_have_the_prefix_of_their_error_once, 0, (int)LEN(rows));
+	tcase_add_loop_test(tc, words_of_a_reply_are_those_of_its_error_or_the_reply, 0, (int)LEN(replies));
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -44,14 +44,21 @@ static void serve(void *ctx, struct request *r)
 	static const struct {
 		const char *query;
 		int status;
-	} rows[] = { { "scope=404&", 404 }, { "scope=409&", 409 }, { "scope=503&", 503 } };
+		const char *body;
+	} rows[] = { { "scope=404&", 404, "no JSON" },
+		     { "scope=409&", 409, "{\"status\":{\"error\":\"the log begins \\\"later\\\"\"},\"time\":0.0001}" },
+		     { "scope=503&", 503, "" } };
+	const char *body = NULL;
 
 	atomic_fetch_add(&t->served, 1);
 	r->reply.status = 200;
 	for (size_t i = 0; i < LEN(rows); i++)
 		if (strncmp(r->query.data, rows[i].query, strlen(rows[i].query)) == 0)
-			r->reply.status = rows[i].status;
-	buf_printf(&r->reply.body, "%.*s?%.*s of %.*s", STR_FMT(r->path), STR_FMT(r->query), STR_FMT(r->peer_region));
+			r->reply.status = rows[i].status, body = rows[i].body;
+	if (body)
+		buf_append_cstr(&r->reply.body, body);
+	else
+		buf_printf(&r->reply.body, "%.*s?%.*s of %.*s", STR_FMT(r->path), STR_FMT(r->query), STR_FMT(r->peer_region));
 	if (strncmp(r->query.data, "scope=7", 7) == 0)
 		t->held = r;
 	else
@@ -176,9 +183,9 @@ static const struct {
 	enum err err;
 	const char *words;
 } failures[] = {
-	{ EU, 404, ERR_NOT_FOUND, "region eu: status 404" },
-	{ EU, 409, ERR_GAP, "region eu: status 409" },
-	{ EU, 503, ERR_UNAVAILABLE, "region eu: status 503" },
+	{ EU, 404, ERR_NOT_FOUND, "region eu: status 404: no JSON" },
+	{ EU, 409, ERR_GAP, "region eu: status 409: the log begins \"later\"" },
+	{ EU, 503, ERR_UNAVAILABLE, "region eu: status 503: " },
 	{ AWAY, 0, ERR_UNAVAILABLE, "region away: Connection refused" },
 	{ 77, 0, ERR_UNAVAILABLE, "region 77 is not in the configuration" },
 };
@@ -193,6 +200,7 @@ START_TEST(what_is_no_answer_is_told_apart)
 	until_open(t);
 	ck_assert_int_eq(ask_log(t, row->region, row->scope, &out, &f), row->err);
 	ck_assert_msg(strncmp(f.text, row->words, strlen(row->words)) == 0, "%s", f.text);
+	ck_assert_msg(row->scope == 0 || strlen(f.text) == strlen(row->words), "%s", f.text);
 	ck_assert_uint_eq(out.len, 0);
 	close_test(t);
 }
