@@ -79,7 +79,8 @@ static bool has_reached(struct committer *c, struct write *w, struct position p)
 	return w->reached >= w->ack && ack_regions_met(&w->regions, &w->applied.regions);
 }
 
-/* What wrote nothing has seen what may not survive. */
+/* What wrote nothing has seen what may not survive. What most regions have survives any one of them: then only the regions that
+ * were asked for are missing. */
 static void fail_open(struct committer *c, struct write *w, struct position p)
 {
 	bool wrote = is_set(w->position);
@@ -89,9 +90,16 @@ static void fail_open(struct committer *c, struct write *w, struct position p)
 	(void)snprintf(id, sizeof(id), "region %u", c->o.region);
 	if (!name)
 		name = id;
+	const char *did = wrote ? "written" : "nothing was written, as the points stand";
+	if (w->reached == ACK_CONFIRMED) {
+		w->err = fault_set(&w->fault, ERR_TIMEOUT,
+				   "%s in %s at (%llu,%llu), confirmed by most regions, so that it stays; "
+				   "not all regions that were asked for had it in time, they get it later",
+				   did, name, (unsigned long long)p.epoch, (unsigned long long)p.seq);
+		return;
+	}
 	w->err = fault_set(&w->fault, ERR_TIMEOUT, "%s in %s at (%llu,%llu); open whether %s survives %s",
-			   wrote ? "written" : "nothing was written, as the points stand", name,
-			   (unsigned long long)p.epoch, (unsigned long long)p.seq, wrote ? "it" : "that", name);
+			   did, name, (unsigned long long)p.epoch, (unsigned long long)p.seq, wrote ? "it" : "that", name);
 }
 
 static bool wait_for_level(struct committer *c, struct write *w, struct position p)
