@@ -74,7 +74,8 @@ static bool passes(const struct request *r, struct str name)
 		STR("content-encoding"),
 	};
 	static const struct str between[] = {
-		STR("isthmus-hops"), STR("isthmus-via"), STR("isthmus-client"), STR("isthmus-access"), STR("isthmus-error"),
+		STR("isthmus-hops"),   STR("isthmus-via"),   STR("isthmus-client"),
+		STR("isthmus-access"), STR("isthmus-error"), STR("isthmus-position"),
 	};
 
 	for (size_t i = 0; i < LEN(plain); i++)
@@ -260,7 +261,7 @@ static bool comes_back(struct str name)
 			return true;
 	if (begins(name, STR("access-control-")))
 		return true;
-	return begins(name, STR("isthmus-")) && !same(name, STR("isthmus-error"));
+	return begins(name, STR("isthmus-")) && !same(name, STR("isthmus-error")) && !same(name, STR("isthmus-position"));
 }
 
 static enum err take_headers(struct proxy_task *t)
@@ -326,6 +327,75 @@ static void give_back(struct proxy_task *t)
 	t->request->reply.header_count = 0;
 	t->request->reply.grpc_status = -1;
 	fail(t, err);
+}
+
+/* --- until it can be read here --------------------------------------------------------------- */
+
+static bool parse_number(struct str text, uint64_t *ret_value)
+{
+	uint64_t v = 0;
+
+	if (text.len == 0 || text.len > 20)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		uint64_t digit = (uint64_t)(text.data[i] - '0');
+		if (text.data[i] < '0' || text.data[i] > '9' || v > (UINT64_MAX - digit) / 10)
+			return false;
+		v = v * 10 + digit;
+	}
+	*ret_value = v;
+	return true;
+}
+
+/* "epoch,seq"; false: there is none, or it is not to be waited for. */
+static bool take_position(struct proxy_task *t)
+{
+	struct str text = h2_exchange_header(&t->exchange, "isthmus-position");
+	const char *comma = text.data ? memchr(text.data, ',', text.len) : NULL;
+
+	if (!comma)
+		return false;
+	struct str epoch = { text.data, (size_t)(comma - text.data) };
+	struct str seq = { comma + 1, text.len - epoch.len - 1 };
+	return parse_number(epoch, &t->position.epoch) && parse_number(seq, &t->position.seq);
+}
+
+/* Reads from here would not see it for long: who writes all the same is not held up. */
+static bool lags(const struct proxy *p)
+{
+	const struct region *self = regions_self(p->options.regions);
+
+	return self && self->data && replicator_staleness_seconds(p->options.replicator) * 1000 > PROXY_SEEN_MS;
+}
+
+static void look(struct proxy_task *t);
+
+static void on_look(struct loop_timer *timer)
+{
+	look(CONTAINER_OF(timer, struct proxy_task, timer));
+}
+
+static void look(struct proxy_task *t)
+{
+	if (replicator_reads(t->proxy->options.replicator, t->position) || now(t) >= t->seen_until_ns ||
+	    atomic_load_explicit(&t->request->cancelled, memory_order_relaxed)) {
+		give_back(t);
+		return;
+	}
+	t->timer.on_fire = on_look;
+	loop_timer_start(t->request->loop, &t->timer, MIN(UINT64_C(1) << MIN(t->looks, 8u), (uint64_t)PROXY_LOOK_MS_MAX));
+	t->looks++;
+}
+
+static void give_back_seen(struct proxy_task *t)
+{
+	if (!take_position(t) || lags(t->proxy)) {
+		give_back(t);
+		return;
+	}
+	unhold(t);
+	t->seen_until_ns = MIN(now(t) + PROXY_SEEN_MS * NS_PER_MS, t->deadline_ns);
+	look(t);
 }
 
 /* The region says that it is not the one to write, so it has not. */
@@ -487,7 +557,7 @@ static void write_answered(struct proxy_task *t)
 				name_of(t));
 		hold(t, ERR_NO_PRIMARY);
 	} else if (!x->err) {
-		give_back(t);
+		give_back_seen(t);
 	} else if (x->surely_not_taken) {
 		count(t, "not_taken");
 		t->fault = x->fault;

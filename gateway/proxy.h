@@ -3,12 +3,17 @@
  * Passes a request to another region, and its reply back, unread. REST and gRPC alike.
  *
  * What goes along: verb, path, query, body, the headers of an allow-list, and every isthmus-* option of the client. Headers
- * between regions, which only peers may send: isthmus-hops, isthmus-via, isthmus-client, isthmus-access, isthmus-error.
+ * between regions, which only peers may send: isthmus-hops, isthmus-via, isthmus-client, isthmus-access, isthmus-error,
+ * isthmus-position.
  *
  * A write goes to the region that may write; one that every data region may take goes to the best of these first, and to the
  * next, or to the primary, when it surely was not taken. While nobody may, or the role is being handed over, it is held: tried
  * again until somebody takes it, for a bounded time, with bounded company. It is sent again only if it surely was not taken;
  * else the client is told that its outcome is unknown.
+ *
+ * A client that keeps to one region, and has heard of no session tokens, expects to read what it wrote with wait=true. So the
+ * reply is kept until this region has applied the write (a gateway without data: until the data regions that it hears have),
+ * for PROXY_SEEN_MS at most, and not at all while this region lags behind by more.
  * Thread: the request's loop; one task belongs to one request.
  */
 #pragma once
@@ -29,6 +34,9 @@
 /* A held write is tried again so soon, and less and less often. */
 #define PROXY_RETRY_MS 20
 #define PROXY_RETRY_MS_MAX 160
+/* How long the reply to a write is kept until reads from here see it. */
+#define PROXY_SEEN_MS 500
+#define PROXY_LOOK_MS_MAX 16
 #define PROXY_REPLY_BYTES_MAX (128u << 20)
 
 struct proxy;
@@ -81,6 +89,9 @@ struct proxy_task {
 	uint64_t tried;           /* rows of the table, by bits */
 	uint64_t hold_until_ns;   /* 0: not begun */
 	uint32_t retries;
+	struct position position; /* of the write, as its region says */
+	uint64_t seen_until_ns;
+	uint32_t looks;
 	uint64_t deadline_ns;
 	struct header *headers;
 	uint32_t header_count;

@@ -807,6 +807,10 @@ static enum outcome mark(struct life *l)
 	add_session(l);
 	if (c->wrote)
 		add_ack(l);
+	/* For the region that passed it on: its client shall read there what it wrote. */
+	if (c->wrote && r->peer && c->plan.wait && c->write.position.epoch != 0)
+		add(r, STR("isthmus-position"),
+		    arena_printf(&r->arena, "%" PRIu64 ",%" PRIu64, c->write.position.epoch, c->write.position.seq));
 	if (serve_staleness_ms(c->api, &ms))
 		add(r, STR("isthmus-staleness-ms"), arena_printf(&r->arena, "%" PRIu64, ms));
 	return GO_ON;

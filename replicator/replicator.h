@@ -53,6 +53,9 @@ struct peers *replicator_peers(struct replicator *r);
 MUST_USE enum err replicator_admit(struct replicator *r, uint8_t *ret_writer, struct fault *reterr_fault);
 /* Seconds by which an answer from here may be behind: 0 on the valid writer only. */
 double replicator_staleness_seconds(struct replicator *r);
+/* Do reads see that op: here, or from a region without data in all data regions that it hears? Of one of SCOPE_MULTI such a
+ * region knows nothing, and says yes. Any thread. */
+bool replicator_reads(struct replicator *r, struct position p);
 /* Loaded, applying, within `lag_seconds_max` of the writer; else false and words. */
 bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *why);
 

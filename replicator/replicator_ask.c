@@ -10,6 +10,8 @@
 
 /* 80 % of what a stamp may lie ahead of another region's clock. */
 #define CLOCK_OFF_MS (HLC_OFFSET_MS_MAX_DEFAULT * 8 / 10)
+/* Whoever was silent for longer is not waited for. */
+#define HEARD_MS 2000
 #define LOG_ENTRY_BYTES_MAX (16u << 20)
 
 /* --- questions --- */
@@ -190,6 +192,32 @@ uint32_t replicator_waits(struct replicator *r, struct log_waits_told out[LOG_WA
 bool replicator_clock_is_off(struct replicator *r, int64_t *ret_ahead_ms)
 {
 	return peers_clock_is_off(r->peers, CLOCK_OFF_MS, ret_ahead_ms);
+}
+
+static bool has_here(struct replicator *r, struct position p)
+{
+	struct committer_state s;
+
+	if (position_is_multi(p))
+		return committer_log_seq(r->committer, p.epoch) >= p.seq;
+	committer_state(r->committer, &s);
+	return position_compare(s.position, p) >= 0;
+}
+
+bool replicator_reads(struct replicator *r, struct position p)
+{
+	if (r->options.self.data)
+		return has_here(r, p);
+	if (position_is_multi(p))
+		return true;
+	struct region_set have = peers_applied(r->peers, (struct position){ 0 }, p);
+	for (uint32_t i = 0; i < peers_count(r->peers); i++) {
+		struct peer_standing s;
+		peers_standing(r->peers, i, &s);
+		if (s.config->data && s.heard && s.silent_ms <= HEARD_MS && !region_set_has(&have, s.config->id))
+			return false;
+	}
+	return true;
 }
 
 /* --- sessions --- */

@@ -344,6 +344,7 @@ START_TEST(headers_pass_by_a_list_and_nobody_speaks_for_a_region)
 	header(k, "isthmus-client", "6.6.6.6");
 	header(k, "isthmus-via", "mars");
 	header(k, "isthmus-error", "not-primary");
+	header(k, "isthmus-position", "1,1");
 	proxy_write(&k->t);
 	UNTIL(t, k->done);
 	assert_replied(k, 200, "{}");
@@ -417,6 +418,108 @@ START_TEST(what_was_passed_on_twice_goes_no_further)
 }
 END_TEST
 
+/* --- until it can be read here --- */
+
+/* This region has all that eu has: the beginning of its epoch. */
+static void be_level(struct test *t)
+{
+	CLEANUP(buf_release) struct buf wire = BUF_INIT(OP_BYTES_MAX);
+	struct op op = { .kind = OP_EPOCH_START, .region = EU, .epoch = 256 + EU, .seq = 1, .hlc = 1 };
+	struct fault f = { 0 };
+
+	ck_assert_int_eq(op_encode(&op, OP_FORM_WIRE, &wire), ERR_NONE);
+	struct bytes ops[1] = { buf_bytes(&wire) };
+	struct remote_batch b = { .ops = ops, .count = 1, .scope = SCOPE_FLEET, .chain_hash = op_chain_hash(0, ops[0]) };
+	ck_assert_msg(!committer_apply(replicator_committer(t->replicator), &b, &f), "%s", f.text);
+	eu_writes(t);
+	ck_assert_double_le(replicator_staleness_seconds(t->replicator), 0.1);
+}
+
+static struct task *write_at(struct test *t, const char *position)
+{
+	open_way(t);
+	be_level(t);
+	t->answer_name = "isthmus-position";
+	t->answer_value = position;
+	struct task *k = write_new(t);
+	UNTIL(t, t->bed.served > 0);
+	settle(t);
+	return k;
+}
+
+START_TEST(a_reply_waits_until_this_region_has_the_write)
+{
+	struct test *t = open_test();
+	struct task *k = write_at(t, "257,2");
+	struct fault f = { 0 };
+
+	for (unsigned ms = 0; ms < 60; ms++) {
+		bed_turn(&t->bed, 1);
+		settle(t);
+	}
+	ck_assert_uint_eq(k->done, 0);
+	/* Its own epoch, which comes after that one. */
+	ck_assert_msg(!committer_begin_epoch(replicator_committer(t->replicator), &f), "%s", f.text);
+	for (unsigned ms = 0; ms < PROXY_LOOK_MS_MAX; ms++) {
+		bed_turn(&t->bed, 1);
+		settle(t);
+	}
+	assert_replied(k, 200, "a write");
+	ck_assert_ptr_null(reply_header(k, "isthmus-position").data);
+	close_test(t);
+}
+END_TEST
+
+START_TEST(a_reply_does_not_wait_for_ever)
+{
+	struct test *t = open_test();
+	struct task *k = write_at(t, "257,2");
+
+	for (unsigned ms = 0; ms < PROXY_SEEN_MS - 1; ms++) {
+		bed_turn(&t->bed, 1);
+		settle(t);
+	}
+	ck_assert_uint_eq(k->done, 0);
+	for (unsigned ms = 0; ms < PROXY_LOOK_MS_MAX; ms++) {
+		bed_turn(&t->bed, 1);
+		settle(t);
+	}
+	assert_replied(k, 200, "a write");
+	close_test(t);
+}
+END_TEST
+
+START_TEST(a_region_that_lags_far_behind_holds_no_reply_back)
+{
+	struct test *t = open_test();
+
+	open_way(t);
+	be_level(t);
+	bed_turn(&t->bed, PROXY_SEEN_MS + 1);
+	t->answer_name = "isthmus-position";
+	t->answer_value = "257,2";
+	struct task *k = write_new(t);
+	UNTIL(t, t->bed.served > 0);
+	settle(t);
+	assert_replied(k, 200, "a write");
+	close_test(t);
+}
+END_TEST
+
+START_TEST(a_reply_of_a_write_that_is_here_or_names_no_position_does_not_wait)
+{
+	static const char *const positions[] = { "0,0", "257,1", "", ",", "1", "1,", ",1", "1,1x", "-1,1", "1,18446744073709551616", "1 ,1" };
+
+	for (size_t i = 0; i < LEN(positions); i++) {
+		struct test *t = open_test();
+		struct task *k = write_at(t, positions[i]);
+		ck_assert_msg(k->done == 1, "%s", positions[i]);
+		assert_replied(k, 200, "a write");
+		close_test(t);
+	}
+}
+END_TEST
+
 /* --- what comes back --- */
 
 static const struct {
@@ -426,6 +529,7 @@ static const struct {
 	{ "content-type", "application/json", true }, { "isthmus-session", "token", true }, { "retry-after", "1", true },
 	{ "isthmus-region", "eu", true }, { "access-control-allow-origin", "*", true }, { "server", "eu", false },
 	{ "set-cookie", "a=b", false }, { "isthmus-error", "other", false },
+	{ "isthmus-position", "no position", false },
 };
 
 START_TEST(a_reply_passes_back_by_a_list_of_headers)
@@ -816,6 +920,10 @@ int main(void)
 	tcase_add_loop_test(c, a_reply_passes_back_by_a_list_of_headers, 0, LEN(reply_headers));
 	tcase_add_loop_test(c, statuses_pass_back_as_they_are, 0, 6);
 	tcase_add_test(c, the_status_of_grpc_passes_back_with_its_words);
+	tcase_add_test(c, a_reply_waits_until_this_region_has_the_write);
+	tcase_add_test(c, a_reply_does_not_wait_for_ever);
+	tcase_add_test(c, a_region_that_lags_far_behind_holds_no_reply_back);
+	tcase_add_test(c, a_reply_of_a_write_that_is_here_or_names_no_position_does_not_wait);
 	tcase_add_test(c, the_region_that_writes_is_told_so_at_once);
 	tcase_add_test(c, while_nobody_writes_a_write_is_held);
 	tcase_add_test(c, a_write_is_not_held_for_ever);
