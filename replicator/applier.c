@@ -46,6 +46,7 @@ struct applier {
 	uint64_t refills;
 	uint64_t messages;
 	bool multi_due;              /* a stream brought what could not be applied yet */
+	struct fault room;           /* what follows finds no room here; err ERR_NONE: it does */
 	struct fault gap;            /* no log held what follows */
 	struct position gap_at;      /* this position */
 	struct log_waits waits;      /* of SCOPE_MULTI */
@@ -123,6 +124,29 @@ static void set_gap(struct applier *a, struct position at, const struct fault *f
 		log_error("missing ops are in no log reason=\"%s\"", fault_text(&gap));
 }
 
+/* It is tried again and again, and passes once there is room; until then this region falls behind, and is to say why. */
+static void note_room(struct applier *a, enum err err, const struct fault *f)
+{
+	bool lacks = err == ERR_NO_SPACE || err == ERR_STORE_FULL || err == ERR_NO_MEMORY;
+
+	if (err != ERR_NONE && !lacks)
+		return;
+	(void)pthread_mutex_lock(&a->lock);
+	bool did = a->room.err != ERR_NONE;
+
+	a->room = (struct fault){ 0 };
+	if (lacks)
+		(void)fault_set(&a->room, err, "what other regions write finds no room here: %s",
+				f->text[0] ? fault_text(f) : err_sentence(err));
+	struct fault told = a->room;
+
+	(void)pthread_mutex_unlock(&a->lock);
+	if (lacks && !did)
+		log_error("applying waits, this region is not ready until there is room reason=\"%s\"", fault_text(&told));
+	if (!lacks && did)
+		log_info("there is room again, applying goes on");
+}
+
 /* --- applying --- */
 
 /* ERR_GAP: ops before it are missing. *ret_foreign: the message is damaged or not for us, whatever was applied. *ret_before: the
@@ -155,7 +179,9 @@ static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret
 		return fault_set(f, ERR_NO_MEMORY, "no memory for a message of %u ops", m.count);
 	for (uint32_t i = 0; i < m.count; i++)
 		batch.ops[i] = m.ops[i];
-	return committer_apply(a->options.committer, &batch, f);
+	err = committer_apply(a->options.committer, &batch, f);
+	note_room(a, err, f);
+	return err;
 }
 
 /* --- SCOPE_MULTI --- */
@@ -751,6 +777,8 @@ void applier_state(struct applier *a, struct applier_state *ret_state)
 	(void)pthread_mutex_lock(&a->lock);
 	const struct fault *trouble = find_stopped_log(a);
 
+	if (a->room.err != ERR_NONE)
+		trouble = &a->room;
 	if (a->gap.err != ERR_NONE && position_compare(a->gap_at, pos) == 0)
 		trouble = &a->gap;
 	for (uint32_t i = 0; i < peers_count(a->options.peers); i++) {
