@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/ack_words.h"
 
+#include "gateway/region.h"
+
 #include <string.h>
 
 #define NUMBER_DIGITS_MAX 6

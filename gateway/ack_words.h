@@ -10,8 +10,9 @@
 #pragma once
 
 #include "base/buf.h"
-#include "gateway/region.h"
 #include "replicator/ack.h"
+
+struct regions;
 
 /* Of a reply: every word, and the names of all regions. */
 #define ACK_WORDS_MAX 8192

@@ -61,8 +61,10 @@ static enum err check_position(const struct api *api, uint16_t scope, struct pos
 	if (scope == SCOPE_MULTI && committer_log_is_forgotten(api->committer, p.epoch))
 		return fault_set(f, ERR_SESSION_ORPHANED,
 				 "isthmus-session: it is so old that nobody knows whether its write survived");
-	if (scope == SCOPE_MULTI && committer_log_seq(api->committer, p.epoch) >= p.seq)
+	if (scope == SCOPE_MULTI) {
+		*ret_wait |= committer_log_seq(api->committer, p.epoch) < p.seq;
 		return ERR_NONE;
+	}
 	if (scope != SCOPE_FLEET)
 		return fault_set(f, ERR_UNAVAILABLE,
 				 "isthmus-session: this region does not hold scope %u", scope);
@@ -106,12 +108,18 @@ enum err serve_check_session(const struct api *api, const struct session *s, boo
 enum err serve_wait_session(const struct api *api, const struct session *s, struct fault *reterr_fault)
 {
 	enum err err = ERR_NONE;
+	bool late;
 
 	if (api->replicator) {
 		err = replicator_find_session(api->replicator, s, SESSION_WAIT_MS, reterr_fault);
 		return err == ERR_TIMEOUT ? ERR_NONE : err;
 	}
-	for (uint32_t i = 0; i < s->count && s->scopes[i] == SCOPE_FLEET && !err; i++)
-		err = committer_wait(api->committer, s->positions[i], SESSION_WAIT_MS);
-	return ERR_NONE;
+	for (uint32_t i = 0; i < s->count && !err; i++) {
+		const struct log_end end = { .log = s->positions[i].epoch, .seq = s->positions[i].seq };
+		err = s->scopes[i] == SCOPE_MULTI
+			      ? committer_wait_log(api->committer, end, SESSION_WAIT_MS)
+			      : committer_wait(api->committer, s->positions[i], SESSION_WAIT_MS);
+	}
+	/* Time is up, or its history went another way. */
+	return serve_check_session(api, s, &late, reterr_fault);
 }

@@ -4,6 +4,8 @@
  */
 #include "gateway/ack_words.h"
 
+#include "gateway/region.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "base/gzip.h"
+#include "gateway/region.h"
 #include "tests/gateway/world.h"
 
 static struct world one;
