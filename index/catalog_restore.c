@@ -117,9 +117,9 @@ enum err catalog_restore(struct catalog *c, struct store_txn *t, const struct ca
 	struct pending_collection *p;
 	struct catalog_record record;
 
+	arena_init(&a, SIZE_MAX);
 	if (r->record.len == 0)
 		return catalog_drop(c, t, r->incarnation, reterr_fault);
-	arena_init(&a, SIZE_MAX);
 	enum err e = catalog_record_get(r->record, &a, &record);
 
 	if (!e) {

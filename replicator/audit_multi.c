@@ -213,9 +213,9 @@ static enum err newest(struct audit_round *r, struct cutoff *ret_cutoff)
 	for (uint32_t i = 0; i < r->member_count; i++) {
 		CLEANUP(arena_release) struct arena a;
 		struct audit_request q = { .kind = AUDIT_SEEN };
+		arena_init(&a, AUDIT_ARENA_BYTES_MAX);
 		if (!takes_part(r, i))
 			continue;
-		arena_init(&a, AUDIT_ARENA_BYTES_MAX);
 		if (audit_round_ask(r, i, &q, &a, &reply, NULL)) {
 			set_behind(r, i, NULL);
 			continue;

@@ -368,11 +368,11 @@ static enum err begin_epoch(struct committer *c, uint64_t promised, struct fault
 				  : epoch_make((MAX(c->history.epoch, c->promised) >> 8) + 1, c->o.region);
 	struct op op = { .kind = OP_EPOCH_START };
 
+	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (promised && (promised != c->promised || (uint8_t)promised != c->o.region || promised <= c->history.epoch))
 		return fault_set(f, ERR_FORK, "epoch %llu cannot be begun: %llu is promised, %llu is in the log",
 				 (unsigned long long)promised, (unsigned long long)c->promised,
 				 (unsigned long long)c->history.epoch);
-	arena_init(&a, OP_ARENA_BYTES_MAX);
 	enum err err =
 		history_next_chain(&c->history, c->place.position, &a, &op.chain, &op.chain_count);
 	if (err)

@@ -440,9 +440,9 @@ static enum err known_hash(struct committer *c, struct position p, uint64_t *ret
 	struct store_txn *t;
 	enum err err = s->ops->begin(s, false, &t);
 
+	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (err)
 		return fault_set(reterr_fault, err, "reading the op log: %s", err_sentence(err));
-	arena_init(&a, OP_ARENA_BYTES_MAX);
 	err = oplog_get(s, t, SCOPE_MULTI, p, &a, &entry, reterr_fault);
 	s->ops->abort(t);
 	if (!err)

@@ -163,9 +163,9 @@ static enum err step(struct settle_run *r, struct position *p)
 	uint16_t scope = r->multi ? SCOPE_MULTI : SCOPE_FLEET;
 	struct oplog_entry entry;
 
+	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (r->ops++ == SETTLE_OPS_MAX)
 		return fault_set(r->fault, ERR_GAP, "more than %u ops follow the rows", SETTLE_OPS_MAX);
-	arena_init(&a, OP_ARENA_BYTES_MAX);
 	enum err err = oplog_next(c->o.store, c->txn.store, scope, *p, &a, &entry, r->fault);
 	if (err)
 		return err;

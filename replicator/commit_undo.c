@@ -537,9 +537,9 @@ static enum err undo_point(struct walk *w, struct collection *collection, uint32
 	struct point_id id = op->points ? op->points[at].id : op->ids[at];
 	struct row now;
 
+	arena_init(&a, ROW_ARENA_BYTES_MAX);
 	if (e && e->unchanged)
 		return ERR_NONE;
-	arena_init(&a, ROW_ARENA_BYTES_MAX);
 	enum err err = collection_row_load(collection, w->c->txn.store, id, &a, &now);
 	if (err && err != ERR_NOT_FOUND)
 		return err;

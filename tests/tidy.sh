@@ -44,6 +44,31 @@ BEGIN { words = "(TO" "DO|FIX" "ME|XX" "X)" }
 }
 END { exit bad }' "$scratch/all" || failed=1
 
+# What is cleaned up at the end of its scope is begun before a way out of it: not every compiler fills it with zeros.
+awk '
+{
+	file = $0
+	name = ""
+	for (line = 1; (getline text < file) > 0; line++) {
+		if (name != "" && text ~ ("&" name "[^A-Za-z0-9_]"))
+			name = ""
+		if (name != "" && text ~ /[ \t](return|continue|break|goto)[ ;]/) {
+			printf "%s:%d: left before `%s` is begun, and cleaned up all the same\n", file, line, name
+			bad = 1
+			name = ""
+		}
+		if (text ~ /^}/)
+			name = ""
+		if (text ~ /CLEANUP\([a-z_]*\) struct [a-z_]* [a-z_]*;/) {
+			name = text
+			sub(/;.*/, "", name)
+			sub(/.* /, "", name)
+		}
+	}
+	close(file)
+}
+END { exit bad }' "$scratch/c" || failed=1
+
 # One licence line, the first or, after #!, the second. A .def holds its rows and their explanation only.
 awk '
 {
