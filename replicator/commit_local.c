@@ -10,8 +10,8 @@
  * at which the intent's turn comes, while neither memory nor transaction grow with their number. What ends in the middle
  * (a crash, a full disk, a handover) leaves whole ops, and an error says so.
  *
- * An intent is cut into ops of about OP_BYTES_TARGET. No op names a point twice: its two parts would have one
- * stamp, and the later one is to win.
+ * An intent is cut into ops of about OP_BYTES_TARGET, and of POINTS_PER_OP_MAX points at most. No op names a point twice: its
+ * two parts would have one stamp, and the later one is to win.
  */
 #include "replicator/commit_inner.h"
 
@@ -24,6 +24,8 @@
 
 #define FILTER_POINTS_MAX 10000u
 #define IDS_PER_OP_MIN 64
+/* An op's undo record holds all rows that it replaces, each as large as a point may be: see commit_undo.c. */
+#define POINTS_PER_OP_MAX UNDO_ROWS_MAX
 #define ID_BYTES_MAX 17
 
 struct local {
@@ -514,7 +516,7 @@ static enum err add_points(struct local *l, bool *ret_dirty)
 		do {
 			bytes += point_size_of_op(&points[i++]);
 			op.point_count++;
-		} while (i < count && !repeated[i] &&
+		} while (i < count && !repeated[i] && op.point_count < POINTS_PER_OP_MAX &&
 			 bytes + point_size_of_op(&points[i]) <= OP_BYTES_TARGET);
 		*ret_dirty = true;
 		err = add_op(l, &op);
@@ -527,7 +529,7 @@ static enum err add_points(struct local *l, bool *ret_dirty)
 static enum err add_ids(struct local *l, size_t common_bytes, bool *ret_dirty)
 {
 	size_t room = common_bytes < OP_BYTES_TARGET ? OP_BYTES_TARGET - common_bytes : 0;
-	uint32_t per_op = MAX((uint32_t)(room / ID_BYTES_MAX), IDS_PER_OP_MIN);
+	uint32_t per_op = MIN(MAX((uint32_t)(room / ID_BYTES_MAX), IDS_PER_OP_MIN), POINTS_PER_OP_MAX);
 
 	for (uint32_t i = 0; i < l->id_count; i += per_op) {
 		struct op op = op_of(l);

@@ -208,7 +208,7 @@ enum err commit_undo_begin(struct committer *c, const struct op *op)
 
 	*d = (struct undo_draft){ .wanted = c->o.undo && op->kind >= OP_CREATE_COLLECTION &&
 					    position_compare(p, c->txn.confirmed) > 0 };
-	arena_init(&d->arena, OP_ARENA_BYTES_MAX);
+	arena_init(&d->arena, UNDO_ARENA_BYTES_MAX);
 	d->undo.incarnation = op->incarnation;
 	if (!d->wanted || op->kind >= OP_UPSERT)
 		return ERR_NONE;
@@ -345,7 +345,7 @@ static enum err trim_one(struct committer *c)
 	struct position p;
 	struct undo u;
 
-	arena_init(&a, INTENT_ARENA_BYTES_MAX);
+	arena_init(&a, UNDO_ARENA_BYTES_MAX);
 	enum err err = undo_first(c->o.store, c->txn.store, SCOPE_FLEET, &a, &p, &u);
 	if (err)
 		return err;
@@ -740,7 +740,7 @@ static enum err walk_part(struct walk *w)
 		w->at = c->txn.place.position;
 		if (position_compare(w->at, w->r->to) <= 0)
 			break;
-		arena_init(&w->arena, INTENT_ARENA_BYTES_MAX);
+		arena_init(&w->arena, UNDO_ARENA_BYTES_MAX);
 		err = oplog_get(c->o.store, c->txn.store, SCOPE_FLEET, w->at, &w->arena, &w->entry, w->fault);
 		alone = !err && commit_is_alone(w->entry.op.kind);
 		if (!err && !(alone && i > 0))

@@ -22,9 +22,7 @@
 #define RECORD_VERSION 1
 #define RECORD_TAIL 8
 #define FLAG_CATALOG 1
-/* Rows of one op, each at most as large as a message lets it be; an op bounds their number. */
-#define UNDO_BYTES_MAX ((size_t)256 << 20)
-#define UNDO_ARENA_BYTES_MAX ((size_t)512 << 20)
+#define UNDO_BYTES_MAX ((size_t)1 << 30)
 #define KEY_BYTES 18
 #define ENTRY_BYTES_MIN 2
 

@@ -8,6 +8,10 @@
 
 #include "replicator/oplog.h"
 
+/* Rows of one record at most: a thousand of the largest that a point may be are within its bounds. */
+#define UNDO_ROWS_MAX 1024
+#define UNDO_ARENA_BYTES_MAX ((size_t)2 << 30)
+
 /* One point of the op, by its place in it; points without an entry were not there before. */
 struct undo_entry {
 	uint32_t at;

@@ -4,6 +4,7 @@
  * cost slots and space only until their op is confirmed.
  */
 #include "replicator/orphan.h"
+#include "replicator/undo.h"
 #include "tests/replicator/region.h"
 
 static struct region r;
@@ -338,6 +339,35 @@ START_TEST(more_than_one_transaction_can_hold_is_taken_back)
 		write_well(&r, set_payload_of(&r, "c", 1 + i % 20, "k", (int64_t)i));
 	struct rewind w = rewind_to(p.position);
 	ck_assert_uint_eq(w.ops, 700);
+	struct picture now = picture();
+	check_same(&p, &now);
+}
+END_TEST
+
+/* 3,000 points of 60 KB each: 180 MB that one request replaces. */
+START_TEST(a_request_that_replaces_more_than_one_record_holds_is_written_and_taken_back)
+{
+	static uint64_t ids[3000];
+	static char text[60000];
+	CLEANUP(buf_release) struct buf item = BUF_INIT(100000);
+	CLEANUP(buf_release) struct buf b = BUF_INIT(100000);
+
+	memset(text, 'x', sizeof(text));
+	value_put_string(&item, (struct str){ text, sizeof(text) });
+	struct value_member m = { .key = STR("text"), .value = value_of_buf(&item) };
+	ck_assert_int_eq(value_put_object(&b, &m, 1), ERR_NONE);
+	for (uint64_t i = 0; i < LEN(ids); i++)
+		ids[i] = 1000 + i;
+	write_well(&r, upsert_of(&r, "c", 1000, LEN(ids)));
+	struct intent in = ids_intent(&r, OP_SET_PAYLOAD, "c", ids, LEN(ids));
+	in.body.payload = value_of_buf(&b);
+	write_well(&r, in);
+	struct picture p = picture();
+	in = ids_intent(&r, OP_CLEAR_PAYLOAD, "c", ids, LEN(ids));
+	write_well(&r, in);
+	ck_assert_int_eq(payload_number(&r, "c", 1000, "n"), -1);
+	struct rewind w = rewind_to(p.position);
+	ck_assert_uint_ge(w.ops, LEN(ids) / UNDO_ROWS_MAX);
 	struct picture now = picture();
 	check_same(&p, &now);
 }
@@ -875,6 +905,7 @@ static Suite *suite(void)
 	tcase_add_test(t, each_position_on_the_way_is_one_that_was);
 	tcase_add_test(t, after_a_restart_it_is_taken_back_just_as_well);
 	tcase_add_test(t, more_than_one_transaction_can_hold_is_taken_back);
+	tcase_add_test(t, a_request_that_replaces_more_than_one_record_holds_is_written_and_taken_back);
 	tcase_add_test(t, the_ops_are_kept_as_orphans_in_order_and_as_they_were);
 	tcase_add_test(t, what_was_taken_back_can_be_applied_again);
 	tcase_add_test(t, what_an_op_left_unchanged_stays);
