@@ -135,6 +135,8 @@ def check_unasked():
         prepare(fleet)
         sound = point(fleet, "us")
         damage(fleet, "us", "payload")
+        # Where nothing is written what was found clean a moment ago is not looked at again for a while.
+        upsert(fleet.client("eu"), POINTS + 1, 1)
         wait_for("an audit repairs it unasked", lambda: point(fleet, "us") == sound, 30)
 
 
