@@ -306,6 +306,15 @@ void admin_peer_standing(struct call *c)
 	call_finish(c, err ? err : keep(c, &b, &out->data));
 }
 
+void admin_peer_chain(struct call *c)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(CHAIN_BYTES_MAX);
+	struct msg_bytes *out = c->out;
+	enum err err = replicator_chain(c->api->replicator, &b);
+
+	call_finish(c, err ? err : keep(c, &b, &out->data));
+}
+
 void admin_peer_writers(struct call *c)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(WRITERS_BYTES_MAX);

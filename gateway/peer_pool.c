@@ -327,6 +327,13 @@ static enum err get_standing(struct peer_link *l, uint8_t region, uint16_t scope
 	return get(p, region, PEER_STANDING_MS_MAX, out, reterr_fault, PEER_PATH_STANDING "?scope=%u", scope);
 }
 
+static enum err get_chain(struct peer_link *l, uint8_t region, struct buf *out, struct fault *reterr_fault)
+{
+	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
+
+	return get(p, region, PEER_CHAIN_MS_MAX, out, reterr_fault, PEER_PATH_CHAIN);
+}
+
 struct peer_link *peer_pool_link(struct peer_pool *p)
 {
 	return &p->link;
@@ -403,7 +410,9 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 	struct peer_pool *p = calloc(1, sizeof(*p));
 	if (!p)
 		return ERR_NO_MEMORY;
-	p->link = (struct peer_link){ .log = get_log, .standing = get_standing, .audit = ask_audit };
+	p->link = (struct peer_link){
+		.log = get_log, .standing = get_standing, .chain = get_chain, .audit = ask_audit
+	};
 	p->reach_timer.on_fire = measure;
 	p->clock = o->clock;
 	init_lock(p);

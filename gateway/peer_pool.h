@@ -11,9 +11,11 @@
 
 #define PEER_LOG_MS_MAX 10000
 #define PEER_STANDING_MS_MAX 500
+#define PEER_CHAIN_MS_MAX 2000
 #define PEER_AUDIT_MS_MAX 30000
 #define PEER_PATH_LOG "/isthmus/peer/log"
 #define PEER_PATH_STANDING "/isthmus/peer/standing"
+#define PEER_PATH_CHAIN "/isthmus/peer/chain"
 #define PEER_PATH_AUDIT "/isthmus/peer/audit"
 
 struct peer_pool;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "replicator/applier.h"
+/*
+ * Streams, logs, the thread that watches for what is missing.
+ */
+#include "replicator/applier_inner.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -18,50 +20,20 @@
 /* How long a log of SCOPE_MULTI may be behind without progress before a peer is asked for it. */
 #define MULTI_WATCH_NS UINT64_C(1000000000)
 
-/* One of the regions that ops come from. */
-struct source {
-	struct applier *applier;
-	uint8_t region;
-	/* Under the applier's lock: */
-	struct stream_consumer *consumer;   /* its thread runs before it is known */
-	struct fault stream_trouble;        /* why its stream stands still; err ERR_NONE: it does not */
-	struct fault log_trouble;           /* likewise, what its log brought */
-};
-
-struct applier {
-	struct applier_options options;
-	struct source sources[PEERS_MAX];    /* as the peers */
-	pthread_t thread;
-	bool started;
-	struct position seen;        /* the watcher's: position at the last look, */
-	uint64_t seen_ns;            /* since when, */
-	uint64_t seen_messages;      /* and what streams had brought then */
-	uint64_t multi_ns;           /* when it last looked at SCOPE_MULTI, */
-	struct log_end multi_seen[LOGS_MAX]; /* and where this region stood then */
-	uint32_t multi_seen_count;
-	bool by_log;                 /* the last progress came from a log, and streams have been silent since */
-	pthread_mutex_t refill_lock; /* one refill at a time: readers and the watcher */
-	pthread_mutex_t lock;        /* guards the rest; never held while another lock is taken */
-	pthread_cond_t wake;
-	uint64_t refills;
-	uint64_t messages;
-	bool multi_due;              /* a stream brought what could not be applied yet */
-	struct fault room;           /* what follows finds no room here; err ERR_NONE: it does */
-	struct fault gap;            /* no log held what follows */
-	struct position gap_at;      /* this position */
-	struct log_waits waits;      /* of SCOPE_MULTI */
-	bool stop;
-};
-
-static struct position here(struct applier *a)
+struct committer_state applier_here(struct applier *a)
 {
 	struct committer_state s;
 
 	committer_state(a->options.committer, &s);
-	return s.position;
+	return s;
 }
 
-static bool stopping(struct applier *a)
+static struct position here(struct applier *a)
+{
+	return applier_here(a).position;
+}
+
+bool applier_is_stopping(struct applier *a)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	bool stop = a->stop;
@@ -73,7 +45,7 @@ static bool stopping(struct applier *a)
 /* --- troubles --- */
 
 /* What passes by itself, or with more room, is tried again; all else stops its source: there is no skip. */
-static bool stops(enum err err)
+bool applier_stops(enum err err)
 {
 	switch ((int)err) {
 	case ERR_NONE:
@@ -149,10 +121,16 @@ static void note_room(struct applier *a, enum err err, const struct fault *f)
 
 /* --- applying --- */
 
-/* ERR_GAP: ops before it are missing. *ret_foreign: the message is damaged or not for us, whatever was applied. *ret_before: the
- * position that it follows, unless it is foreign. */
-static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret_foreign, struct position *ret_before,
-			      struct op_turn *ret_turn, struct fault *f)
+struct source *applier_source(struct applier *a, uint8_t region)
+{
+	for (uint32_t i = 0; i < peers_count(a->options.peers); i++)
+		if (a->sources[i].region == region)
+			return &a->sources[i];
+	return NULL;
+}
+
+enum err applier_take(struct applier *a, struct bytes payload, const struct known *known, struct taken *ret_taken,
+		      struct op_turn *ret_turn, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf inflated = BUF_INIT(BATCH_BODY_BYTES_MAX);
 	CLEANUP(arena_release) struct arena arena;
@@ -160,19 +138,21 @@ static enum err apply_payload(struct applier *a, struct bytes payload, bool *ret
 
 	arena_init(&arena, APPLY_ARENA_BYTES_MAX);
 	enum err err = batch_decode(payload, &inflated, &arena, &m, f);
-	*ret_foreign = err == ERR_CORRUPT;
+	*ret_taken = (struct taken){ .foreign = err == ERR_CORRUPT };
 	if (err != ERR_NONE)
 		return err;
 	if (m.fleet != peers_fleet(a->options.peers) || (m.scope != SCOPE_FLEET && m.scope != SCOPE_MULTI)) {
-		*ret_foreign = true;
+		ret_taken->foreign = true;
 		return fault_set(f, ERR_BAD_INPUT, "a message of another fleet or scope");
 	}
-	*ret_before = (struct position){ m.epoch, m.first - 1 };
+	ret_taken->before = (struct position){ m.epoch, m.first - 1 };
 	struct remote_batch batch = {
 		.ops = arena_array(&arena, m.count, sizeof(struct bytes)),
 		.count = m.count,
 		.scope = m.scope,
 		.chain_hash = m.chain_hash,
+		.history_epoch = known != NULL ? known->history_epoch : 0,
+		.upto = known != NULL ? known->upto : (struct position){ 0 },
 		.ret_turn = ret_turn,
 	};
 	if (batch.ops == NULL)
@@ -229,7 +209,7 @@ static void take_multi(struct source *s, enum err err, struct position before, c
 		note_cured(s, before.epoch);
 		return;
 	}
-	if (stops(err))
+	if (applier_stops(err))
 		note_fault(s, (struct position){ before.epoch, before.seq + 1 }, f);
 	(void)pthread_mutex_lock(&a->lock);
 	a->multi_due = true;
@@ -333,12 +313,11 @@ static bool refill_log(struct applier *a, struct source *s, struct log_end end)
 	struct peer_link *link = peers_link(a->options.peers);
 	bool any = false;
 
-	while (!stopping(a)) {
+	while (!applier_is_stopping(a)) {
 		CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 		struct op_turn turn = { .kind = TURN_NOW };
-		struct position before;
+		struct taken taken;
 		struct fault f = { 0 };
-		bool foreign;
 		uint64_t seq = committer_log_seq(a->options.committer, end.log);
 		struct position next = { end.log, seq + 1 };
 
@@ -349,13 +328,13 @@ static bool refill_log(struct applier *a, struct source *s, struct log_end end)
 			note_unread(s, next, err, &f);
 			return any;
 		}
-		err = apply_payload(a, buf_bytes(&payload), &foreign, &before, &turn, &f);
+		err = applier_take(a, buf_bytes(&payload), NULL, &taken, &turn, &f);
 		if (err == ERR_NONE)
 			note_cured(s, end.log);
-		else if (stops(err))
+		else if (applier_stops(err))
 			note_fault(s, next, &f);
 		if (committer_log_seq(a->options.committer, end.log) == seq) {
-			if (!stops(err))
+			if (!applier_stops(err))
 				note_turn(s, next, &turn, &f);
 			return any;
 		}
@@ -384,7 +363,7 @@ static bool refill_from_peer(struct applier *a, uint32_t peer, bool all)
 	if (ends == NULL)
 		return false;
 	uint32_t n = peers_ends(a->options.peers, peer, ends);
-	for (uint32_t i = 0; i < n && !stopping(a); i++) {
+	for (uint32_t i = 0; i < n && !applier_is_stopping(a); i++) {
 		uint64_t seq = committer_log_seq(a->options.committer, ends[i].log);
 
 		if (seq >= ends[i].seq)
@@ -457,7 +436,7 @@ static void catch_up_multi(struct applier *a)
 		return;
 	if (peers_link(a->options.peers) != NULL)
 		refill_logs(a, due || a->options.stream == NULL);
-	if (!stopping(a))
+	if (!applier_is_stopping(a))
 		end_look(a);
 	a->multi_ns = now_ns;
 	a->multi_seen_count = committer_vector(a->options.committer, a->multi_seen);
@@ -468,20 +447,19 @@ static enum err refill_from(struct applier *a, struct source *s, struct fault *f
 {
 	CLEANUP(buf_release) struct buf payload = BUF_INIT(STREAM_PAYLOAD_BYTES_MAX);
 	struct peer_link *link = peers_link(a->options.peers);
-	struct position before;
-	bool foreign;
+	struct taken taken;
 
 	if (link == NULL)
 		return fault_set(f, ERR_UNAVAILABLE, "there is no way to ask region %u", s->region);
 	enum err err = link->log(link, s->region, SCOPE_FLEET, here(a), &payload, f);
 	if (err != ERR_NONE)
-		return stops(err) ? fault_set(f, ERR_BAD_GATEWAY, "the log of region %u cannot be read", s->region) : err;
-	err = apply_payload(a, buf_bytes(&payload), &foreign, &before, NULL, f);
-	if (err != ERR_NONE && foreign) {
+		return applier_stops(err) ? fault_set(f, ERR_BAD_GATEWAY, "the log of region %u cannot be read", s->region) : err;
+	err = applier_take(a, buf_bytes(&payload), NULL, &taken, NULL, f);
+	if (err != ERR_NONE && taken.foreign) {
 		log_warn("a region's log brought a damaged message region=%u reason=\"%s\"", s->region, fault_text(f));
 		return ERR_BAD_GATEWAY;
 	}
-	if (err == ERR_NONE || stops(err))
+	if (err == ERR_NONE || applier_stops(err))
 		set_trouble(s, &s->log_trouble, err, f);
 	if (err == ERR_NONE) {
 		(void)pthread_mutex_lock(&a->lock);
@@ -539,7 +517,7 @@ static bool refill_once(struct applier *a, const struct source *first)
 	struct fault gap = { 0 };
 	bool gone = false;
 
-	for (uint32_t i = 0; i < n && !stopping(a); i++) {
+	for (uint32_t i = 0; i < n && !applier_is_stopping(a); i++) {
 		struct fault f = { 0 };
 		enum err err = refill_from(a, candidates[i].source, &f);
 
@@ -561,7 +539,7 @@ static bool refill(struct applier *a, const struct source *first, struct positio
 	bool any = false;
 
 	(void)pthread_mutex_lock(&a->refill_lock);
-	while (!stopping(a) && position_compare(here(a), upto) < 0 && refill_once(a, first))
+	while (!applier_is_stopping(a) && position_compare(here(a), upto) < 0 && refill_once(a, first))
 		any = true;
 	(void)pthread_mutex_unlock(&a->refill_lock);
 	return any;
@@ -584,15 +562,14 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 	struct applier *a = s->applier;
 	struct stream_consumer *consumer = consumer_of(s);
 	struct position at = here(a);
-	struct position before = { 0 };
+	struct taken taken;
 	struct fault f = { 0 };
-	bool foreign;
 
-	if (consumer == NULL || stopping(a))
+	if (consumer == NULL || applier_is_stopping(a))
 		return false;
-	enum err err = apply_payload(a, d->payload, &foreign, &before, NULL, &f);
-	if (!foreign && position_is_multi(before)) {
-		take_multi(s, err, before, &f);
+	enum err err = applier_take(a, d->payload, NULL, &taken, NULL, &f);
+	if (!taken.foreign && position_is_multi(taken.before)) {
+		take_multi(s, err, taken.before, &f);
 		if (err == ERR_NONE) {
 			(void)pthread_mutex_lock(&a->lock);
 			a->messages++;
@@ -602,9 +579,9 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 		return true;
 	}
 	/* Another reader, or the watcher, may have brought what was missing. */
-	if (err == ERR_GAP && (refill(a, s, before) || position_compare(here(a), at) != 0))
-		err = apply_payload(a, d->payload, &foreign, &before, NULL, &f);
-	if (err != ERR_NONE && foreign) {
+	if (err == ERR_GAP && (refill(a, s, taken.before) || position_compare(here(a), at) != 0))
+		err = applier_take(a, d->payload, NULL, &taken, NULL, &f);
+	if (err != ERR_NONE && taken.foreign) {
 		/* The log is the truth: what it should have brought is missed at the next one, and fetched. */
 		log_warn("a stream brought a message that cannot be used, passed over region=%u reason=\"%s\"", s->region,
 			 fault_text(&f));
@@ -612,7 +589,7 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 		return true;
 	}
 	if (err != ERR_NONE) {
-		if (stops(err))
+		if (applier_stops(err))
 			set_trouble(s, &s->stream_trouble, err, &f);
 		return false;
 	}
@@ -672,7 +649,7 @@ static void *watch(void *arg)
 {
 	struct applier *a = arg;
 
-	while (!stopping(a)) {
+	while (!applier_is_stopping(a)) {
 		struct timespec until;
 
 		catch_up_multi(a);

@@ -27,6 +27,16 @@ MUST_USE enum err applier_start(const struct applier_options *o, struct applier 
 void applier_stop(struct applier *a);
 void applier_free(struct applier *a);
 
+/*
+ * For a region that is to begin an epoch: its history becomes that of `region` up to exactly `upto`, which must not lie behind where
+ * it stands. What it has beyond the last position that both have is taken back first. Blocks, for no longer than one exchange
+ * when nothing moves; can be done again after any failure; ends when the applier is stopped. ERR_FORK: `upto` lies behind
+ * this region, or the logs differ; ERR_GAP: that region's log no longer reaches so far back; ERR_UNAVAILABLE: it cannot be
+ * asked, does not have `upto` (any more), or this region has promised another epoch meanwhile; and as committer_rewind().
+ * Any thread but the committer's and those of the applier.
+ */
+MUST_USE enum err applier_copy(struct applier *a, uint8_t region, struct position upto, struct fault *reterr_fault);
+
 struct applier_state {
 	/* By a fork, by an op that cannot be applied here (disk, bug, version), or because no log, or no region at all,
 	 * has what is missing (ERR_GAP). Over once that same source goes on, or, for ERR_GAP, once the ops came. The words are in trouble. */

@@ -879,6 +879,7 @@ static void state_init(struct committer *c)
 		.publishing = c->place.position,
 		.chain_hash = c->place.chain_hash,
 		.epoch = c->history.epoch,
+		.promised = c->promised,
 		.writer = (uint8_t)c->history.epoch,
 		.released = c->place.released,
 		.released_to = c->place.released_to,

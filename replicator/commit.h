@@ -14,7 +14,7 @@
 
 #include "base/queue.h"
 #include "replicator/ack.h"
-#include "replicator/history.h"
+#include "replicator/chain.h"
 #include "replicator/hlc.h"
 #include "replicator/marked.h"
 #include "replicator/oplog.h"
@@ -144,9 +144,11 @@ struct remote_batch {
 	uint32_t count;
 	uint16_t scope;
 	uint64_t chain_hash;
-	/* The ops are known to lie in a history that reaches the promised epoch, or this region copies them to begin it: ops of
-	 * older epochs are catch-up then. Else they are refused with ERR_UNAVAILABLE. */
-	bool in_history;
+	/* The ops are known to lie in a history that has reached this epoch, or this region, which promised it to itself, copies
+	 * them to begin it; 0: nothing is known. Ops of epochs older than what is promised are catch-up when this is not older,
+	 * else refused with ERR_UNAVAILABLE. */
+	uint64_t history_epoch;
+	struct position upto;            /* unless zero: ops after it are checked with the others, and left out */
 	struct op_turn *ret_turn;        /* may be NULL; in SCOPE_MULTI: why the rest has to wait */
 };
 MUST_USE enum err committer_apply(struct committer *c, const struct remote_batch *b, struct fault *reterr_fault);
@@ -211,7 +213,9 @@ struct promise {
 	/* answer */
 	struct position position;    /* where this region stood in that transaction */
 };
-/* Durable on return. ERR_ALREADY_EXISTS: an epoch as great was promised, or is in the log. From any thread but the committer's;
+/* An epoch that begins here, by whomever, is promised with it: when it is taken back, nothing older comes in its place but
+ * what the history has that ended it.
+ * Durable on return. ERR_ALREADY_EXISTS: an epoch as great was promised, or is in the log. From any thread but the committer's;
  * waits for the commit. */
 MUST_USE enum err committer_promise(struct committer *c, struct promise *p, struct fault *reterr_fault);
 /* The record stored last, copied; empty when there is none. Any thread. */
@@ -226,16 +230,22 @@ MUST_USE enum err committer_begin_promised(struct committer *c, uint64_t epoch, 
 /*
  * Takes back what this region holds beyond `to`, op by op from the newest, in transactions that each end at a valid position:
  * rows, collections, history and log become what they were there. Ops of clients go to the orphan store (replicator/orphan.h).
- * This region's right to write ends first.
+ * This region's right to write ends first, unless there is nothing to take back.
  */
 struct rewind {
 	struct position to;
+	/* Unless NULL: instead of `to`, the last position that is in this history, too, of a region that stands at `end`; found by
+	 * the very call that takes back, and set as `to`. Nothing is taken back but for a history whose epoch is newer than
+	 * the open one, and which reaches what is promised: ERR_UNAVAILABLE. That epoch is promised then. */
+	const struct history *history;
+	struct position end;
+	uint64_t history_epoch;  /* as in struct remote_batch; the history's own counts, too */
 	/* answers, also of what was done before a failure */
 	uint64_t ops;
 	uint64_t orphans;
 };
 /* ERR_FORK: `to` is not in this region's history, or lies before what is confirmed; ERR_NO_SPACE: the orphan store is full;
- * ERR_NOT_FOUND: an op has no undo record. From any thread but the committer's; waits for the commit. */
+ * ERR_NOT_FOUND: an op has no undo record; ERR_GAP: what both histories have is forgotten. From any thread but the committer's; waits for the commit. */
 MUST_USE enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault);
 /* Where the state stands that a read transaction sees; all zero before the first op. Any thread. */
 MUST_USE enum err committer_read_place(struct store *s, struct store_txn *t, struct position *ret_position,
@@ -268,6 +278,7 @@ struct committer_state {
 	struct position publishing;  /* what readers may see of already: position, or that of the commit being published */
 	uint64_t chain_hash;
 	uint64_t epoch;              /* of the newest epoch-start */
+	uint64_t promised;           /* no op of an older epoch is taken but as history; 0: all are */
 	uint8_t writer;              /* region id of that epoch's writer; 0 with region 0 */
 	bool writing;                /* this region may write: it began the open epoch itself, and has not released it */
 	bool released;               /* the epoch was ended by its writer */
@@ -287,6 +298,9 @@ struct committer_state {
 	uint64_t multi_bytes;
 };
 void committer_state(struct committer *c, struct committer_state *ret_state);
+/* This region's history and where it stands in it, of one moment; fleet and region are the caller's to fill in.
+ * chain_release() after it. Any thread. */
+MUST_USE enum err committer_chain(struct committer *c, struct chain *ret_chain);
 /* Where an op lies in this region's history. */
 enum history_place committer_find(struct committer *c, struct position p);
 /* Waits until the position has reached p; ERR_TIMEOUT. Not for loop threads. */

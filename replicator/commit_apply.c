@@ -14,6 +14,7 @@
 #include "base/panic.h"
 #include "index/order.h"
 #include "replicator/conflict.h"
+#include "replicator/orphan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ enum err commit_txn_begin(struct committer *c, struct fault *reterr_fault)
 	t->place = c->place;
 	t->has_history = t->has_logs = t->local = t->settled = t->rewound = t->promised = t->undo_changed = false;
 	t->confirmed = c->o.undo && c->o.trim_floor ? c->o.trim_floor(c->o.ctx) : c->place.position;
-	t->log_ended = 0;
+	t->log_ended = t->promise = 0;
 	t->ops = t->freed_count = t->dropped_count = 0;
 	t->bytes = 0;
 	arena_init(&t->arena, OP_ARENA_BYTES_MAX);
@@ -307,7 +308,7 @@ static enum err start_epoch(struct committer *c, const struct op *op, struct fau
 	t->has_history = true;
 	t->place.released = false;
 	t->place.released_to = 0;
-	return ERR_NONE;
+	return commit_promise_raise(c, op->epoch, reterr_fault);
 }
 
 /* Before the op's own effect, of which it has none: the trees are those of all ops before it. Without memory this region
@@ -538,6 +539,8 @@ static void state_update(struct committer *c)
 	s->chain_hash = c->place.chain_hash;
 	s->epoch = c->history.epoch;
 	s->writer = (uint8_t)c->history.epoch;
+	c->promised = MAX(c->promised, c->txn.promise);
+	s->promised = c->promised;
 	s->released = c->place.released;
 	s->released_to = c->place.released_to;
 	s->op_number = history_number(&c->history, s->position);
@@ -583,6 +586,18 @@ static enum err checkpoint(struct committer *c, uint64_t now_ns, struct fault *r
 	return ERR_NONE;
 }
 
+/* What was confirmed once stays so, whatever is known of it after a restart: the records that would take it back are gone. */
+static void raise_confirmed(struct committer *c)
+{
+	struct place *p = &c->txn.place;
+	struct position confirmed = c->o.undo ? c->txn.confirmed : p->position;
+
+	if (position_compare(confirmed, p->position) > 0)
+		confirmed = p->position;
+	if (position_compare(confirmed, p->confirmed) > 0)
+		p->confirmed = confirmed;
+}
+
 static enum err make_durable(struct committer *c, uint64_t now_ns, struct fault *reterr_fault)
 {
 	enum err err = commit_undo_trim(c, reterr_fault);
@@ -597,6 +612,7 @@ static enum err make_durable(struct committer *c, uint64_t now_ns, struct fault 
 	if (err)
 		return err;
 	c->txn.place.hlc = c->hlc.last;
+	raise_confirmed(c);
 	err = commit_meta_save(c);
 	if (!err)
 		err = commit_multi_save(c);
@@ -690,7 +706,7 @@ static enum err remote_refused(enum err err, const struct op *op, struct positio
 			 err_sentence(err));
 }
 
-static enum err admit_remote(struct committer *c, const struct op *op, bool in_history,
+static enum err admit_remote(struct committer *c, const struct op *op, uint64_t history_epoch,
 			     struct fault *reterr_fault)
 {
 	struct position here = c->txn.store ? c->txn.place.position : c->place.position;
@@ -707,16 +723,17 @@ static enum err admit_remote(struct committer *c, const struct op *op, bool in_h
 		return remote_refused(ERR_FORK, op, here, reterr_fault);
 	if (err)
 		return remote_refused(err, op, here, reterr_fault);
-	return in_history ? ERR_NONE : commit_fence(c, ERR_UNAVAILABLE, op->epoch, reterr_fault);
+	return commit_fence(c, ERR_UNAVAILABLE, MAX(op->epoch, history_epoch), reterr_fault);
 }
 
-/* Counts the ops at the start that are known, and finds whether the running hash is right at the end. */
+/* Counts the ops at the start that are known, and those that are wanted, and finds whether the running hash is right at the end. */
 static enum err check_batch(struct committer *c, const struct remote_batch *b, uint32_t *ret_known,
-			    struct fault *reterr_fault)
+			    uint32_t *ret_wanted, struct fault *reterr_fault)
 {
 	uint64_t hash = c->place.chain_hash;
 	struct position last = { 0 };
 	uint32_t known = 0;
+	uint32_t wanted = 0;
 
 	for (uint32_t i = 0; i < b->count; i++) {
 		CLEANUP(arena_release) struct arena a;
@@ -726,8 +743,10 @@ static enum err check_batch(struct committer *c, const struct remote_batch *b, u
 		if (err)
 			return err;
 		last = (struct position){ .epoch = op.epoch, .seq = op.seq };
-		if (i == known) {
-			err = admit_remote(c, &op, b->in_history, reterr_fault);
+		bool is_wanted = b->upto.epoch == 0 || position_compare(last, b->upto) <= 0;
+		wanted += is_wanted;
+		if (i == known && is_wanted) {
+			err = admit_remote(c, &op, b->history_epoch, reterr_fault);
 			if (err && err != ERR_ALREADY_EXISTS)
 				return err;
 			known += err == ERR_ALREADY_EXISTS;
@@ -736,6 +755,7 @@ static enum err check_batch(struct committer *c, const struct remote_batch *b, u
 			hash = op_chain_hash(hash, b->ops[i]);
 	}
 	*ret_known = known;
+	*ret_wanted = wanted;
 	if (known == b->count)
 		hash = b->chain_hash;
 	if (hash != b->chain_hash)
@@ -776,7 +796,7 @@ static enum err check_known(struct committer *c, const struct remote_batch *b,
 	return ERR_NONE;
 }
 
-static enum err apply_remote_op(struct committer *c, struct bytes wire, bool in_history, bool *warned,
+static enum err apply_remote_op(struct committer *c, struct bytes wire, uint64_t history_epoch, bool *warned,
 				struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
@@ -792,7 +812,7 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, bool in_
 		if (err)
 			return err;
 	}
-	err = admit_remote(c, &op, in_history, reterr_fault);
+	err = admit_remote(c, &op, history_epoch, reterr_fault);
 	if (!err)
 		err = commit_check_remote(c, &op, reterr_fault);
 	if (!err)
@@ -807,6 +827,9 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, bool in_
 			(unsigned long long)op.epoch, (unsigned long long)op.seq, op.region);
 	}
 	err = commit_txn_apply(c, &op, wire, reterr_fault);
+	/* What was taken back for one history is in the next: no orphan any more. */
+	if (!err && op.epoch < c->promised)
+		err = orphan_remove(c->o.store, c->txn.store, op.scope, (struct position){ op.epoch, op.seq });
 	if (!err && alone)
 		err = commit_txn_commit(c, reterr_fault);
 	if (!err && op.kind == OP_EPOCH_START)
@@ -818,6 +841,7 @@ enum err commit_remote(struct committer *c, const struct remote_batch *b,
 		       struct fault *reterr_fault)
 {
 	uint32_t known;
+	uint32_t wanted;
 	bool warned = false;
 
 	ASSERT(!c->txn.store);
@@ -828,11 +852,11 @@ enum err commit_remote(struct committer *c, const struct remote_batch *b,
 				 "scope %u is not one of this region's", b->scope);
 	if (b->count == 0)
 		return ERR_NONE;
-	enum err err = check_batch(c, b, &known, reterr_fault);
+	enum err err = check_batch(c, b, &known, &wanted, reterr_fault);
 	if (!err && known == b->count)
 		return check_known(c, b, reterr_fault);
-	for (uint32_t i = known; i < b->count && !err; i++)
-		err = apply_remote_op(c, b->ops[i], b->in_history, &warned, reterr_fault);
+	for (uint32_t i = known; i < wanted && !err; i++)
+		err = apply_remote_op(c, b->ops[i], b->history_epoch, &warned, reterr_fault);
 	if (!err)
 		err = commit_txn_commit(c, reterr_fault);
 	commit_txn_abandon(c);

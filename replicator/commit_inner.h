@@ -33,6 +33,7 @@ struct place {
 	bool released;
 	uint8_t released_to;
 	uint64_t hlc; /* greatest stamp of this clock, as stored */
+	struct position confirmed; /* ops up to it have no undo records any more, and are never taken back */
 	/* the log that is held; not stored, it follows from the log */
 	uint64_t log_ops;
 	uint64_t log_bytes;
@@ -69,7 +70,8 @@ struct commit_txn {
 	bool local;   /* has ops of this region's clients */
 	bool settled; /* has rows without ops */
 	bool rewound; /* ops were taken back */
-	bool promised; /* the voter's record was written */
+	bool promised; /* the voter's record was written, */
+	uint64_t promise; /* with this epoch, greater than before; 0: not so */
 	bool undo_changed; /* records of STORE_UNDO were written or removed */
 	struct position confirmed; /* ops up to it need no undo record; as known when it began */
 	struct marked *marked; /* of the last mark in it; NULL: none */
@@ -232,6 +234,8 @@ MUST_USE enum err commit_promise_open(struct committer *c, struct fault *reterr_
 /* May ops of that epoch be taken? refusal: the error, else. */
 MUST_USE enum err commit_fence(const struct committer *c, enum err refusal, uint64_t epoch,
 			       struct fault *reterr_fault);
+/* With the open transaction the epoch is promised, unless a greater one was. */
+MUST_USE enum err commit_promise_raise(struct committer *c, uint64_t epoch, struct fault *reterr_fault);
 /* What is pending must have been committed. */
 MUST_USE enum err commit_promise(struct committer *c, struct promise *p, struct fault *reterr_fault);
 

@@ -6,11 +6,12 @@
  *                         16   random id of this store: a wiped or replaced disk is another store
  *                         u64  boots: how often it was opened
  *                         u64  hash64 of all before it
- *   "replicator/scope/0"  u8   version, 1
+ *   "replicator/scope/0"  u8   version, 2; 1 lacks what is confirmed: nothing of it is taken back
  *                         u64  epoch, u64 seq: the position of the last op in rows and log
  *                         u64  running hash after that op
  *                         u64  greatest stamp that this region's clock gave or saw
  *                         u8   1: that op is a release, u8 to which region
+ *                         u64  epoch, u64 seq: what is confirmed, and never taken back
  *                         u64  hash64 of all before it
  */
 #include "replicator/commit_inner.h"
@@ -21,6 +22,8 @@
 #include <sys/random.h>
 
 #define META_VERSION 1
+#define PLACE_VERSION 2
+#define PLACE_VERSION_WITHOUT_CONFIRMED 1
 #define META_BYTES_MAX 256
 #define HISTORY_RECORD_BYTES_MAX (2u << 20)
 
@@ -48,8 +51,8 @@ static enum err record_put(struct committer *c, const char *key, struct buf *b)
 	return c->o.store->ops->put(c->txn.store, STORE_META, key_of(key), buf_bytes(b));
 }
 
-/* The record's contents, checked; ERR_NOT_FOUND. */
-static enum err record_get(struct committer *c, const char *key, struct wire_reader *ret_reader,
+/* The record's contents after its version, checked; ERR_NOT_FOUND. */
+static enum err record_get(struct committer *c, const char *key, uint8_t version_max, struct wire_reader *ret_reader,
 			   struct fault *reterr_fault)
 {
 	struct bytes b;
@@ -61,14 +64,14 @@ static enum err record_get(struct committer *c, const char *key, struct wire_rea
 		return fault_set(reterr_fault, err, "reading %s: %s", key, err_sentence(err));
 	if (b.len < 1 + sizeof(uint64_t))
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s: the record is cut off", key);
-	if (b.data[0] != META_VERSION)
+	if (b.data[0] == 0 || b.data[0] > version_max)
 		return fault_set(reterr_fault, ERR_VERSION, "%s has the unknown version %u", key,
 				 b.data[0]);
 	size_t len = b.len - sizeof(uint64_t);
 	struct wire_reader sum = wire_reader_of(b.data + len, sizeof(uint64_t));
 	if (wire_u64(&sum) != hash64(b.data, len, 0))
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s: the record is damaged", key);
-	*ret_reader = wire_reader_of(b.data + 1, len - 1);
+	*ret_reader = wire_reader_of(b.data, len);
 	return ERR_NONE;
 }
 
@@ -84,7 +87,8 @@ enum err committer_read_place(struct store *s, struct store_txn *t, struct posit
 		return err == ERR_NOT_FOUND ? ERR_NONE : err;
 	/* It was checked at the start, and this process wrote it since. */
 	struct wire_reader r = wire_reader_of(b.data, b.len);
-	if (wire_u8(&r) != META_VERSION)
+	uint8_t version = wire_u8(&r);
+	if (version == 0 || version > PLACE_VERSION)
 		return ERR_VERSION;
 	ret_position->epoch = wire_u64(&r);
 	ret_position->seq = wire_u64(&r);
@@ -92,10 +96,25 @@ enum err committer_read_place(struct store *s, struct store_txn *t, struct posit
 	return r.err;
 }
 
+enum err committer_chain(struct committer *c, struct chain *ret_chain)
+{
+	struct chain chain = { 0 };
+
+	pthread_mutex_lock(&c->state_lock);
+	enum err err = history_copy(&chain.history, &c->history);
+	chain.position = c->state.position;
+	chain.chain_hash = c->state.chain_hash;
+	chain.promised = c->state.promised;
+	pthread_mutex_unlock(&c->state_lock);
+	if (!err)
+		*ret_chain = chain;
+	return err;
+}
+
 static enum err store_read(struct committer *c, struct fault *reterr_fault)
 {
 	struct wire_reader r;
-	enum err err = record_get(c, store_key, &r, reterr_fault);
+	enum err err = record_get(c, store_key, META_VERSION, &r, reterr_fault);
 
 	if (err == ERR_NOT_FOUND) {
 		if (getrandom(c->store_id, sizeof(c->store_id), 0) != sizeof(c->store_id))
@@ -104,6 +123,7 @@ static enum err store_read(struct committer *c, struct fault *reterr_fault)
 	}
 	if (err)
 		return err;
+	(void)wire_u8(&r);
 	struct bytes id = wire_take(&r, sizeof(c->store_id));
 	uint64_t boots = wire_u64(&r);
 	if (wire_done(&r))
@@ -116,16 +136,22 @@ static enum err store_read(struct committer *c, struct fault *reterr_fault)
 static enum err scope_read(struct committer *c, struct fault *reterr_fault)
 {
 	struct wire_reader r;
-	enum err err = record_get(c, scope_key, &r, reterr_fault);
+	enum err err = record_get(c, scope_key, PLACE_VERSION, &r, reterr_fault);
 
 	if (err)
 		return err == ERR_NOT_FOUND ? ERR_NONE : err;
+	uint8_t version = wire_u8(&r);
 	struct place p = { .position.epoch = wire_u64(&r) };
 	p.position.seq = wire_u64(&r);
 	p.chain_hash = wire_u64(&r);
 	p.hlc = wire_u64(&r);
 	p.released = wire_u8(&r) == 1;
 	p.released_to = wire_u8(&r);
+	p.confirmed = p.position;
+	if (version > PLACE_VERSION_WITHOUT_CONFIRMED) {
+		p.confirmed.epoch = wire_u64(&r);
+		p.confirmed.seq = wire_u64(&r);
+	}
 	if (wire_done(&r))
 		return fault_set(reterr_fault, ERR_CORRUPT, "%s: the record is damaged", scope_key);
 	c->place = p;
@@ -203,13 +229,15 @@ enum err commit_meta_save(struct committer *c)
 	CLEANUP(buf_release) struct buf b = BUF_INIT(META_BYTES_MAX);
 	const struct place *p = &c->txn.place;
 
-	wire_put_u8(&b, META_VERSION);
+	wire_put_u8(&b, PLACE_VERSION);
 	wire_put_u64(&b, p->position.epoch);
 	wire_put_u64(&b, p->position.seq);
 	wire_put_u64(&b, p->chain_hash);
 	wire_put_u64(&b, p->hlc);
 	wire_put_u8(&b, p->released);
 	wire_put_u8(&b, p->released_to);
+	wire_put_u64(&b, p->confirmed.epoch);
+	wire_put_u64(&b, p->confirmed.seq);
 	enum err err = record_put(c, scope_key, &b);
 	if (err || !c->txn.has_history)
 		return err;

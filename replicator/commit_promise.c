@@ -67,6 +67,7 @@ enum err commit_promise_open(struct committer *c, struct fault *reterr_fault)
 		return fault_set(reterr_fault, err, "reading the promise: %s", err_sentence(err));
 	err = promise_get(s, t, &c->promised, &record, reterr_fault);
 	s->ops->abort(t);
+	c->promised = MAX(c->promised, c->history.epoch);
 	return err;
 }
 
@@ -116,6 +117,24 @@ static enum err promise_put(struct committer *c, uint64_t epoch, struct bytes re
 	return c->o.store->ops->put(c->txn.store, STORE_VOTERS, promise_key(), buf_bytes(&b));
 }
 
+enum err commit_promise_raise(struct committer *c, uint64_t epoch, struct fault *reterr_fault)
+{
+	struct bytes record;
+	uint64_t stored;
+
+	if (epoch <= MAX(c->promised, c->txn.promise))
+		return ERR_NONE;
+	enum err err = promise_get(c->o.store, c->txn.store, &stored, &record, reterr_fault);
+	if (err)
+		return err;
+	err = promise_put(c, epoch, record);
+	if (err)
+		return fault_set(reterr_fault, err, "storing a promise: %s", err_sentence(err));
+	c->txn.promised = true;
+	c->txn.promise = epoch;
+	return ERR_NONE;
+}
+
 enum err commit_promise(struct committer *c, struct promise *p, struct fault *reterr_fault)
 {
 	uint64_t known = MAX(c->promised, c->history.epoch);
@@ -132,12 +151,12 @@ enum err commit_promise(struct committer *c, struct promise *p, struct fault *re
 	if (err)
 		return fault_set(reterr_fault, err, "storing a promise: %s", err_sentence(err));
 	c->txn.promised = true;
+	c->txn.promise = p->epoch;
 	err = commit_txn_commit(c, reterr_fault);
 	if (err)
 		return err;
 	p->position = c->place.position;
 	if (p->epoch != 0) {
-		c->promised = p->epoch;
 		commit_set_writing(c, false);
 		log_info("an epoch was promised epoch=%llu position=(%llu,%llu)", (unsigned long long)p->epoch,
 			 (unsigned long long)p->position.epoch, (unsigned long long)p->position.seq);

@@ -396,14 +396,16 @@ static enum err check_target(const struct walk *w)
 {
 	const struct committer *c = w->c;
 	struct position to = w->r->to;
-	struct position confirmed =
-		c->o.trim_floor ? c->o.trim_floor(c->o.ctx) : (struct position){ 0 };
+	struct position confirmed = c->place.confirmed;
+	struct position known = c->o.trim_floor ? c->o.trim_floor(c->o.ctx) : confirmed;
 	bool none = to.epoch == 0 && to.seq == 0;
 
 	if (position_compare(to, c->place.position) > 0 ||
 	    (!none && history_find(&c->history, c->place.position, to) != HISTORY_IN))
 		return fault_set(w->fault, ERR_FORK, "(%llu, %llu) is not in this region's history",
 				 (unsigned long long)to.epoch, (unsigned long long)to.seq);
+	if (position_compare(known, confirmed) > 0)
+		confirmed = known;
 	if (position_compare(to, confirmed) < 0)
 		return fault_set(w->fault, ERR_FORK,
 				 "ops up to (%llu, %llu) are confirmed, and never taken back",
@@ -736,6 +738,8 @@ static enum err walk_part(struct walk *w)
 	bool alone = false;
 	enum err err = commit_txn_begin(c, w->fault);
 
+	if (!err && w->r->history)
+		err = commit_promise_raise(c, w->r->history->epoch, w->fault);
 	for (unsigned i = 0; !err && !alone && i < REWIND_OPS_MAX; i++) {
 		w->at = c->txn.place.position;
 		if (position_compare(w->at, w->r->to) <= 0)
@@ -767,16 +771,42 @@ static enum err count_orphans(struct walk *w)
 	return ERR_NONE;
 }
 
+/* Which of its ops make way is decided here, where no other op comes in between. */
+static enum err find_target(const struct walk *w)
+{
+	const struct committer *c = w->c;
+	struct rewind *r = w->r;
+	const struct history *h = r->history;
+
+	if (!h)
+		return ERR_NONE;
+	enum err err = history_common(&c->history, c->place.position, h, r->end, &r->to);
+	if (err)
+		return fault_set(w->fault, err,
+				 "the history that goes on with epoch %llu, and this region's, which stands at (%llu,%llu), have no "
+				 "epoch that both remember",
+				 (unsigned long long)h->epoch, (unsigned long long)c->place.position.epoch,
+				 (unsigned long long)c->place.position.seq);
+	if (position_compare(r->to, c->place.position) == 0)
+		return ERR_NONE;
+	if (h->epoch <= c->history.epoch)
+		return fault_set(w->fault, ERR_UNAVAILABLE, "epoch %llu is not newer than this region's, which is %llu",
+				 (unsigned long long)h->epoch, (unsigned long long)c->history.epoch);
+	return commit_fence(c, ERR_UNAVAILABLE, MAX(h->epoch, r->history_epoch), w->fault);
+}
+
 enum err commit_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault)
 {
 	struct walk w = { .c = c, .r = r, .fault = reterr_fault };
 
 	ASSERT(!c->txn.store);
 	r->ops = r->orphans = 0;
-	enum err err = check_target(&w);
+	enum err err = find_target(&w);
+	if (!err)
+		err = check_target(&w);
 	if (!err)
 		err = count_orphans(&w);
-	if (err)
+	if (err || position_compare(c->place.position, r->to) == 0)
 		return err;
 	commit_set_writing(c, false);
 	while (!err && position_compare(c->place.position, r->to) > 0)

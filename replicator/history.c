@@ -19,7 +19,6 @@
 #include <string.h>
 
 #define HISTORY_VERSION 1
-#define HISTORY_BYTES_MAX (HISTORY_EPOCHS_MAX * 20u + 64)
 
 void history_init(struct history *h)
 {
@@ -93,6 +92,49 @@ enum history_place history_find(const struct history *h, struct position here, s
 		return HISTORY_FORGOTTEN;
 	const struct epoch_end *link = chain_link(h->chain, h->chain_count, op.epoch);
 	return link && op.seq <= link->end ? HISTORY_IN : HISTORY_ORPHAN;
+}
+
+uint64_t history_end(const struct history *h, struct position here, uint64_t epoch)
+{
+	if (epoch == 0 || epoch > h->epoch)
+		return 0;
+	if (epoch == h->epoch)
+		return here.seq;
+	if (is_folded(h->chain, h->chain_count, h->epoch, epoch))
+		return UINT64_MAX;
+	const struct epoch_end *link = chain_link(h->chain, h->chain_count, epoch);
+	return link ? link->end : 0;
+}
+
+/* Whoever has the first op of an epoch has all that its epoch-start names: the newest epoch that both have decides. */
+enum err history_common(const struct history *a, struct position here_a, const struct history *b,
+			struct position here_b, struct position *ret_common)
+{
+	uint64_t epoch = a->epoch;
+	uint64_t end = here_a.seq;
+
+	for (uint32_t left = a->chain_count; epoch != 0; left--) {
+		uint64_t other = history_end(b, here_b, epoch);
+		if (other == UINT64_MAX)
+			return ERR_GAP;
+		if (other != 0) {
+			*ret_common = (struct position){ epoch, MIN(end, other) };
+			return ERR_NONE;
+		}
+		if (left == 0)
+			break;
+		epoch = a->chain[left - 1].epoch;
+		end = a->chain[left - 1].end;
+		if (epoch == 0 && b->epoch != 0)
+			return ERR_GAP;
+	}
+	*ret_common = (struct position){ 0 };
+	return ERR_NONE;
+}
+
+enum err history_copy(struct history *h, const struct history *from)
+{
+	return history_set(h, from->chain, from->chain_count, from->epoch);
 }
 
 uint64_t history_number(const struct history *h, struct position p)

@@ -16,6 +16,7 @@ struct history {
 #define HISTORY_EPOCHS_MAX 65536
 /* Links that a new epoch-start carries at most; older ones are folded into one link of epoch 0. */
 #define HISTORY_EPOCHS_KEPT 4096
+#define HISTORY_BYTES_MAX (HISTORY_EPOCHS_MAX * 20u + 64)
 
 void history_init(struct history *h);
 void history_release(struct history *h);
@@ -25,6 +26,14 @@ MUST_USE enum err history_set(struct history *h, const struct epoch_end *chain, 
 enum history_place { HISTORY_IN, HISTORY_ORPHAN, HISTORY_AHEAD, HISTORY_FORGOTTEN };
 /* Where an op lies for a region that stands at `here`. */
 enum history_place history_find(const struct history *h, struct position here, struct position op);
+/* The last op of that epoch that the history of a region at `here` has: its seq. 0: none; UINT64_MAX: it is forgotten. */
+uint64_t history_end(const struct history *h, struct position here, uint64_t epoch);
+/* The last position that both histories have, of regions that stand at here_a and here_b; {0,0}: none. ERR_GAP: the links that
+ * would tell are forgotten. */
+MUST_USE enum err history_common(const struct history *a, struct position here_a, const struct history *b,
+				 struct position here_b, struct position *ret_common);
+/* Becomes a copy. */
+MUST_USE enum err history_copy(struct history *h, const struct history *from);
 /* Number of an op over all epochs, from 1, gap-free: what clients see as operation_id and version. */
 uint64_t history_number(const struct history *h, struct position p);
 /* May an op at p be applied by a region at `here`? ERR_NONE: it is the next. ERR_ALREADY_EXISTS: known. ERR_GAP: others are

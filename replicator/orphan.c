@@ -49,6 +49,14 @@ enum err orphan_put(struct store *s, struct store_txn *t, const struct orphan *o
 	return s->ops->put(t, STORE_ORPHANS, key_of(o->scope, o->position, key), buf_bytes(&b));
 }
 
+enum err orphan_remove(struct store *s, struct store_txn *t, uint16_t scope, struct position p)
+{
+	uint8_t key[KEY_BYTES];
+	enum err err = s->ops->del(t, STORE_ORPHANS, key_of(scope, p, key));
+
+	return err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
 static enum err record_read(struct bytes record, struct arena *a, struct orphan *o)
 {
 	if (record.len < RECORD_HEAD + RECORD_TAIL)

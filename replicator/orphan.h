@@ -17,6 +17,8 @@ struct orphan {
 
 /* One that is there already is the same one. *ret_bytes: what it costs. */
 MUST_USE enum err orphan_put(struct store *s, struct store_txn *t, const struct orphan *o, uint64_t *ret_bytes);
+/* There may be none. */
+MUST_USE enum err orphan_remove(struct store *s, struct store_txn *t, uint16_t scope, struct position p);
 /* The first after `after` in the scope, copied into the arena. ERR_NOT_FOUND, ERR_CORRUPT, ERR_VERSION. */
 MUST_USE enum err orphan_next(struct store *s, struct store_txn *t, uint16_t scope, struct position after,
 			      struct arena *a, struct orphan *ret_orphan);

@@ -31,6 +31,8 @@ struct peer_link {
 	/* Its heartbeat, asked for: HEARTBEAT_BYTES appended to out; of SCOPE_MULTI a whole standing (standing.h). Blocks. */
 	enum err (*standing)(struct peer_link *l, uint8_t region, uint16_t scope, struct buf *out,
 			     struct fault *reterr_fault);
+	/* Its history (chain.h), at most CHAIN_BYTES_MAX appended to out. NULL: regions of this link cannot be asked. Blocks. */
+	enum err (*chain)(struct peer_link *l, uint8_t region, struct buf *out, struct fault *reterr_fault);
 	/* An audit's question, answered by that region's audit_answer(); both bounded (audit_message.h). NULL: regions of this
 	 * link cannot be asked. Blocks, for half a minute at most. */
 	enum err (*audit)(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,

@@ -84,6 +84,8 @@ MUST_USE enum err replicator_switchover(struct replicator *r, uint8_t target, ui
 MUST_USE enum err replicator_heartbeat(struct replicator *r, struct buf *out);
 /* Where it stands in SCOPE_MULTI, likewise: a whole standing (standing.h). */
 MUST_USE enum err replicator_standing(struct replicator *r, struct buf *out);
+/* Its history, likewise (chain.h). */
+MUST_USE enum err replicator_chain(struct replicator *r, struct buf *out);
 /* The ops after `after`, as one message, for a peer that asks: see peer_link.log. */
 MUST_USE enum err replicator_log(struct replicator *r, uint16_t scope, struct position after, struct buf *out,
 				 struct fault *reterr_fault);

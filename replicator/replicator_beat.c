@@ -133,6 +133,20 @@ enum err replicator_heartbeat(struct replicator *r, struct buf *out)
 	return heartbeat_encode(&h, out);
 }
 
+enum err replicator_chain(struct replicator *r, struct buf *out)
+{
+	struct chain chain;
+	enum err err = committer_chain(r->committer, &chain);
+
+	if (err)
+		return err;
+	chain.fleet = r->fleet;
+	chain.region = r->options.self.id;
+	err = chain_encode(&chain, out);
+	chain_release(&chain);
+	return err;
+}
+
 /* Those that wait longest; each region looks for its own among them. */
 static uint32_t fill_waits(struct replicator *r, struct standing_wait out[STANDING_WAITS_MAX])
 {

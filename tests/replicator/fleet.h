@@ -335,6 +335,21 @@ static inline enum err fleet_link_standing(struct peer_link *l, uint8_t region, 
 	return err;
 }
 
+static inline enum err fleet_link_chain(struct peer_link *l, uint8_t region, struct buf *out, struct fault *f)
+{
+	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
+
+	if (atomic_load(&link->fleet->regions[link->from].cut_log[region - 1]))
+		return fault_set(f, ERR_UNAVAILABLE, "cut off");
+	struct fleet_region *to = &link->fleet->regions[region - 1];
+	struct replicator *r = fleet_enter(to);
+	if (!r)
+		return fault_set(f, ERR_UNAVAILABLE, "down");
+	enum err err = replicator_chain(r, out);
+	fleet_leave(to);
+	return err;
+}
+
 /* --- waiting --- */
 
 typedef bool (*fleet_fn)(struct fleet *f, uint64_t argument);
@@ -375,7 +390,8 @@ static inline void fleet_new(struct fleet *f)
 		g->number = i;
 		g->clock.clock = (struct clock){ .wall_ms = fleet_wall_ms, .mono_ns = fleet_mono_ns };
 		g->link = (struct fleet_link){ .link = { .log = fleet_link_log,
-							 .standing = fleet_link_standing },
+							 .standing = fleet_link_standing,
+							 .chain = fleet_link_chain },
 					       .fleet = f,
 					       .from = i };
 		for (uint32_t k = 0, n = 0; k < FLEET_REGIONS; k++)

@@ -181,7 +181,7 @@ START_TEST(ops_of_older_epochs_are_taken_only_as_history)
 				  .count = 1,
 				  .scope = SCOPE_FLEET,
 				  .chain_hash = log.hashes[2],
-				  .in_history = true };
+				  .history_epoch = first_of_2 };
 	ck_assert_int_eq(committer_apply(other.committer, &b, &f), ERR_NONE);
 	ck_assert_uint_eq(count_points(&other, "c"), 5);
 }
@@ -201,13 +201,60 @@ START_TEST(an_epoch_as_great_as_the_promise_lifts_it)
 				  .count = log.count,
 				  .scope = SCOPE_FLEET,
 				  .chain_hash = log.hashes[log.count - 1],
-				  .in_history = true };
+				  .history_epoch = third_of_1 };
 	ck_assert_msg(!committer_apply(other.committer, &b, &f), "%s", f.text);
 	struct position p = region_state(&r).position;
 	write_well(&r, upsert_of(&r, "c", 52, 1));
 	log = read_log_after(&r, p, 100);
 	ck_assert_msg(!apply_part(&other, &log, 0, log.count, &f), "%s", f.text);
 	ck_assert_uint_eq(count_points(&other, "c"), 7);
+}
+END_TEST
+
+START_TEST(an_epoch_that_begins_here_is_promised_with_it)
+{
+	struct log_part log = read_log_after(&r, (struct position){ 0 }, 100);
+	struct fault f = { 0 };
+
+	ck_assert_uint_eq(region_state(&r).promised, region_state(&r).epoch);
+	ck_assert_int_eq(promise(&other, 0, "kept", NULL), ERR_NONE);
+	ck_assert_uint_eq(region_state(&other).promised, 0);
+	ck_assert_int_eq(apply_part(&other, &log, 0, log.count, &f), ERR_NONE);
+	ck_assert_uint_eq(region_state(&other).promised, region_state(&r).epoch);
+	check_record(&other, "kept");
+	/* Also when it is taken back. */
+	struct rewind w = { .to = { 0 } };
+	other.options.undo = true;
+	ck_assert_int_eq(committer_rewind(other.committer, &w, &f), ERR_FORK);
+	restart(&other);
+	ck_assert_uint_eq(region_state(&other).promised, region_state(&r).epoch);
+	ck_assert_int_eq(promise(&other, region_state(&r).epoch, "again", NULL), ERR_ALREADY_EXISTS);
+}
+END_TEST
+
+START_TEST(ops_after_the_last_that_is_wanted_are_checked_and_left_out)
+{
+	struct log_part log = read_log_after(&r, (struct position){ 0 }, 100);
+	struct remote_batch b = { .ops = log.ops,
+				  .count = log.count,
+				  .scope = SCOPE_FLEET,
+				  .chain_hash = log.hashes[log.count - 1],
+				  .upto = log.positions[1] };
+	struct fault f = { 0 };
+
+	ck_assert_uint_gt(log.count, 2);
+	b.chain_hash++;
+	ck_assert_int_eq(committer_apply(other.committer, &b, &f), ERR_FORK);
+	ck_assert_uint_eq(region_state(&other).position.epoch, 0);
+	b.chain_hash--;
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(committer_apply(other.committer, &b, &f), ERR_NONE);
+		ck_assert_int_eq(position_compare(region_state(&other).position, log.positions[1]), 0);
+		ck_assert_uint_eq(region_state(&other).chain_hash, log.hashes[1]);
+	}
+	b.upto = (struct position){ 0 };
+	ck_assert_int_eq(committer_apply(other.committer, &b, &f), ERR_NONE);
+	ck_assert_uint_eq(region_state(&other).chain_hash, region_state(&r).chain_hash);
 }
 END_TEST
 
@@ -239,6 +286,8 @@ static Suite *suite(void)
 	tcase_add_test(t, only_the_promised_epoch_is_begun);
 	tcase_add_test(t, ops_of_older_epochs_are_taken_only_as_history);
 	tcase_add_test(t, an_epoch_as_great_as_the_promise_lifts_it);
+	tcase_add_test(t, an_epoch_that_begins_here_is_promised_with_it);
+	tcase_add_test(t, ops_after_the_last_that_is_wanted_are_checked_and_left_out);
 	tcase_add_test(t, a_record_alone_fences_nothing);
 	suite_add_tcase(s, t);
 	return s;

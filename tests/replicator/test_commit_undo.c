@@ -616,7 +616,133 @@ START_TEST(who_walks_back_writes_no_more_in_that_epoch)
 }
 END_TEST
 
+/* --- for another history --- */
+
+/* The history of a region at `end` whose chain ends with this one's first epoch at seq `last`. */
+static enum err make_way(uint64_t epoch, uint64_t last, struct rewind *w, struct fault *f)
+{
+	struct epoch_end link = { region_state(&r).epoch, last };
+	struct history other = { 0 };
+
+	ck_assert_int_eq(history_set(&other, &link, 1, epoch), ERR_NONE);
+	*f = (struct fault){ 0 };
+	w->history = &other;
+	w->end = (struct position){ epoch, 1 };
+	enum err err = committer_rewind(r.committer, w, f);
+	w->history = NULL;
+	history_release(&other);
+	return err;
+}
+
+START_TEST(ops_make_way_for_a_newer_history_only)
+{
+	uint64_t epoch = region_state(&r).epoch;
+	struct position to = region_state(&r).position;
+	struct history own = { 0 };
+	struct rewind w = { 0 };
+	struct fault f = { 0 };
+
+	write_well(&r, upsert_of(&r, "c", 100, 1));
+	struct picture p = picture();
+	/* The same one, of a region that is behind. */
+	ck_assert_int_eq(history_set(&own, NULL, 0, epoch), ERR_NONE);
+	w = (struct rewind){ .history = &own, .end = to };
+	ck_assert_int_eq(committer_rewind(r.committer, &w, &f), ERR_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(f.text, "not newer"));
+	history_release(&own);
+	/* A newer one, but older than what is promised. */
+	struct promise promise = { .epoch = epoch + 2 * 256, .record = { .data = (const uint8_t *)"v", .len = 1 } };
+	ck_assert_int_eq(committer_promise(r.committer, &promise, NULL), ERR_NONE);
+	w = (struct rewind){ 0 };
+	ck_assert_int_eq(make_way(epoch + 256, to.seq, &w, &f), ERR_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(f.text, "promised"));
+	struct picture now = picture();
+	check_same(&p, &now);
+	ck_assert_int_eq(make_way(epoch + 2 * 256, to.seq, &w, &f), ERR_NONE);
+	ck_assert_int_eq(position_compare(w.to, to), 0);
+	ck_assert_uint_eq(w.orphans, 1);
+	ck_assert_int_eq(position_compare(region_state(&r).position, to), 0);
+}
+END_TEST
+
+START_TEST(a_history_that_has_all_ops_takes_none_back)
+{
+	struct position here = region_state(&r).position;
+	struct rewind w = { 0 };
+	struct fault f;
+
+	ck_assert_int_eq(make_way(here.epoch + 256, here.seq + 7, &w, &f), ERR_NONE);
+	ck_assert_uint_eq(w.ops, 0);
+	ck_assert_int_eq(position_compare(w.to, here), 0);
+	ck_assert(region_state(&r).writing);
+}
+END_TEST
+
+START_TEST(after_making_way_nothing_older_comes_again_but_as_history)
+{
+	struct position to = region_state(&r).position;
+	uint64_t newer = to.epoch + 256 + 1;
+	struct rewind w = { 0 };
+	struct fault f = { 0 };
+
+	write_well(&r, upsert_of(&r, "c", 100, 1));
+	struct log_part log = read_log_after(&r, to, 1);
+	struct picture p = picture();
+	ck_assert_int_eq(make_way(newer, to.seq, &w, &f), ERR_NONE);
+	ck_assert_uint_eq(orphan_total(), 1);
+	ck_assert_uint_eq(region_state(&r).promised, newer);
+	restart();
+	ck_assert_uint_eq(region_state(&r).promised, newer);
+	ck_assert_int_eq(apply_part(&r, &log, 0, 1, &f), ERR_UNAVAILABLE);
+	ck_assert_int_eq(position_compare(region_state(&r).position, to), 0);
+	/* A still newer history has it: it is no orphan any more. */
+	struct remote_batch b = { .ops = log.ops,
+				  .count = 1,
+				  .scope = SCOPE_FLEET,
+				  .chain_hash = log.hashes[0],
+				  .history_epoch = newer + 256 };
+	f = (struct fault){ 0 };
+	ck_assert_msg(!committer_apply(r.committer, &b, &f), "%s", f.text);
+	ck_assert_uint_eq(orphan_total(), 0);
+	struct picture now = picture();
+	check_same(&p, &now);
+}
+END_TEST
+
 /* --- confirmed --- */
+
+START_TEST(what_was_confirmed_once_stays_so_after_a_restart)
+{
+	struct fault f;
+	struct position before = region_state(&r).position;
+
+	confirmed = before;
+	write_well(&r, move_of(2, 3.0F));
+	confirmed = (struct position){ 0 };
+	restart();
+	ck_assert_int_eq(try_rewind((struct position){ before.epoch, before.seq - 1 }, &f), ERR_FORK);
+	ck_assert_ptr_nonnull(strstr(f.text, "confirmed"));
+	(void)rewind_to(before);
+}
+END_TEST
+
+/* Its ops left no records. */
+START_TEST(what_a_region_wrote_alone_is_never_taken_back)
+{
+	struct fault f;
+
+	r.options.undo = false;
+	restart();
+	region_begin(&r);
+	struct position alone = region_state(&r).position;
+	r.options.undo = true;
+	restart();
+	region_begin(&r);
+	write_well(&r, move_of(2, 3.0F));
+	ck_assert_int_eq(try_rewind((struct position){ 0 }, &f), ERR_FORK);
+	(void)rewind_to(alone);
+}
+END_TEST
 
 START_TEST(records_go_when_their_ops_are_confirmed)
 {
@@ -916,6 +1042,11 @@ static Suite *suite(void)
 	tcase_add_test(t, epochs_are_taken_back_with_what_was_written_in_them);
 	tcase_add_test(t, everything_is_taken_back_to_the_empty_region);
 	tcase_add_test(t, who_walks_back_writes_no_more_in_that_epoch);
+	tcase_add_test(t, ops_make_way_for_a_newer_history_only);
+	tcase_add_test(t, a_history_that_has_all_ops_takes_none_back);
+	tcase_add_test(t, after_making_way_nothing_older_comes_again_but_as_history);
+	tcase_add_test(t, what_was_confirmed_once_stays_so_after_a_restart);
+	tcase_add_test(t, what_a_region_wrote_alone_is_never_taken_back);
 	tcase_add_test(t, records_go_when_their_ops_are_confirmed);
 	tcase_add_test(t, alone_no_record_is_written);
 	tcase_add_test(t, a_replaced_vector_is_kept_while_its_successor_is_not_confirmed);

@@ -96,6 +96,92 @@ START_TEST(op_is_found_by_the_ends_not_by_the_order_of_positions)
 }
 END_TEST
 
+START_TEST(the_end_of_an_epoch_is_known_unless_it_is_forgotten)
+{
+	static const struct epoch_end folded[] = { { 0, 50 }, { 0x203, 4 } };
+	struct position here = { 0x302, 6 };
+	struct history f = { 0 };
+
+	ck_assert_uint_eq(history_end(&h, here, 0x101), 9);
+	ck_assert_uint_eq(history_end(&h, here, 0x102), 0);
+	ck_assert_uint_eq(history_end(&h, here, 0x302), 6);
+	ck_assert_uint_eq(history_end(&h, here, 0x303), 0);
+	ck_assert_uint_eq(history_end(&h, here, 0), 0);
+	ck_assert_int_eq(history_set(&f, folded, LEN(folded), 0x302), ERR_NONE);
+	ck_assert_uint_eq(history_end(&f, here, 0x101), UINT64_MAX);
+	ck_assert_uint_eq(history_end(&f, here, 0x203), 4);
+	history_release(&f);
+}
+END_TEST
+
+static struct position common_of(const struct history *a, struct position here_a, const struct history *b,
+				 struct position here_b)
+{
+	struct position p;
+	struct position other;
+
+	ck_assert_int_eq(history_common(a, here_a, b, here_b, &p), ERR_NONE);
+	ck_assert_int_eq(history_common(b, here_b, a, here_a, &other), ERR_NONE);
+	ck_assert_int_eq(position_compare(p, other), 0);
+	return p;
+}
+
+START_TEST(the_newest_epoch_of_both_says_what_two_histories_share)
+{
+	/* Of another region: its links, its open epoch, where it stands in it; and what both share. */
+	static const struct {
+		struct epoch_end chain[4];
+		uint32_t count;
+		struct position here;
+		struct position common;
+	} cases[] = {
+		{ { { 0x101, 9 }, { 0x203, 4 } }, 2, { 0x302, 6 }, { 0x302, 6 } },
+		{ { { 0x101, 9 }, { 0x203, 4 } }, 2, { 0x302, 2 }, { 0x302, 2 } },
+		{ { { 0x101, 9 }, { 0x203, 4 } }, 2, { 0x302, 9 }, { 0x302, 6 } },
+		{ { { 0x101, 9 }, { 0x203, 4 }, { 0x302, 3 } }, 3, { 0x401, 7 }, { 0x302, 3 } },
+		{ { { 0x101, 9 }, { 0x203, 4 } }, 2, { 0x401, 1 }, { 0x203, 4 } },
+		{ { { 0x101, 9 } }, 1, { 0x203, 7 }, { 0x203, 4 } },
+		{ { { 0x101, 7 } }, 1, { 0x201, 7 }, { 0x101, 7 } },
+		{ { { 0x101, 12 }, { 0x201, 3 } }, 2, { 0x402, 7 }, { 0x101, 9 } },
+		{ { { 0 } }, 0, { 0x101, 3 }, { 0x101, 3 } },
+		{ { { 0 } }, 0, { 0x401, 3 }, { 0, 0 } },
+		{ { { 0 } }, 0, { 0, 0 }, { 0, 0 } },
+	};
+
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct history other = { 0 };
+		ck_assert_int_eq(history_set(&other, cases[i].chain, cases[i].count, cases[i].here.epoch), ERR_NONE);
+		struct position p = common_of(&h, (struct position){ 0x302, 6 }, &other, cases[i].here);
+		ck_assert_msg(position_compare(p, cases[i].common) == 0, "row %zu: (%llx,%llu)", i,
+			      (unsigned long long)p.epoch, (unsigned long long)p.seq);
+		history_release(&other);
+	}
+}
+END_TEST
+
+START_TEST(forgotten_links_leave_open_what_two_histories_share)
+{
+	static const struct epoch_end folded[] = { { 0, 50 }, { 0x302, 4 } };
+	struct position here = { 0x302, 6 };
+	struct position ahead = { 0x501, 2 };
+	struct history f = { 0 };
+	struct history older = { 0 };
+	struct position p;
+
+	ck_assert_int_eq(history_set(&f, folded, LEN(folded), 0x501), ERR_NONE);
+	ck_assert_int_eq(history_common(&h, here, &f, ahead, &p), ERR_NONE);
+	ck_assert_int_eq(position_compare(p, (struct position){ 0x302, 4 }), 0);
+	/* It stands in an epoch that the other one has folded. */
+	ck_assert_int_eq(history_set(&older, (struct epoch_end[]){ { 0x101, 9 } }, 1, 0x203), ERR_NONE);
+	ck_assert_int_eq(history_common(&older, (struct position){ 0x203, 2 }, &f, ahead, &p), ERR_GAP);
+	ck_assert_int_eq(history_common(&f, ahead, &older, (struct position){ 0x203, 2 }, &p), ERR_GAP);
+	history_release(&older);
+	ck_assert_int_eq(history_common(&f, ahead, &older, (struct position){ 0 }, &p), ERR_NONE);
+	ck_assert_uint_eq(p.epoch, 0);
+	history_release(&f);
+}
+END_TEST
+
 START_TEST(ops_are_numbered_over_all_epochs)
 {
 	static const struct {
@@ -232,6 +318,9 @@ int main(void)
 	tcase_add_test(t, unsound_chains_are_refused);
 	tcase_add_test(t, damaged_records_are_refused);
 	tcase_add_test(t, op_is_found_by_the_ends_not_by_the_order_of_positions);
+	tcase_add_test(t, the_end_of_an_epoch_is_known_unless_it_is_forgotten);
+	tcase_add_test(t, the_newest_epoch_of_both_says_what_two_histories_share);
+	tcase_add_test(t, forgotten_links_leave_open_what_two_histories_share);
 	tcase_add_test(t, ops_are_numbered_over_all_epochs);
 	tcase_add_test(t, only_the_next_op_is_admitted);
 	tcase_add_test(t, epoch_start_is_admitted_exactly_at_the_end_that_it_names);

@@ -118,6 +118,18 @@ static enum err link_standing(struct peer_link *l, uint8_t region, uint16_t scop
 	return ask(l, region, answer_standing, &scope, out, f);
 }
 
+static enum err answer_chain(struct net_end *to, const void *question, struct buf *out, struct fault *f)
+{
+	(void)question;
+	(void)f;
+	return replicator_chain(to->replicator, out);
+}
+
+static enum err link_chain(struct peer_link *l, uint8_t region, struct buf *out, struct fault *f)
+{
+	return ask(l, region, answer_chain, NULL, out, f);
+}
+
 struct audit_question {
 	uint8_t from;
 	struct bytes request;
@@ -148,7 +160,7 @@ void net_attach(struct net_end *e, struct net *n, uint32_t region, struct proces
 		.net = n,
 		.region = region,
 		.process = p,
-		.link = { .log = link_log, .standing = link_standing, .audit = link_audit },
+		.link = { .log = link_log, .standing = link_standing, .chain = link_chain, .audit = link_audit },
 	};
 	ASSERT(!n->ends[region]);
 	n->ends[region] = e;
