@@ -18,7 +18,7 @@
  *
  * Heartbeat
  *   0   4  magic "ISHB"
- *   4   1  version, 1
+ *   4   1  version, 2; 1 ends after hlc with its checksum, and promises nothing
  *   5   1  region id of the sender, at least 1
  *   6   2  scope
  *   8   8  fleet
@@ -26,7 +26,8 @@
  *  32  16  confirmed: epoch, seq
  *  48   8  wall clock of the sender, ms since 1970
  *  56   8  hlc of the sender
- *  64   8  checksum: hash64 of bytes 0 to 63
+ *  64   8  the greatest epoch that it has promised
+ *  72   8  checksum: hash64 of all before it
  *
  * A reader refuses a version that it does not know; a change of either format takes the next
  * number.
@@ -54,8 +55,10 @@
 #define COMPRESSION_RATIO_MAX 64
 
 #define HEARTBEAT_MAGIC "ISHB"
-#define HEARTBEAT_VERSION 1
-#define HEARTBEAT_CHECKED_BYTES 64
+#define HEARTBEAT_VERSION 2
+#define HEARTBEAT_VERSION_WITHOUT_PROMISE 1
+#define HEARTBEAT_BYTES_WITHOUT_PROMISE 72
+#define CHECKSUM_BYTES 8
 
 static uint64_t batch_checksum(const uint8_t *head, struct bytes body)
 {
@@ -172,8 +175,9 @@ static enum err body_open(struct bytes carried, uint8_t flags, uint32_t body_byt
 	return ERR_NONE;
 }
 
-static enum err head_check(struct wire_reader *r, const char *magic, uint8_t version,
-			   struct fault *reterr_fault)
+/* *ret_version: from `oldest` to `version`. */
+static enum err head_check(struct wire_reader *r, const char *magic, uint8_t oldest, uint8_t version,
+			   uint8_t *ret_version, struct fault *reterr_fault)
 {
 	struct bytes found = wire_take(r, 4);
 	if (r->err || memcmp(found.data, magic, 4) != 0)
@@ -182,9 +186,10 @@ static enum err head_check(struct wire_reader *r, const char *magic, uint8_t ver
 	uint8_t v = wire_u8(r);
 	if (r->err)
 		return fault_set(reterr_fault, ERR_CORRUPT, "a message ends within its head");
-	if (v != version)
+	if (v < oldest || v > version)
 		return fault_set(reterr_fault, ERR_VERSION,
 				 "a message has version %u, this Isthmus knows %u", v, version);
+	*ret_version = v;
 	return ERR_NONE;
 }
 
@@ -192,7 +197,8 @@ enum err batch_decode(struct bytes b, struct buf *inflated, struct arena *a,
 			struct op_batch *ret_batch, struct fault *reterr_fault)
 {
 	struct wire_reader r = wire_reader_of(b.data, b.len);
-	enum err e = head_check(&r, BATCH_MAGIC, BATCH_VERSION, reterr_fault);
+	uint8_t version;
+	enum err e = head_check(&r, BATCH_MAGIC, BATCH_VERSION, BATCH_VERSION, &version, reterr_fault);
 	if (e)
 		return e;
 
@@ -249,9 +255,10 @@ enum err heartbeat_encode(const struct heartbeat *h, struct buf *out)
 	wire_put_u64(out, h->confirmed.seq);
 	wire_put_u64(out, h->wall_ms);
 	wire_put_u64(out, h->hlc);
+	wire_put_u64(out, h->promised);
 	if (buf_err(out))
 		return buf_err(out);
-	wire_put_u64(out, hash64(out->data + start, HEARTBEAT_CHECKED_BYTES, 0));
+	wire_put_u64(out, hash64(out->data + start, HEARTBEAT_BYTES - CHECKSUM_BYTES, 0));
 	return buf_err(out);
 }
 
@@ -259,12 +266,16 @@ enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat,
 			  struct fault *reterr_fault)
 {
 	struct wire_reader r = wire_reader_of(b.data, b.len);
-	enum err e = head_check(&r, HEARTBEAT_MAGIC, HEARTBEAT_VERSION, reterr_fault);
+	uint8_t version;
+	enum err e = head_check(&r, HEARTBEAT_MAGIC, HEARTBEAT_VERSION_WITHOUT_PROMISE, HEARTBEAT_VERSION, &version,
+				reterr_fault);
 	if (e)
 		return e;
-	if (b.len != HEARTBEAT_BYTES)
+	bool promises = version > HEARTBEAT_VERSION_WITHOUT_PROMISE;
+	size_t len = promises ? HEARTBEAT_BYTES : HEARTBEAT_BYTES_WITHOUT_PROMISE;
+	if (b.len != len)
 		return fault_set(reterr_fault, ERR_CORRUPT,
-				 "a heartbeat has %zu bytes instead of %u", b.len, HEARTBEAT_BYTES);
+				 "a heartbeat has %zu bytes instead of %zu", b.len, len);
 
 	struct heartbeat h = { .region = wire_u8(&r) };
 	h.scope = wire_u16(&r);
@@ -275,8 +286,9 @@ enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat,
 	h.confirmed.seq = wire_u64(&r);
 	h.wall_ms = wire_u64(&r);
 	h.hlc = wire_u64(&r);
+	h.promised = promises ? wire_u64(&r) : 0;
 	uint64_t checksum = wire_u64(&r);
-	if (wire_done(&r) || checksum != hash64(b.data, HEARTBEAT_CHECKED_BYTES, 0))
+	if (wire_done(&r) || checksum != hash64(b.data, len - CHECKSUM_BYTES, 0))
 		return fault_set(reterr_fault, ERR_CORRUPT, "a heartbeat's checksum is wrong");
 	if (h.region == 0 || h.scope >= SCOPES_MAX)
 		return fault_set(reterr_fault, ERR_CORRUPT,

@@ -43,7 +43,7 @@ MUST_USE enum err batch_decode(struct bytes b, struct buf *inflated, struct aren
  */
 size_t batch_id(const struct op_batch *m, char out[BATCH_ID_MAX]);
 
-#define HEARTBEAT_BYTES 72
+#define HEARTBEAT_BYTES 80
 
 /* Where a region stands in a scope, every 250 ms; what lag and staleness are computed from. */
 struct heartbeat {
@@ -55,6 +55,7 @@ struct heartbeat {
 		confirmed; /* the greatest that a majority applied, as far as the sender knows */
 	uint64_t wall_ms;  /* the sender's wall clock when sending */
 	uint64_t hlc;
+	uint64_t promised; /* the greatest epoch that the sender has promised: it acknowledges no older one */
 };
 
 MUST_USE enum err heartbeat_encode(const struct heartbeat *h, struct buf *out);

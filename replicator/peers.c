@@ -43,6 +43,7 @@ struct peer {
 	bool heard;
 	struct position position;
 	struct position confirmed;
+	uint64_t promised;                       /* the greatest that was heard: heartbeats may overtake one another */
 	uint64_t wall_ms;                        /* its clock, in the last heartbeat */
 	uint64_t arrived_ns;
 	struct offset offset;
@@ -259,6 +260,8 @@ bool peers_beat(struct peers *p, const struct heartbeat *h)
 	struct peer *peer = find(p, h->region);
 	bool taken = peer != NULL && is_news(peer, h);
 
+	if (peer != NULL)
+		peer->promised = MAX(peer->promised, h->promised);
 	if (taken) {
 		take_beat(peer, h, clock_wall_ms(p->clock), clock_mono_ns(p->clock));
 		if (peer->config.data)
@@ -288,6 +291,7 @@ void peers_standing(struct peers *p, uint32_t i, struct peer_standing *ret_stand
 		.heard = peer->heard,
 		.position = peer->position,
 		.confirmed = peer->confirmed,
+		.promised = peer->promised,
 		.silent_ms = peer->heard ? (clock_mono_ns(p->clock) - peer->arrived_ns) / NS_PER_MS : UINT64_MAX,
 		.clock_offset_ms = peer->heard ? offset_ms(peer) : 0,
 	};
@@ -354,6 +358,12 @@ static int compare_down(const void *a, const void *b)
 	return position_compare(*y, *x);
 }
 
+/* Whoever has promised a newer epoch may stand where its promise did not find it: what it holds of this one counts no more. */
+static bool counts(const struct peer *peer)
+{
+	return peer->config.data && peer->heard && peer->promised <= peer->position.epoch;
+}
+
 struct position peers_confirmed(struct peers *p, struct position here, uint64_t epoch)
 {
 	struct position all[PEERS_MAX + 1];
@@ -365,7 +375,7 @@ struct position peers_confirmed(struct peers *p, struct position here, uint64_t 
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct peer *peer = &p->peer[i];
 
-		if (peer->config.data && peer->heard && peer->position.epoch == epoch)
+		if (counts(peer) && peer->position.epoch == epoch)
 			all[n++] = peer->position;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
@@ -387,7 +397,7 @@ struct region_set peers_applied(struct peers *p, struct position here, struct po
 		const struct peer *peer = &p->peer[i];
 		uint64_t epoch = peer->position.epoch;
 
-		if (peer->config.data && peer->heard && (epoch == pos.epoch || epoch == here.epoch) &&
+		if (counts(peer) && (epoch == pos.epoch || epoch == here.epoch) &&
 		    position_compare(peer->position, pos) >= 0)
 			region_set_add(&have, peer->config.id);
 	}

@@ -78,6 +78,7 @@ struct peer_standing {
 	bool heard;
 	struct position position;
 	struct position confirmed;
+	uint64_t promised;            /* the greatest epoch that it said to have promised */
 	uint64_t silent_ms;           /* since the last heartbeat; UINT64_MAX unheard */
 	int64_t clock_offset_ms;      /* its wall clock minus ours, by the smallest delay seen lately; 0 unheard */
 };
@@ -97,10 +98,11 @@ double peers_lag_seconds(struct peers *p, uint8_t region, struct position here);
 double peers_lag_of_seconds(struct peers *p, uint8_t writer, struct position there);
 
 /* The greatest position of `epoch` that M data voters, this one at `here` included, have applied; {0,0}: none. Ops of
- * older epochs count through it once its epoch-start does (protocol: figure 8 of Raft). */
+ * older epochs count through it once its epoch-start does (protocol: figure 8 of Raft). Regions that have promised a newer epoch than
+ * they stand in do not count; for this one, whether it has is the caller's to know, who gives no position then. */
 struct position peers_confirmed(struct peers *p, struct position here, uint64_t epoch);
 /* The data regions that have surely applied pos, an op of this region's history; this one at `here` included. One in a third
- * epoch, neither that of pos nor ours, is not counted: its history may be another. */
+ * epoch, neither that of pos nor ours, is not counted: its history may be another; nor one that promised a newer epoch, as above. */
 struct region_set peers_applied(struct peers *p, struct position here, struct position pos);
 
 /* --- clocks --- */

@@ -18,9 +18,15 @@
 
 /* --- what the committer asks --- */
 
+/* Where this region stands, unless it has promised a newer epoch: what it holds of this one counts no more. */
+static struct position counted(const struct committer_state *s)
+{
+	return s->promised > s->epoch ? (struct position){ 0 } : s->position;
+}
+
 struct position replicator_confirmed(struct replicator *r, const struct committer_state *s)
 {
-	return r->alone ? s->position : peers_confirmed(r->peers, s->position, s->epoch);
+	return r->alone ? s->position : peers_confirmed(r->peers, counted(s), s->epoch);
 }
 
 static void update_known(struct replicator *r)
@@ -110,7 +116,7 @@ static void applied_of(void *ctx, struct position p, struct ack_applied *ret_app
 	if (position_is_multi(p))
 		ret_applied->regions = peers_holders(r->peers, (struct log_end){ .log = p.epoch, .seq = p.seq }, p.seq);
 	else if (!is_lost(r, p))
-		ret_applied->regions = peers_applied(r->peers, s.position, p);
+		ret_applied->regions = peers_applied(r->peers, counted(&s), p);
 }
 
 /* What is confirmed, as far as this region knows by itself or was told of an epoch that it has reached: a newer one may

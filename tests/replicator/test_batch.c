@@ -302,7 +302,8 @@ static struct heartbeat beat_sample(void)
 				   .position = { .epoch = 0x0301, .seq = 5 },
 				   .confirmed = { .epoch = 0x0201, .seq = 4 },
 				   .wall_ms = 1700000000000,
-				   .hlc = 77 };
+				   .hlc = 77,
+				   .promised = 0x0402 };
 }
 
 START_TEST(heartbeat_without_sender_is_not_written)
@@ -340,11 +341,12 @@ END_TEST
 
 START_TEST(heartbeat_has_the_documented_bytes)
 {
-	static const uint8_t expected[64] = {
-		'I',  'S',  'H',  'B',  1,    9,    2, 0, 8,  7, 6, 5, 4, 3, 2, 1,
+	static const uint8_t expected[72] = {
+		'I',  'S',  'H',  'B',  2,    9,    2, 0, 8,  7, 6, 5, 4, 3, 2, 1,
 		1,    3,    0,    0,    0,    0,    0, 0, 5,  0, 0, 0, 0, 0, 0, 0,
 		1,    2,    0,    0,    0,    0,    0, 0, 4,  0, 0, 0, 0, 0, 0, 0,
 		0x00, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0,
+		2,    4,    0,    0,    0,    0,    0, 0,
 	};
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
 	struct heartbeat h = beat_sample(), back;
@@ -360,6 +362,28 @@ START_TEST(heartbeat_has_the_documented_bytes)
 	ck_assert_uint_eq(back.confirmed.seq, 4);
 	ck_assert_uint_eq(back.wall_ms, h.wall_ms);
 	ck_assert_uint_eq(back.hlc, 77);
+	ck_assert_uint_eq(back.promised, 0x0402);
+}
+END_TEST
+
+/* As the version before wrote it. */
+START_TEST(heartbeat_without_a_promise_is_understood)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
+	struct heartbeat h = beat_sample(), back;
+	struct fault f = { 0 };
+
+	ck_assert_int_eq(heartbeat_encode(&h, &b), ERR_NONE);
+	b.data[4] = 1;
+	b.len = 64;
+	wire_put_u64(&b, hash64(b.data, 64, 0));
+	ck_assert_msg(!heartbeat_decode(buf_bytes(&b), &back, &f), "%s", f.text);
+	ck_assert_uint_eq(back.hlc, 77);
+	ck_assert_uint_eq(back.promised, 0);
+	b.len--;
+	ck_assert_int_eq(heartbeat_decode(buf_bytes(&b), &back, &f), ERR_CORRUPT);
+	b.data[4] = 3;
+	ck_assert_int_eq(heartbeat_decode(buf_bytes(&b), &back, &f), ERR_VERSION);
 }
 END_TEST
 
@@ -384,6 +408,7 @@ int main(void)
 	tcase_add_test(ordinary, most_ops_fit);
 	tcase_add_test(ordinary, id_names_the_batch_and_its_content);
 	tcase_add_test(ordinary, heartbeat_has_the_documented_bytes);
+	tcase_add_test(ordinary, heartbeat_without_a_promise_is_understood);
 	suite_add_tcase(s, ordinary);
 
 	SRunner *sr = srunner_create(s);

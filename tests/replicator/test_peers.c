@@ -396,6 +396,41 @@ START_TEST(applied_counts_those_whose_history_surely_has_it)
 }
 END_TEST
 
+static void promises(uint8_t region, struct position at, uint64_t promised, uint64_t wall_ms)
+{
+	struct heartbeat h = { .fleet = FLEET, .region = region, .position = at, .wall_ms = wall_ms, .promised = promised };
+
+	(void)peers_beat(peers, &h);
+}
+
+/* It may hold what it did not hold when it promised, and whoever has its promise does not know of that. */
+START_TEST(whoever_promised_a_newer_epoch_counts_for_no_older_one)
+{
+	struct position here = { E1, 10 };
+	struct position pos = { E1, 8 };
+
+	promises(2, here, E1, WALL_MS + 1);
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).seq, 10);
+	ck_assert_uint_eq(count_applied(here, pos), 2);
+	promises(2, here, E2, WALL_MS + 2);
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).epoch, 0);
+	ck_assert_uint_eq(count_applied(here, pos), 1);
+	/* One that was sent before and comes after it. */
+	promises(2, here, E1, WALL_MS + 1);
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).epoch, 0);
+	ck_assert_uint_eq(count_applied(here, pos), 1);
+	/* One that is not taken, as it is no news, still tells of the promise. */
+	promises(3, (struct position){ E1, 9 }, E1, WALL_MS + 5);
+	ck_assert_uint_eq(count_applied(here, pos), 2);
+	promises(3, (struct position){ E1, 7 }, E3, WALL_MS + 4);
+	ck_assert_uint_eq(count_applied(here, pos), 1);
+	/* In that epoch it counts again. */
+	promises(2, (struct position){ E2, 1 }, E2, WALL_MS + 6);
+	ck_assert_uint_eq(count_applied((struct position){ E2, 1 }, pos), 2);
+	ck_assert_uint_eq(peers_confirmed(peers, (struct position){ E2, 1 }, E2).seq, 1);
+}
+END_TEST
+
 /* --- SCOPE_MULTI --- */
 
 #define L0 (MULTI_LOG_BIT | 500 << 8 | 1)
@@ -649,6 +684,7 @@ int main(void)
 	tcase_add_test(t, confirmed_is_the_position_of_the_mth_in_the_own_epoch);
 	tcase_add_test(t, ops_of_an_older_epoch_count_only_through_the_own_epoch_start);
 	tcase_add_test(t, applied_counts_those_whose_history_surely_has_it);
+	tcase_add_test(t, whoever_promised_a_newer_epoch_counts_for_no_older_one);
 	tcase_add_test(t, vectors_that_are_not_of_this_fleet_or_not_new_change_nothing);
 	tcase_add_test(t, a_part_of_a_vector_adds_and_a_whole_one_replaces);
 	tcase_add_test(t, only_whole_vectors_show_how_fresh_they_are);
