@@ -400,6 +400,7 @@ enum err lease_new(const struct lease_options *o, struct lease_now now, struct l
 	l->scope = o->scope;
 	l->self = o->self;
 	l->data = o->data;
+	l->preferred = o->preferred;
 	l->config = o->config;
 	l->now = now;
 	l->here = o->here;

@@ -107,6 +107,7 @@ struct lease_options {
 	uint16_t scope;
 	struct lease_identity self;
 	bool data;
+	uint8_t preferred;           /* of regions that have the same this one stands first; 0: none. The same in all */
 	struct lease_config config;
 	struct lease_here here;
 	struct voter_list proposed;  /* list 0, of the configuration: used when nothing is stored */

@@ -96,6 +96,14 @@ static const struct bid_answer *best_of(const struct lease *l)
 }
 
 /* How many go before this region: data regions with more, or as much and a lower id. */
+/* Of two that have the same: the preferred one, then by id. */
+static bool comes_before(const struct lease *l, uint8_t region)
+{
+	if (region == l->preferred || l->self.region == l->preferred)
+		return region == l->preferred;
+	return region < l->self.region;
+}
+
 static uint32_t rank_of(const struct lease *l)
 {
 	uint32_t rank = 0;
@@ -107,7 +115,7 @@ static uint32_t rank_of(const struct lease *l)
 		    (a->said.flags & (LEASE_ITEM_DATA | LEASE_ITEM_FIT)) != (LEASE_ITEM_DATA | LEASE_ITEM_FIT))
 			continue;
 		int c = position_compare(a->said.position, l->here.position);
-		rank += c > 0 || (c == 0 && a->region < l->self.region);
+		rank += c > 0 || (c == 0 && comes_before(l, a->region));
 	}
 	return rank;
 }

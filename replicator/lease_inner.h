@@ -101,6 +101,7 @@ struct lease {
 	uint16_t scope;
 	struct lease_identity self;
 	bool data;
+	uint8_t preferred;
 	struct lease_config config;
 	struct lease_here here;
 	uint64_t caught_up_ms;       /* by a holder's clock: all that it had then is here */

@@ -116,7 +116,8 @@ static void give_up(struct lease *l, enum lease_reason reason)
 	send_to_all(l, (struct lease_item){ .kind = LEASE_ABANDON, .epoch = l->term.epoch });
 	lease_tell(l, LEASE_EVENT_LOST, l->self.region, l->term.epoch, 0);
 	term_end(l, reason);
-	l->bid.next_ms = l->now.boot_ms + l->config.rank_ms;
+	/* The others first: what kept this region from beginning may last. */
+	l->bid.next_ms = l->now.boot_ms + 2 * (uint64_t)l->config.step_ms;
 }
 
 /* --- renewing --- */
