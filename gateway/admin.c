@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/metric.h"
+#include "gateway/admin_lease.h"
 #include "gateway/admin_logs.h"
 #include "gateway/router.h"
 #include "index/store.h"
@@ -224,6 +225,7 @@ void admin_metrics(struct call *c)
 	if (c->api->replicator) {
 		measure_lag(c->api->replicator);
 		admin_logs_measure(c->api->replicator);
+		admin_lease_measure(c->api->replicator);
 	}
 	if (c->api->router)
 		router_measure(c->api->router);
@@ -344,7 +346,7 @@ void admin_telemetry(struct call *c)
 static const char *role_of(const struct api *api, const struct committer_state *s)
 {
 	if (api->gateway_only)
-		return "gateway";
+		return api->regions && regions_self(api->regions)->witness ? "witness" : "gateway";
 	if (api->replicator) {
 		struct replicator_state state;
 		replicator_state(api->replicator, &state);
@@ -428,6 +430,8 @@ void admin_status(struct call *c)
 	enum err err = put_collections(c, &w, "name", &count);
 	if (!err && c->api->replicator)
 		err = admin_logs_put(c, &w);
+	if (!err && c->api->replicator)
+		admin_lease_put(c->api, &w);
 	if (c->api->router)
 		put_geo(c->api->router, &w);
 	json_put_object_end(&w);

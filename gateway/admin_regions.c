@@ -103,7 +103,7 @@ static void fill_row(const struct view *v, struct standing_row *row)
 static const char *role_of(const struct view *v, const struct region *r)
 {
 	if (!r->data)
-		return "gateway";
+		return r->witness ? "witness" : "gateway";
 	return r->id == v->writer ? "primary" : "secondary";
 }
 

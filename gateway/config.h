@@ -56,7 +56,8 @@ struct config_residency {
 extern const struct config_table config_residency_keys;
 
 /* Places of the words of region.role, route.mode and proxy_protocol. */
-enum config_role { CONFIG_ROLE_DATA, CONFIG_ROLE_GATEWAY };
+enum config_role { CONFIG_ROLE_DATA, CONFIG_ROLE_GATEWAY, CONFIG_ROLE_WITNESS };
+enum config_failover { CONFIG_FAILOVER_OFF, CONFIG_FAILOVER_AUTO };
 enum config_route_mode { CONFIG_ROUTE_AUTO, CONFIG_ROUTE_NEAREST, CONFIG_ROUTE_LOCAL };
 enum config_proxy { CONFIG_PROXY_OFF, CONFIG_PROXY_REQUIRED };
 
@@ -72,6 +73,8 @@ void config_add_fault(const struct config *c, const struct fault *f, struct buf 
 
 /* What must be true of all keys of the fleet together; lines as config_load()'s. For config.c. */
 void config_check_fleet(const struct config *c, struct buf *errors);
+/* The times of a lease as the keys failover.* have them. */
+struct lease_config config_lease(const struct config *c);
 /* The same of routing. */
 void config_check_route(const struct config *c, struct buf *errors);
 

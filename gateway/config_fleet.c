@@ -3,8 +3,11 @@
  * The list of regions, and what a fleet needs of the other keys.
  */
 #include "gateway/config.h"
+#include "replicator/lease_config.h"
 
 #include <string.h>
+
+#define FAILOVER_VOTERS_MIN 3
 
 static const struct config_key rows[] = {
 #define KEY(path, kind, extra, initial, least, greatest, member, reload, sentence)                 \
@@ -82,6 +85,45 @@ static const struct config_region *find(const struct config *c, const char *name
 	return NULL;
 }
 
+struct lease_config config_lease(const struct config *c)
+{
+	struct lease_config l = LEASE_CONFIG_DEFAULT;
+
+	l.hold_ms = (uint32_t)c->failover_hold_ms;
+	l.wait_ms = (uint32_t)c->failover_wait_ms;
+	l.renew_ms = (uint32_t)c->failover_renew_ms;
+	l.max_loss_ms = (uint32_t)c->failover_max_loss_ms;
+	return l;
+}
+
+/* Two voters could not do without either of them: the fleet would stop writing whenever one is away. */
+static void check_failover(const struct config *c, struct buf *errors)
+{
+	const struct lease_config lease = config_lease(c);
+	const struct config_origin *at = config_origin(c, &c->failover_mode);
+	uint32_t data = 0, witnesses = 0;
+	struct fault f = { 0 };
+
+	if (c->failover_mode == CONFIG_FAILOVER_OFF)
+		return;
+	for (uint32_t i = 0; i < c->regions.count; i++) {
+		data += region_at(c, i)->role == CONFIG_ROLE_DATA;
+		witnesses += region_at(c, i)->role == CONFIG_ROLE_WITNESS;
+	}
+	uint32_t majority = (data + witnesses) / 2 + 1;
+	if (data + witnesses < FAILOVER_VOTERS_MIN)
+		config_add_error(errors, at, "failover.mode",
+				 "auto needs at least %d voters, and regions has %u: give a gateway the role 'witness'",
+				 FAILOVER_VOTERS_MIN, data + witnesses);
+	else if (data < majority)
+		config_add_error(errors, at, "failover.mode",
+				 "auto with %u data regions and %u witnesses: fewer data regions than a majority of the voters, which "
+				 "is %u, so no write could ever be confirmed; make a witness a gateway",
+				 data, witnesses, majority);
+	if (lease_config_check(&lease, &f) != ERR_NONE)
+		config_add_error(errors, config_origin(c, &c->failover_hold_ms), "failover", "%s", fault_text(&f));
+}
+
 /* What the file says twice about this region. */
 static void check_self(const struct config *c, struct buf *errors)
 {
@@ -143,7 +185,7 @@ void config_check_fleet(const struct config *c, struct buf *errors)
 	if (c->regions.count == 0) {
 		if (c->listen_peer.host)
 			config_add_error(errors, config_origin(c, &c->listen_peer), "listen.peer", "is given without regions");
-		if (c->region_role == CONFIG_ROLE_GATEWAY)
+		if (c->region_role != CONFIG_ROLE_DATA)
 			config_add_error(errors, config_origin(c, &c->region_role), "region.role",
 					 "a gateway needs regions that hold data");
 		return;
@@ -152,5 +194,6 @@ void config_check_fleet(const struct config *c, struct buf *errors)
 		check_row(c, i, errors);
 	check_self(c, errors);
 	check_home(c, errors);
+	check_failover(c, errors);
 	check_needed(c, errors);
 }

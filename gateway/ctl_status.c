@@ -38,6 +38,15 @@ struct wait {
 	double seconds;
 };
 
+#define VOTERS_SHOWN_MAX 32
+
+struct lease {
+	bool known, held;
+	uint64_t valid_ms, voter_list;
+	struct str voters[VOTERS_SHOWN_MAX];
+	uint32_t voter_count;
+};
+
 struct status {
 	struct str version, region, role, why, failure;
 	uint64_t region_id, epoch, seq, queue_bytes, log_ops, log_bytes, memory_bytes,
@@ -47,6 +56,7 @@ struct status {
 	bool ready, failed, clock_off;
 	struct wait waits[WAITS_MAX];
 	uint32_t wait_count;
+	struct lease lease;
 	struct row *rows;
 	uint32_t row_count, row_cap;
 };
@@ -72,6 +82,12 @@ static const struct field wait_fields[] = {
 	WAIT(action, TEXT), WAIT(seq, NUMBER), WAIT(seconds, SECONDS),
 };
 #undef WAIT
+
+static const struct field lease_fields[] = {
+	{ "held", TRUTH, offsetof(struct lease, held) },
+	{ "valid_ms", NUMBER, offsetof(struct lease, valid_ms) },
+	{ "voter_list", NUMBER, offsetof(struct lease, voter_list) },
+};
 
 #define STATUS(key, kind)                                                                          \
 	{                                                                                          \
@@ -194,6 +210,33 @@ static bool is(struct str key, const char *word)
 	return key.len == strlen(word) && memcmp(key.data, word, key.len) == 0;
 }
 
+static void take_voters(struct json_reader *r, struct lease *l)
+{
+	if (!json_enter_array(r))
+		return;
+	while (json_next_element(r)) {
+		if (l->voter_count < VOTERS_SHOWN_MAX)
+			l->voters[l->voter_count++] = json_string(r);
+		else
+			json_skip(r);
+	}
+}
+
+static void take_lease(struct json_reader *r, struct lease *l)
+{
+	struct str key;
+
+	if (!json_enter_object(r))
+		return;
+	l->known = true;
+	while (json_next_key(r, &key)) {
+		if (is(key, "voters"))
+			take_voters(r, l);
+		else
+			take_known(r, lease_fields, LEN(lease_fields), key, l);
+	}
+}
+
 static void take_status(struct json_reader *r, struct status *s, struct arena *a)
 {
 	struct str key;
@@ -205,6 +248,8 @@ static void take_status(struct json_reader *r, struct status *s, struct arena *a
 			take_rows(r, s, a);
 		else if (is(key, "logs_waiting"))
 			take_waits(r, s, false);
+		else if (is(key, "lease"))
+			take_lease(r, &s->lease);
 		else if (is(key, "own_logs_waiting"))
 			take_waits(r, s, true);
 		else
@@ -221,6 +266,20 @@ static void put(FILE *out, const char *before, struct str text, const char *afte
 	(void)fputs(after, out);
 }
 
+static void print_lease(const struct lease *l, FILE *out)
+{
+	if (!l->known)
+		return;
+	if (l->held)
+		(void)fprintf(out, "lease     held, for %.1f s if nobody answers any more; ", (double)l->valid_ms / 1000);
+	else
+		(void)fputs("lease     not held; ", out);
+	(void)fprintf(out, "voter list %llu:", (unsigned long long)l->voter_list);
+	for (uint32_t i = 0; i < l->voter_count; i++)
+		put(out, " ", l->voters[i], "");
+	(void)fputc('\n', out);
+}
+
 static void print_standing(const struct status *s, FILE *out)
 {
 	char up[24], queue[16], log[16], memory[16], disk[16];
@@ -235,6 +294,7 @@ static void print_standing(const struct status *s, FILE *out)
 	put(out, "role      ", s->role, "");
 	(void)fprintf(out, ", epoch %llu, seq %llu\n", (unsigned long long)s->epoch,
 		      (unsigned long long)s->seq);
+	print_lease(&s->lease, out);
 	put(out, s->ready ? "ready     yes" : "ready     no: ", s->why, "\n");
 	if (s->failed)
 		put(out, "failed    ", s->failure, "\n");

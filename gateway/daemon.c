@@ -262,7 +262,7 @@ static bool is_ready(void *ctx, struct buf *why)
 		return false;
 	}
 	/* A gateway is as ready as those that it passes requests on to. */
-	if (d->config->region_role == CONFIG_ROLE_GATEWAY && !proxy_can_read(d->proxy)) {
+	if (d->config->region_role != CONFIG_ROLE_DATA && !proxy_can_read(d->proxy)) {
 		(void)buf_append_cstr(why, "no region that holds data is heard");
 		return false;
 	}
@@ -295,7 +295,7 @@ static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 		.audit = d->audit,
 		.proxy = d->proxy,
 		.regions = d->regions.count > 0 ? &d->regions : NULL,
-		.gateway_only = d->config->region_role == CONFIG_ROLE_GATEWAY,
+		.gateway_only = d->config->region_role != CONFIG_ROLE_DATA,
 		.writers = d->writers,
 		.router = d->router,
 		.trusted = &d->trusted,

@@ -105,7 +105,7 @@ static enum err make_writers(struct daemon *d)
 		.clock = d->clock, .loop = d->loops[0].loop, .pool = d->peer_pool, .regions = &d->regions
 	};
 
-	return d->config->region_role == CONFIG_ROLE_GATEWAY ? writers_new(&o, &d->writers) : ERR_NONE;
+	return d->config->region_role != CONFIG_ROLE_DATA ? writers_new(&o, &d->writers) : ERR_NONE;
 }
 
 enum err daemon_peers_start(struct daemon *d, struct fault *reterr_fault)
@@ -172,7 +172,7 @@ static enum err make_stream(void *ctx, const struct stream_events *events, struc
 
 static struct peer_config peer_of(const struct region *r)
 {
-	return (struct peer_config){ .name = r->name, .id = r->id, .data = r->data };
+	return (struct peer_config){ .name = r->name, .id = r->id, .data = r->data, .witness = r->witness };
 }
 
 static enum err open_replicator(struct daemon *d, struct fault *reterr_fault)
@@ -192,9 +192,12 @@ static enum err open_replicator(struct daemon *d, struct fault *reterr_fault)
 
 	if (self) {
 		o.self = peer_of(self);
-		o.first_primary = strcmp(self->name, d->config->scope_home) == 0;
+		const struct region *home = regions_by_name(&d->regions, (struct str){ d->config->scope_home, strlen(d->config->scope_home) });
+		o.home = home ? home->id : 0;
 		o.link = peer_pool_link(d->peer_pool);
 		o.make_stream = *d->config->nats_url ? make_stream : NULL;
+		o.failover = d->config->failover_mode == CONFIG_FAILOVER_AUTO;
+		o.lease = config_lease(d->config);
 	}
 	for (uint32_t i = 0; i < d->regions.count; i++)
 		if (!d->regions.rows[i].self)
@@ -301,7 +304,7 @@ enum err daemon_audit_start(struct daemon *d, struct fault *reterr_fault)
 	};
 	struct fault fault = { 0 };
 
-	if (c->region_role == CONFIG_ROLE_GATEWAY)
+	if (c->region_role != CONFIG_ROLE_DATA)
 		return ERR_NONE;
 	int len = snprintf(dir, sizeof(dir), "%s/audits", c->storage_dir);
 	if (len < 0 || (size_t)len >= sizeof(dir))

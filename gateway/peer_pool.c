@@ -58,6 +58,7 @@ struct peer_pool {
 	struct peer_region *regions;
 	uint32_t region_count;
 	struct h2_client **clients;  /* loop by loop */
+	struct h2_client **lease_clients; /* the first loop's, for messages about leases alone */
 	struct resolver *resolver;
 	struct loop_timer reach_timer;
 	atomic_uint next_loop;
@@ -286,6 +287,31 @@ static enum err PRINTF_LIKE(6, 7)
 	return exchange(c, r, ms, out, f);
 }
 
+/* Posts the body to the region by that connection; NULL: by any. */
+static enum err post_body(struct peer_pool *p, const struct peer_region *r, struct h2_client *client, const char *path,
+			  struct bytes body, uint64_t ms, struct buf *out, struct fault *f)
+{
+	struct peer_call *c = call_new(p, r);
+
+	if (!c)
+		return ERR_NO_MEMORY;
+	if (client) {
+		c->client = client;
+		c->loop = p->loops[0];
+	}
+	/* The call may outlive its caller. */
+	c->body = malloc(body.len + 1);
+	if (!c->body) {
+		call_free(c);
+		return ERR_NO_MEMORY;
+	}
+	memcpy(c->body, body.data, body.len);
+	c->x.verb = VERB_POST;
+	c->x.body = (struct bytes){ .data = c->body, .len = body.len };
+	(void)snprintf(c->path, sizeof(c->path), "%s", path);
+	return exchange(c, r, ms, out, f);
+}
+
 static enum err ask_audit(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			  struct fault *reterr_fault)
 {
@@ -294,20 +320,19 @@ static enum err ask_audit(struct peer_link *l, uint8_t region, struct bytes requ
 
 	if (!r)
 		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
-	struct peer_call *c = call_new(p, r);
-	if (!c)
-		return ERR_NO_MEMORY;
-	/* The call may outlive its caller. */
-	c->body = malloc(request.len + 1);
-	if (!c->body) {
-		call_free(c);
-		return ERR_NO_MEMORY;
-	}
-	memcpy(c->body, request.data, request.len);
-	c->x.verb = VERB_POST;
-	c->x.body = (struct bytes){ .data = c->body, .len = request.len };
-	(void)snprintf(c->path, sizeof(c->path), PEER_PATH_AUDIT);
-	return exchange(c, r, PEER_AUDIT_MS_MAX, out, reterr_fault);
+	return post_body(p, r, NULL, PEER_PATH_AUDIT, request, PEER_AUDIT_MS_MAX, out, reterr_fault);
+}
+
+static enum err give_lease(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *reterr_fault)
+{
+	CLEANUP(buf_release) struct buf nothing = BUF_INIT(ERROR_BODY_BYTES_MAX);
+	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
+	const struct peer_region *r = region_by_id(p, region);
+
+	if (!r)
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
+	return post_body(p, r, p->lease_clients[r - p->regions], PEER_PATH_LEASE, frame, LEASE_SEND_MS_MAX, &nothing,
+			 reterr_fault);
 }
 
 static enum err get_log(struct peer_link *l, uint8_t region, uint16_t scope, struct position after, struct buf *out,
@@ -346,7 +371,8 @@ static enum err copy_options(struct peer_pool *p, const struct peer_pool_options
 	p->loops = calloc(o->loop_count, sizeof(struct loop *));
 	p->regions = calloc(MAX(o->region_count, 1u), sizeof(*p->regions));
 	p->clients = calloc((size_t)o->loop_count * MAX(o->region_count, 1u), sizeof(struct h2_client *));
-	if (!p->loops || !p->regions || !p->clients)
+	p->lease_clients = calloc(MAX(o->region_count, 1u), sizeof(struct h2_client *));
+	if (!p->loops || !p->regions || !p->clients || !p->lease_clients)
 		return ERR_NO_MEMORY;
 	memcpy(p->loops, o->loops, o->loop_count * sizeof(struct loop *));
 	p->loop_count = o->loop_count;
@@ -377,7 +403,8 @@ static enum err make_resolver(struct peer_pool *p, const struct peer_pool_option
 	return err;
 }
 
-static enum err make_client(struct peer_pool *p, const struct peer_pool_options *o, uint32_t loop, struct peer_region *r)
+static enum err make_client(struct peer_pool *p, const struct peer_pool_options *o, uint32_t loop, struct peer_region *r,
+			    bool logs, struct h2_client **ret_client)
 {
 	char name[STREAM_NAME_MAX + sizeof(TLS_REGION_SUFFIX)];
 	struct h2_client_options co = {
@@ -387,11 +414,11 @@ static enum err make_client(struct peer_pool *p, const struct peer_pool_options 
 		.tls = o->tls,
 		.address = find_address,
 		.ctx = &r->address,
-		.logs = loop == 0,
+		.logs = logs,
 	};
 
 	(void)snprintf(name, sizeof(name), "%.*s" TLS_REGION_SUFFIX, STREAM_NAME_MAX, r->name);
-	return h2_client_new(&co, client_at(p, loop, r));
+	return h2_client_new(&co, ret_client);
 }
 
 static void init_lock(struct peer_pool *p)
@@ -411,7 +438,7 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 	if (!p)
 		return ERR_NO_MEMORY;
 	p->link = (struct peer_link){
-		.log = get_log, .standing = get_standing, .chain = get_chain, .audit = ask_audit
+		.log = get_log, .standing = get_standing, .chain = get_chain, .audit = ask_audit, .lease = give_lease
 	};
 	p->reach_timer.on_fire = measure;
 	p->clock = o->clock;
@@ -421,7 +448,9 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 		err = make_resolver(p, o, reterr_fault);
 	for (uint32_t loop = 0; loop < o->loop_count && !err; loop++)
 		for (uint32_t i = 0; i < o->region_count && !err; i++)
-			err = make_client(p, o, loop, &p->regions[i]);
+			err = make_client(p, o, loop, &p->regions[i], loop == 0, client_at(p, loop, &p->regions[i]));
+	for (uint32_t i = 0; i < o->region_count && !err; i++)
+		err = make_client(p, o, 0, &p->regions[i], false, &p->lease_clients[i]);
 	if (err) {
 		peer_pool_free(p);
 		return err;
@@ -449,6 +478,8 @@ void peer_pool_free(struct peer_pool *p)
 		loop_timer_stop(p->loops[0], &p->reach_timer);
 	for (size_t i = 0; p->clients && i < (size_t)p->loop_count * p->region_count; i++)
 		h2_client_free(TAKE(p->clients[i]));
+	for (uint32_t i = 0; p->lease_clients && i < p->region_count; i++)
+		h2_client_free(TAKE(p->lease_clients[i]));
 	/* What is left was posted to a loop that ended before. */
 	while (p->calls) {
 		struct peer_call *c = p->calls;
@@ -459,6 +490,7 @@ void peer_pool_free(struct peer_pool *p)
 	for (uint32_t i = 0; p->regions && i < p->region_count; i++)
 		free(p->regions[i].name);
 	free(p->clients);
+	free(p->lease_clients);
 	free(p->regions);
 	free(p->loops);
 	(void)pthread_cond_destroy(&p->finished);

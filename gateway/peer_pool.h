@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The connections to the other regions: on each loop one to each region. Loops use their own; other threads ask through
- * peer_pool_link(), whose calls wait, with a bound.
+ * peer_pool_link(), whose calls wait, with a bound. Messages about leases have a connection of their own to each region, so that
+ * they wait behind no log and no audit.
  * Thread: as each function says.
  */
 #pragma once
@@ -17,6 +18,7 @@
 #define PEER_PATH_STANDING "/isthmus/peer/standing"
 #define PEER_PATH_CHAIN "/isthmus/peer/chain"
 #define PEER_PATH_AUDIT "/isthmus/peer/audit"
+#define PEER_PATH_LEASE "/isthmus/peer/lease"
 
 struct peer_pool;
 

@@ -18,6 +18,7 @@ void regions_init(struct regions *r, const struct config *c)
 			.name = rows[i].name,
 			.id = (uint8_t)rows[i].id,
 			.data = rows[i].role == CONFIG_ROLE_DATA,
+			.witness = rows[i].role == CONFIG_ROLE_WITNESS,
 			.self = strcmp(rows[i].name, c->region_name) == 0,
 			.lat = rows[i].lat,
 			.lon = rows[i].lon,

@@ -15,6 +15,7 @@ struct region {
 	const char *name;
 	uint8_t id;
 	bool data;              /* holds data; else it is a gateway only */
+	bool witness;           /* holds no data, and votes when a primary is elected */
 	bool self;
 	double lat, lon;        /* where it stands, degrees; 0, 0: unknown */
 	double bias;            /* what its distance counts */

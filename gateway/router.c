@@ -116,7 +116,7 @@ static enum err open_files(struct router_policy *p, const struct config *c, bool
 static enum route_mode mode_of(const struct config *c)
 {
 	if (c->route_mode == CONFIG_ROUTE_AUTO)
-		return c->region_role == CONFIG_ROLE_GATEWAY ? ROUTE_NEAREST : ROUTE_LOCAL;
+		return c->region_role != CONFIG_ROLE_DATA ? ROUTE_NEAREST : ROUTE_LOCAL;
 	return c->route_mode == CONFIG_ROUTE_NEAREST ? ROUTE_NEAREST : ROUTE_LOCAL;
 }
 

@@ -2,6 +2,7 @@
 #include "replicator/peers.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,7 @@ struct peers {
 	char self_name[STREAM_NAME_TEXT];
 	struct peer_link *link;
 	uint32_t count;
+	atomic_uint majority;   /* of the voter list; 0: of the configuration */
 	pthread_mutex_t lock;   /* guards what heartbeats change in peer[], and the rest */
 	struct peer peer[PEERS_MAX];
 	uint64_t newest_epoch;  /* of data regions */
@@ -172,16 +174,23 @@ uint64_t peers_fleet(const struct peers *p)
 
 uint32_t peers_voters(const struct peers *p)
 {
-	uint32_t n = p->self.data ? 1 : 0;
+	uint32_t n = p->self.data || p->self.witness ? 1 : 0;
 
 	for (uint32_t i = 0; i < p->count; i++)
-		n += p->peer[i].config.data ? 1 : 0;
+		n += p->peer[i].config.data || p->peer[i].config.witness ? 1 : 0;
 	return n;
 }
 
 uint32_t peers_majority(const struct peers *p)
 {
-	return peers_voters(p) / 2 + 1;
+	uint32_t majority = atomic_load(&p->majority);
+
+	return majority != 0 ? majority : peers_voters(p) / 2 + 1;
+}
+
+void peers_set_majority(struct peers *p, uint32_t majority)
+{
+	atomic_store(&p->majority, majority);
 }
 
 /* A full list keeps every second beat, so that it still reaches back as far. */

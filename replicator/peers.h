@@ -37,12 +37,17 @@ struct peer_link {
 	 * link cannot be asked. Blocks, for half a minute at most. */
 	enum err (*audit)(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			  struct fault *reterr_fault);
+	/* Gives it a message about leases (lease_message.h), by a connection that nothing else uses. NULL as above. Blocks, for
+	 * LEASE_SEND_MS_MAX at most. */
+	enum err (*lease)(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *reterr_fault);
 };
+#define LEASE_SEND_MS_MAX 1000
 
 struct peer_config {
 	const char *name;
 	uint8_t id;       /* 1 to 255 */
-	bool data;        /* holds data, and so votes in this version's fleets */
+	bool data;        /* holds data, and votes */
+	bool witness;     /* holds none, and votes nonetheless */
 };
 
 struct peers;
@@ -67,6 +72,8 @@ uint64_t peers_fleet(const struct peers *p);
 /* V and M = V/2 + 1. */
 uint32_t peers_voters(const struct peers *p);
 uint32_t peers_majority(const struct peers *p);
+/* M of the voter list in effect, in place of the configuration's. Any thread. */
+void peers_set_majority(struct peers *p, uint32_t majority);
 
 /* A heartbeat came; of another fleet, an unknown region or older than the last: false, nothing happens. */
 bool peers_beat(struct peers *p, const struct heartbeat *h);

@@ -142,9 +142,11 @@ static struct position trim_floor(void *ctx)
 static enum err may_write(void *ctx, uint16_t scope, uint64_t epoch, struct fault *f)
 {
 	struct replicator *r = ctx;
-	uint64_t newest = peers_newest_epoch(r->peers);
 
 	(void)scope;
+	if (replicator_has_lease(r))
+		return replicator_lease_may_write(r, epoch, f);
+	uint64_t newest = peers_newest_epoch(r->peers);
 	if (newest <= epoch)
 		return ERR_NONE;
 	return fault_set(f, ERR_NOT_PRIMARY, "this region is not the primary: region %u writes in epoch %llu",
@@ -174,6 +176,7 @@ static void on_commit(void *ctx, struct position now)
 
 	atomic_fetch_add(&r->news, 1);
 	committer_state(r->committer, &s);
+	replicator_lease_saw(r, s.epoch);
 	if (r->publisher != NULL)
 		publisher_wake(r->publisher, now);
 	if (r->publisher != NULL && s.multi_log != 0)
@@ -207,13 +210,13 @@ static uint32_t heard_peers(struct replicator *r, struct position here, bool *re
 /* Is it this region's turn to begin an epoch? */
 static bool is_next(struct replicator *r, const struct committer_state *s)
 {
-	if (s->writing || s->failed || !r->options.self.data)
+	if (r->options.failover || s->writing || s->failed || !r->options.self.data)
 		return false;
 	if (s->released)
 		return s->released_to == r->options.self.id;
 	/* Epochs of writer 0 are those of a region that was alone. */
 	if (s->epoch == 0 || s->writer == 0)
-		return r->options.first_primary;
+		return r->options.home == r->options.self.id;
 	/* The writer after a restart: only its own release can have moved the role. */
 	return s->writer == r->options.self.id;
 }
@@ -289,6 +292,7 @@ static void *replicator_main(void *arg)
 		if (beat)
 			replicator_send_beat(r, now_ns);
 		take_role(r, now_ns);
+		replicator_lease_look(r, now_ns);
 	} while (wait_for_work(r, &beat));
 	return NULL;
 }
@@ -354,6 +358,8 @@ enum err replicator_open(const struct replicator_options *o, struct replicator *
 	enum err err = peers_new(&peers, &r->peers);
 	if (err == ERR_NONE)
 		err = open_committer(r, reterr_fault);
+	if (err == ERR_NONE)
+		err = replicator_lease_open(r, reterr_fault);
 	if (err != ERR_NONE) {
 		replicator_free(r);
 		return err;
@@ -429,7 +435,9 @@ static enum err start_with_peers(struct replicator *r, struct fault *f)
 		err = applier_start(&applier, &made, f);
 	if (err == ERR_NONE)
 		r->applier = made;
-	return err == ERR_NONE ? start_threads(r, f) : err;
+	if (err == ERR_NONE)
+		err = start_threads(r, f);
+	return err == ERR_NONE && replicator_has_lease(r) ? lease_run_start(r->lease.run, f) : err;
 }
 
 enum err replicator_start(struct replicator *r, struct fault *reterr_fault)
@@ -463,6 +471,8 @@ void replicator_stop(struct replicator *r)
 		r->askers[i].started = false;
 	}
 	applier_stop(r->applier);
+	/* Its threads wait for the applier and the committer. */
+	lease_run_stop(r->lease.run);
 	if (r->committer != NULL)
 		committer_stop(r->committer);
 	publisher_stop(r->publisher);
@@ -475,6 +485,7 @@ void replicator_free(struct replicator *r)
 	replicator_stop(r);
 	/* The stream first: until it is gone its events come. */
 	stream_free(r->stream);
+	lease_run_free(r->lease.run);
 	publisher_free(r->publisher);
 	applier_free(r->applier);
 	committer_close(r->committer);

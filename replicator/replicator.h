@@ -7,6 +7,7 @@
  * epoch once it has applied all up to the release. The config names only the first primary of a new fleet, and of one that
  * grew from a region that was alone. Each start of the primary begins a new epoch. Whoever begins one has heard a majority
  * since its start, and nobody who is ahead. Whoever released an epoch, or heard of a newer one, writes no more in it.
+ * With `failover` the regions elect instead: whoever holds the lease (lease.h) writes, and a release names who is to be elected.
  * Threads: its own for heartbeats and the role, and one for each peer that can be asked. The functions may be called from
  * any but the committer's; those that block say so.
  */
@@ -14,6 +15,7 @@
 
 #include "replicator/applier.h"
 #include "replicator/commit.h"
+#include "replicator/lease_run.h"
 #include "replicator/publisher.h"
 #include "replicator/session.h"
 
@@ -28,7 +30,10 @@ struct replicator_options {
 	struct peer_config self;             /* id 0 and no others: alone */
 	const struct peer_config *others;
 	uint32_t other_count;
-	bool first_primary;                  /* begins the first epoch of a new fleet; of one region at most */
+	uint8_t home;                        /* the region that begins the first epoch of a new fleet, and is preferred among equals where
+					      * they elect; 0: none */
+	bool failover;                       /* regions elect their primary; the same in all of them */
+	struct lease_config lease;           /* of that */
 	struct peer_link *link;              /* NULL: peers cannot be asked */
 	/* Makes the stream when the events to give it are known; NULL: no stream. */
 	enum err (*make_stream)(void *ctx, const struct stream_events *events, struct stream **ret_stream,
@@ -79,6 +84,14 @@ struct switchover_report {
 };
 MUST_USE enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t timeout_ms,
 					struct switchover_report *ret_report, struct fault *reterr_fault);
+
+/* A message about leases of region `from`, as its certificate names it. ERR_BAD_INPUT also where this region has no vote.
+ * Any thread. */
+MUST_USE enum err replicator_lease_message(struct replicator *r, uint8_t from, struct bytes frame, struct fault *reterr_fault);
+/* false: regions do not elect, or this one has no vote. Any thread. */
+bool replicator_lease_state(struct replicator *r, struct lease_run_state *ret_state);
+/* The operator accepts that a promotion falls behind by more than lease.max_loss_ms. Any thread. */
+void replicator_accept_loss(struct replicator *r, uint64_t for_ms);
 
 /* This region's heartbeat now, HEARTBEAT_BYTES, for a peer that asks. */
 MUST_USE enum err replicator_heartbeat(struct replicator *r, struct buf *out);

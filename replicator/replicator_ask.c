@@ -27,6 +27,8 @@ bool replicator_is_handing_over(struct replicator *r)
 
 bool replicator_is_writer(struct replicator *r, const struct committer_state *s)
 {
+	if (replicator_has_lease(r))
+		return s->writing && lease_run_may_write(r->lease.run, s->epoch, /* begun: */ true);
 	return s->writing && peers_newest_epoch(r->peers) <= s->epoch;
 }
 
@@ -61,6 +63,11 @@ double replicator_staleness_seconds(struct replicator *r)
 	committer_state(r->committer, &s);
 	if (replicator_is_writer(r, &s))
 		return 0.0;
+	/* No region is behind itself: whoever wrote last knows only since when it does not any more (protocol rule 35). */
+	if (replicator_has_lease(r) && s.writer == r->options.self.id) {
+		uint64_t ended_ms = lease_run_ended_ms(r->lease.run);
+		return ended_ms == UINT64_MAX ? PEERS_LAG_UNKNOWN_SECONDS : (double)ended_ms / 1e3;
+	}
 	/* Who has released is no writer any more: what it says from then on proves nothing. */
 	struct position here = s.position;
 	if (s.released)
@@ -94,33 +101,55 @@ bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *
 	return false;
 }
 
-/* What follows `after` must be held: the next op of its epoch, the epoch-start that ends it, or the beginning of all. */
-static enum err check_follows(struct replicator *r, struct store_txn *t, struct position after, struct fault *f)
+/* What the oldest op follows: the op before it in its epoch, the end of the epoch before, or nothing. *ret_oldest: that op. */
+static enum err find_oldest(struct replicator *r, struct store_txn *t, struct position *ret_before,
+			    struct position *ret_oldest, struct fault *f)
 {
 	CLEANUP(arena_release) struct arena a;
 	struct oplog_entry entry = { 0 };
-	struct position oldest = { 0 };
 	struct position newest;
 
 	arena_init(&a, LOG_ENTRY_BYTES_MAX);
-	enum err err = oplog_bounds(r->options.store, t, SCOPE_FLEET, &oldest, &newest);
+	*ret_before = *ret_oldest = (struct position){ 0 };
+	enum err err = oplog_bounds(r->options.store, t, SCOPE_FLEET, ret_oldest, &newest);
 	if (err != ERR_NONE)
 		return fault_set(f, err, "the log of region %s: %s", r->options.self.name, err_sentence(err));
-	if (position_compare(after, oldest) >= 0)
+	if (ret_oldest->epoch == 0)
 		return ERR_NONE;
-	err = oplog_get(r->options.store, t, SCOPE_FLEET, oldest, &a, &entry, f);
+	err = oplog_get(r->options.store, t, SCOPE_FLEET, *ret_oldest, &a, &entry, f);
 	if (err != ERR_NONE)
 		return err;
 	const struct op *op = &entry.op;
-	struct position before = { oldest.epoch, oldest.seq - 1 };
-	if (op->kind == OP_EPOCH_START) {
-		before = (struct position){ 0 };
-		if (op->chain_count > 0)
-			before = (struct position){ op->chain[op->chain_count - 1].epoch,
-						    op->chain[op->chain_count - 1].end };
-	}
-	if (position_compare(after, before) == 0)
-		return ERR_NONE;
+	if (op->kind != OP_EPOCH_START)
+		*ret_before = (struct position){ ret_oldest->epoch, ret_oldest->seq - 1 };
+	else if (op->chain_count > 0)
+		*ret_before = (struct position){ op->chain[op->chain_count - 1].epoch,
+						 op->chain[op->chain_count - 1].end };
+	return ERR_NONE;
+}
+
+enum err replicator_oldest(struct replicator *r, struct position *ret_oldest, struct fault *reterr_fault)
+{
+	struct store *s = r->options.store;
+	struct store_txn *t;
+	struct position op;
+	enum err err = s->ops->begin(s, false, &t);
+
+	if (err != ERR_NONE)
+		return fault_set(reterr_fault, err, "reading the op log: %s", err_sentence(err));
+	err = find_oldest(r, t, ret_oldest, &op, reterr_fault);
+	s->ops->abort(t);
+	return err;
+}
+
+/* What follows `after` must be held: the next op of its epoch, the epoch-start that ends it, or the beginning of all. */
+static enum err check_follows(struct replicator *r, struct store_txn *t, struct position after, struct fault *f)
+{
+	struct position before, oldest;
+	enum err err = find_oldest(r, t, &before, &oldest, f);
+
+	if (err != ERR_NONE || position_compare(after, oldest) >= 0 || position_compare(after, before) == 0)
+		return err;
 	return fault_set(f, ERR_GAP,
 			 "the log of region %s begins at (%llu,%llu) and no longer holds what follows (%llu,%llu)",
 			 r->options.self.name, (unsigned long long)oldest.epoch, (unsigned long long)oldest.seq,

@@ -5,6 +5,7 @@
  *   replicator_beat.c    what the stream tells, and heartbeats both ways
  *   replicator_ask.c     what requests ask: who writes, is this region ready, sessions, the log
  *   replicator_switch.c  handing over the role
+ *   replicator_lease.c   the lease of the fleet scope, where regions elect their primary
  */
 #pragma once
 
@@ -21,6 +22,19 @@ struct asker {
 	uint32_t peer;
 	pthread_t thread;
 	bool started;
+};
+
+/* Where regions elect their primary. */
+struct replicator_lease {
+	struct lease_run *run;               /* NULL: they do not, or this one has no vote */
+	atomic_uint_fast64_t epoch_seen;     /* the newest in the logs, orphans included */
+	uint64_t switch_timeout_ms;          /* of the switchover under way */
+	/* Under the run's lock */
+	uint64_t turns;                      /* of the committer, at the last look, */
+	uint64_t turned_ns;                  /* and since when */
+	/* The thread of heartbeats: when it looked last */
+	uint64_t oldest_ns;
+	struct position oldest;              /* under the replicator's lock: the log holds all after it */
 };
 
 struct replicator {
@@ -50,6 +64,7 @@ struct replicator {
 	uint64_t role_ns;             /* no further try to begin an epoch before */
 
 	struct asker askers[PEERS_MAX];
+	struct replicator_lease lease;
 
 	pthread_mutex_t lock;         /* guards the rest; never held while another lock is taken */
 	pthread_cond_t wake;          /* for the thread above alone */
@@ -69,6 +84,28 @@ struct position replicator_confirmed(struct replicator *r, const struct committe
 /* May this region write, by what it knows of itself? */
 bool replicator_is_writer(struct replicator *r, const struct committer_state *s);
 bool replicator_is_handing_over(struct replicator *r);
+
+/* --- replicator_ask.c --- */
+/* What the oldest op of the log follows: from there on the log holds all. */
+MUST_USE enum err replicator_oldest(struct replicator *r, struct position *ret_oldest, struct fault *reterr_fault);
+
+/* --- replicator_switch.c --- */
+/* Waits until the target has applied `upto`: ERR_TIMEOUT, ERR_UNAVAILABLE when this region stops. */
+MUST_USE enum err replicator_wait_for_target(struct replicator *r, uint8_t target, struct position upto, uint64_t timeout_ms);
+/* Nothing is admitted any more: waits until the target has all, writes the release. *ret_end: epoch 0 when it was not written. */
+MUST_USE enum err replicator_release_to(struct replicator *r, uint8_t target, uint64_t timeout_ms, struct position *ret_end,
+					struct fault *reterr_fault);
+
+/* --- replicator_lease.c --- */
+/* ERR_NONE also where there is none. */
+MUST_USE enum err replicator_lease_open(struct replicator *r, struct fault *reterr_fault);
+bool replicator_has_lease(const struct replicator *r);
+/* Asked by the committer in every transaction and after its sync. */
+MUST_USE enum err replicator_lease_may_write(struct replicator *r, uint64_t epoch, struct fault *reterr_fault);
+/* On the thread of heartbeats: what is not looked at for each message. */
+void replicator_lease_look(struct replicator *r, uint64_t now_ns);
+/* On the committer's thread: an epoch is in the log. */
+void replicator_lease_saw(struct replicator *r, uint64_t epoch);
 
 /* --- replicator_beat.c --- */
 /* The stream's and the publisher's callbacks. */

@@ -78,15 +78,21 @@ static enum err check_target(struct replicator *r, uint8_t target, struct fault 
 	return ERR_NONE;
 }
 
+enum err replicator_wait_for_target(struct replicator *r, uint8_t target, struct position upto, uint64_t timeout_ms)
+{
+	return wait_for_target(r, target, upto, clock_mono_ns(r->options.clock) + timeout_ms * NS_PER_MS);
+}
+
 /* The pause: nothing is admitted, until the target has all and the release, or this region goes on. */
-static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout_ms, struct position *ret_end,
-			  struct fault *f)
+enum err replicator_release_to(struct replicator *r, uint8_t target, uint64_t timeout_ms, struct position *ret_end,
+			       struct fault *f)
 {
 	uint64_t until_ns = clock_mono_ns(r->options.clock) + timeout_ms * NS_PER_MS;
 	struct committer_state s;
 	struct position end;
 	enum err err = committer_drain(r->committer, timeout_ms);
 
+	*ret_end = (struct position){ 0 };
 	committer_state(r->committer, &s);
 	if (err == ERR_NONE)
 		err = wait_for_target(r, target, s.position, until_ns);
@@ -98,11 +104,28 @@ static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout
 	*ret_end = end;
 	log_info("released the primary's role target=%u epoch=%llu seq=%llu", target, (unsigned long long)end.epoch,
 		 (unsigned long long)end.seq);
-	err = wait_for_target(r, target, (struct position){ end.epoch + 1, 0 }, until_ns);
+	return ERR_NONE;
+}
+
+/* By the lease, or without one. */
+static enum err hand_over(struct replicator *r, uint8_t target, uint64_t timeout_ms, struct position *ret_end,
+			  struct fault *f)
+{
+	uint64_t until_ns = clock_mono_ns(r->options.clock) + timeout_ms * NS_PER_MS;
+	enum err err;
+
+	r->lease.switch_timeout_ms = timeout_ms;
+	if (replicator_has_lease(r))
+		err = lease_run_hand_over(r->lease.run, target, ret_end, f);
+	else
+		err = replicator_release_to(r, target, timeout_ms, ret_end, f);
+	if (err != ERR_NONE)
+		return err;
+	err = wait_for_target(r, target, (struct position){ ret_end->epoch + 1, 0 }, until_ns);
 	if (err != ERR_NONE)
 		return fault_set(f, err,
 				 "released at (%llu,%llu); the target has not begun yet, it will when it has applied that",
-				 (unsigned long long)end.epoch, (unsigned long long)end.seq);
+				 (unsigned long long)ret_end->epoch, (unsigned long long)ret_end->seq);
 	return ERR_NONE;
 }
 

@@ -49,12 +49,14 @@ struct fleet_region {
 	pthread_rwlock_t life;       /* held shared by those who use the replicator, for: */
 	bool up;
 	atomic_bool cut_log[FLEET_REGIONS];      /* it cannot ask them for their logs, */
-	atomic_bool cut_standing[FLEET_REGIONS]; /* nor where they stand */
+	atomic_bool cut_standing[FLEET_REGIONS]; /* nor where they stand, */
+	atomic_bool cut_lease[FLEET_REGIONS];    /* nor give them messages about leases */
 	atomic_uint asked;           /* how often others asked where it stands, or tried to */
 };
 
 struct fleet {
 	bool multi; /* every region writes its collections */
+	bool failover; /* they elect their primary */
 	struct fleet_region regions[FLEET_REGIONS];
 	struct stream_broker *broker;
 	pthread_mutex_t lock;        /* recursive: callbacks acknowledge. Guards the broker */
@@ -335,6 +337,21 @@ static inline enum err fleet_link_standing(struct peer_link *l, uint8_t region, 
 	return err;
 }
 
+static inline enum err fleet_link_lease(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *f)
+{
+	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
+	struct fleet_region *to = &link->fleet->regions[region - 1];
+
+	if (atomic_load(&link->fleet->regions[link->from].cut_lease[region - 1]))
+		return fault_set(f, ERR_UNAVAILABLE, "cut off");
+	struct replicator *r = fleet_enter(to);
+	if (!r)
+		return fault_set(f, ERR_UNAVAILABLE, "down");
+	enum err err = replicator_lease_message(r, (uint8_t)(link->from + 1), frame, f);
+	fleet_leave(to);
+	return err;
+}
+
 static inline enum err fleet_link_chain(struct peer_link *l, uint8_t region, struct buf *out, struct fault *f)
 {
 	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
@@ -391,6 +408,7 @@ static inline void fleet_new(struct fleet *f)
 		g->clock.clock = (struct clock){ .wall_ms = fleet_wall_ms, .mono_ns = fleet_mono_ns };
 		g->link = (struct fleet_link){ .link = { .log = fleet_link_log,
 							 .standing = fleet_link_standing,
+							 .lease = fleet_link_lease,
 							 .chain = fleet_link_chain },
 					       .fleet = f,
 					       .from = i };
@@ -412,6 +430,20 @@ static inline void fleet_open_catalog(struct fleet_region *g)
 	ck_assert_msg(!catalog_open(&o, &g->r.catalog, &f), "%s", f.text);
 }
 
+/* Shorter than any fleet has them, with the same proportions. */
+static const struct lease_config fleet_lease_times = {
+	.hold_ms = 1000,
+	.wait_ms = 1375,
+	.renew_ms = 250,
+	.drift_percent = 10,
+	.rank_ms = 100,
+	.linger_ms = 60,
+	.step_ms = 300,
+	.poll_ms = 80,
+	.max_loss_ms = 30000,
+	.clock_offset_ms_max = 500,
+};
+
 /* Region 0 is the first primary. */
 static inline void fleet_start(struct fleet *fleet, uint32_t number)
 {
@@ -429,8 +461,10 @@ static inline void fleet_start(struct fleet *fleet, uint32_t number)
 		.self = { .name = fleet_names[number], .id = (uint8_t)(number + 1), .data = true },
 		.others = g->others,
 		.other_count = LEN(g->others),
-		.first_primary = number == 0,
+		.home = 1,
 		.link = &g->link.link,
+		.failover = fleet->failover,
+		.lease = fleet_lease_times,
 		.make_stream = g->no_stream ? NULL : fleet_make_stream,
 		.ctx = g,
 	};

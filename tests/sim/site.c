@@ -35,7 +35,7 @@ static void open_replicator(struct boot *b, const struct peer_config others[NET_
 		.self = { .name = s->name, .id = (uint8_t)(s->number + 1), .data = true },
 		.others = others,
 		.other_count = NET_REGIONS - 1,
-		.first_primary = s->number == 0,
+		.home = 1,
 		.link = &b->end.link,
 		.make_stream = net_make_stream,
 		.ctx = &b->end,

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Regions that elect their primary, whole and with their threads: see fleet.h.
+ */
+#include "tests/replicator/fleet.h"
+
+static struct fleet fleet;
+
+static void tear_down(void)
+{
+	fleet_free(&fleet);
+}
+
+static struct region *region(uint32_t number)
+{
+	return &fleet.regions[number].r;
+}
+
+/* --- conditions to wait for --- */
+
+static bool one_writes(struct fleet *f, uint64_t except)
+{
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
+		if (i != except && f->regions[i].up && fleet_writes(f, i))
+			return true;
+	return false;
+}
+
+static bool has_list_one(struct fleet *f, uint64_t number)
+{
+	struct lease_run_state s;
+
+	return replicator_lease_state(f->regions[number].replicator, &s) && s.voters.number >= 1;
+}
+
+static bool writes_no_more(struct fleet *f, uint64_t number)
+{
+	return !fleet_writes(f, number);
+}
+
+/* --- the fleet --- */
+
+static uint32_t writer_of(uint32_t except)
+{
+	fleet_wait(&fleet, one_writes, except);
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
+		if (i != except && fleet.regions[i].up && fleet_writes(&fleet, i))
+			return i;
+	ck_abort_msg("the one that wrote does not any more");
+	return 0;
+}
+
+/* All up, with an elected primary, whose number it returns, the stores of all in the voter list, and the collection "c". */
+static uint32_t begin(void)
+{
+	fleet_new(&fleet);
+	fleet.failover = true;
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
+		fleet_start(&fleet, i);
+	uint32_t writer = writer_of(FLEET_REGIONS);
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
+		fleet_wait(&fleet, has_list_one, i);
+	fleet_write_well(&fleet, writer, create_of(region(writer), "c", DISTANCE_DOT));
+	return writer;
+}
+
+static void cut(uint32_t number, bool yes)
+{
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
+		atomic_store(&fleet.regions[number].cut_log[i], yes);
+		atomic_store(&fleet.regions[i].cut_log[number], yes);
+		atomic_store(&fleet.regions[number].cut_standing[i], yes);
+		atomic_store(&fleet.regions[i].cut_standing[number], yes);
+		atomic_store(&fleet.regions[number].cut_lease[i], yes);
+		atomic_store(&fleet.regions[i].cut_lease[number], yes);
+	}
+}
+
+START_TEST(fleet_elects_a_primary_and_stores_its_voters)
+{
+	uint32_t writer = begin();
+	struct lease_run_state s;
+
+	fleet_upsert(&fleet, writer, 1, 100);
+	ck_assert(replicator_lease_state(fleet.regions[writer].replicator, &s));
+	ck_assert(s.begun && s.epoch >> 8 >= 1 && (s.epoch & 0xff) == writer + 1);
+	ck_assert_uint_eq(s.voters.count, FLEET_REGIONS);
+	fleet_check_equal(&fleet, writer);
+}
+END_TEST
+
+START_TEST(another_region_takes_over_from_a_dead_primary_with_all_that_was_confirmed)
+{
+	uint32_t first = begin();
+
+	for (uint64_t i = 0; i < 20; i++) {
+		struct fleet_answer a = fleet_submit(&fleet, first, upsert_of(region(first), "c", 1 + 10 * i, 10), ACK_CONFIRMED,
+						     10000);
+		ck_assert_msg(!a.err && a.reached == ACK_CONFIRMED, "%s", a.fault.text);
+	}
+	fleet_stop(&fleet, first);
+	uint32_t second = writer_of(first);
+	ck_assert_uint_eq(count_points(region(second), "c"), 200);
+	fleet_upsert(&fleet, second, 1001, 10);
+	fleet_start(&fleet, first);
+	fleet_check_equal(&fleet, second);
+	ck_assert_uint_eq(count_points(region(first), "c"), 210);
+}
+END_TEST
+
+START_TEST(primary_that_reaches_nobody_stops_and_follows_when_it_is_back)
+{
+	uint32_t first = begin();
+
+	fleet_upsert(&fleet, first, 1, 10);
+	fleet_check_equal(&fleet, first);
+	cut(first, true);
+	uint32_t second = writer_of(first);
+	fleet_wait(&fleet, writes_no_more, first);
+	struct fleet_answer a = fleet_submit(&fleet, first, upsert_of(region(first), "c", 500, 1), ACK_VISIBLE, 0);
+	ck_assert_int_eq(a.err, ERR_NOT_PRIMARY);
+	ck_assert(replicator_staleness_seconds(fleet.regions[first].replicator) > 0);
+	fleet_upsert(&fleet, second, 11, 10);
+	cut(first, false);
+	fleet_check_equal(&fleet, second);
+}
+END_TEST
+
+START_TEST(switchover_by_the_lease_goes_to_the_region_that_was_named)
+{
+	uint32_t first = begin();
+	struct switchover_report report;
+	struct fault fault = { 0 };
+
+	for (uint32_t i = 1; i <= 4; i++) {
+		uint32_t to = (first + i) % FLEET_REGIONS;
+		uint32_t from = (first + i - 1) % FLEET_REGIONS;
+		ck_assert_msg(!replicator_switchover(fleet.regions[from].replicator, (uint8_t)(to + 1), 10000, &report, &fault),
+			      "%s", fault.text);
+		fleet_wait(&fleet, fleet_writes, to);
+		fleet_upsert(&fleet, to, 100 * i, 10);
+	}
+	fleet_check_equal(&fleet, (first + 4) % FLEET_REGIONS);
+	ck_assert_uint_eq(count_points(region(first), "c"), 40);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		fleet_elects_a_primary_and_stores_its_voters,
+		another_region_takes_over_from_a_dead_primary_with_all_that_was_confirmed,
+		primary_that_reaches_nobody_stops_and_follows_when_it_is_back,
+		switchover_by_the_lease_goes_to_the_region_that_was_named,
+	};
+	Suite *s = suite_create("failover");
+	TCase *t = tcase_create("whole regions");
+
+	tcase_add_checked_fixture(t, NULL, tear_down);
+	tcase_set_timeout(t, 120);
+	for (size_t i = 0; i < LEN(tests); i++)
+		tcase_add_test(t, tests[i]);
+	suite_add_tcase(s, t);
+	SRunner *sr = srunner_create(s);
+	srunner_run_all(sr, CK_ENV);
+	int failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
