@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include "base/panic.h"
 #include "tests/index/random.h"
+#include "tests/sim/switch.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -30,7 +30,7 @@
 struct fiber {
 	uint32_t number;
 	char name[FIBER_NAME_MAX];
-	ucontext_t context;
+	struct switch_place place;
 	void *stack; /* with its guard; kept for the next fiber of this number */
 	void *fake_stack;
 	struct process *process;
@@ -67,7 +67,7 @@ static struct fibers {
 	struct timer timers[TIMERS_MAX]; /* a heap, the next first */
 	uint32_t timer_count;
 	struct fiber *running;
-	ucontext_t main;
+	struct switch_place main;
 	void *main_fake_stack;
 	const void *main_stack;
 	size_t main_stack_bytes;
@@ -215,7 +215,7 @@ static void after_switch(void *fake_stack UNUSED, bool from_main UNUSED)
 static void leave(struct fiber *f, bool last)
 {
 	before_switch(last ? NULL : &f->fake_stack, fibers.main_stack, fibers.main_stack_bytes);
-	swapcontext(&f->context, &fibers.main);
+	switch_to(&f->place, &fibers.main);
 	after_switch(f->fake_stack, true);
 }
 
@@ -240,7 +240,7 @@ static void run(struct fiber *f)
 	fibers.switches++;
 	fibers.at_once++;
 	before_switch(&fibers.main_fake_stack, (char *)f->stack + GUARD_BYTES, STACK_BYTES);
-	swapcontext(&fibers.main, &f->context);
+	switch_to(&fibers.main, &f->place);
 	after_switch(fibers.main_fake_stack, false);
 	fibers.running = NULL;
 }
@@ -335,21 +335,13 @@ static struct fiber *fiber_get(void)
 	return f;
 }
 
-static void make_context(struct fiber *f)
-{
-	ASSERT(getcontext(&f->context) == 0);
-	f->context.uc_stack.ss_sp = (char *)f->stack + GUARD_BYTES;
-	f->context.uc_stack.ss_size = STACK_BYTES;
-	makecontext(&f->context, fiber_main, 0);
-}
-
 struct fiber *fiber_new(const char *name, struct process *p, void *(*fn)(void *), void *arg)
 {
 	struct fiber *f = fiber_get();
 
 	*f = (struct fiber){ .number = f->number, .stack = f->stack, .process = p, .fn = fn, .arg = arg, .used = true };
 	fiber_rename(f, name);
-	make_context(f);
+	switch_prepare(&f->place, (char *)f->stack + GUARD_BYTES, STACK_BYTES, fiber_main);
 	fibers.alive++;
 	make_ready(f);
 	return f;

@@ -15,7 +15,7 @@
 #define ARENA_BYTES ((size_t)64 << 20)
 #define LOGS_OF_RUN_MAX 256
 /* Of the states that disks pass through, one in so many is looked at, the same ones in all regions. */
-#define LOOK_AT 4
+#define LOOK_AT 8
 
 const char *const oracle_keys[ORACLE_KEYS] = { "n", "x" };
 const char *const oracle_collections[ORACLE_COLLECTIONS] = { "s", "m" };

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/macros.h"
+#include "index/merkle.h"
+
 /* Of the random numbers that the product asks for. */
 void threads_seed(uint64_t seed);
 
@@ -32,3 +35,6 @@ int __wrap_pthread_setname_np(pthread_t thread, const char *name);
 pthread_t __wrap_pthread_self(void);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ret_time);
 ssize_t __wrap_getrandom(void *out, size_t n, unsigned flags);
+
+MUST_USE enum err __real_merkle_new(unsigned bits, struct merkle **ret_tree);
+MUST_USE enum err __wrap_merkle_new(unsigned bits, struct merkle **ret_tree);

@@ -127,7 +127,7 @@ static void restart_without_audits(struct world *w)
 static void *world_main(void *arg)
 {
 	/* Most worlds are quiet, as faults show there as well, and so more of them can be run. */
-	static const uint64_t pauses_ms[] = { 100, 500, 1500, 1500 };
+	static const uint64_t pauses_ms[] = { 200, 500, 1500, 1500 };
 	struct run_result *result = arg;
 	struct world *w = calloc(1, sizeof(*w));
 
