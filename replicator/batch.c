@@ -50,6 +50,8 @@
 
 /* Speed before size: most of a batch are floats, which hardly shrink. */
 #define COMPRESSION_LEVEL 1
+/* Of less, what little could be saved is not worth a compressor, which clears 256 KB before it begins. */
+#define COMPRESSION_BYTES_MIN 256
 /* gzip_inflate refuses what grows more than a hundredfold; such a body (all zeroes) travels as it
  * is. */
 #define COMPRESSION_RATIO_MAX 64
@@ -88,6 +90,8 @@ static bool bounds_hold(const struct op_batch *m)
 static struct bytes body_choose(const struct buf *body, struct buf *compressed, uint8_t *ret_flags)
 {
 	*ret_flags = 0;
+	if (body->len < COMPRESSION_BYTES_MIN)
+		return buf_bytes(body);
 	if (gzip_deflate(buf_bytes(body), COMPRESSION_LEVEL, compressed))
 		return buf_bytes(body);
 	if (compressed->len >= body->len || compressed->len * COMPRESSION_RATIO_MAX < body->len)

@@ -239,6 +239,8 @@ START_TEST(body_travels_compressed_when_that_is_smaller)
 		{ "noise", 'n', 100000, false },
 		{ "zeroes", 'z', 700000, false },
 		{ "a few bytes", 't', 4, false },
+		{ "too little text to be worth it", 't', 253, false },
+		{ "just enough text", 't', 254, true },
 	};
 	for (size_t i = 0; i < LEN(rows); i++) {
 		uint8_t *bytes = noise(rows[i].len);
