@@ -179,23 +179,6 @@ void api_collection_cluster(struct call *c)
 	call_finish(c, out->local_shards.items ? ERR_NONE : ERR_NO_MEMORY);
 }
 
-/* There are no aliases yet: no collection has one. */
-void api_aliases(struct call *c)
-{
-	call_finish(c, ERR_NONE);
-}
-
-void api_collection_aliases(struct call *c)
-{
-	const struct msg_collection_ref *in = c->in;
-	struct collection *collection;
-	enum err err = api_collection(c, in->collection_name, &collection);
-
-	if (!err)
-		collection_unref(collection);
-	call_finish(c, err);
-}
-
 /* --- changing --- */
 
 static enum err settle_true(struct call *c)

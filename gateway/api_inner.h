@@ -3,6 +3,7 @@
  * What the files of the service layer share; nobody else includes this.
  *   api_call.c         how a call ends, how a write passes through the committer
  *   api_collections.c  collections and payload indexes;  api_config.c  their configuration
+ *   api_aliases.c      aliases
  *   api_points.c       writes
  *   api_records.c      retrieve, scroll, count;  api_select.c  with_payload
  *   api_search.c       search, query

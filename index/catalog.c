@@ -2,7 +2,7 @@
 /*
  * STORE_CATALOG: a record for each collection, live or dropped (catalog_record.c), and under the one byte
  * 'u' the uid of the next shard, u32 BE: uids are never used again, so rows of a dropped collection can wait
- * to be deleted, some at each checkpoint.
+ * to be deleted, some at each checkpoint. Under 'a' the aliases (alias.c).
  *
  * What a transaction changes is kept in `pending` until publish; only the thread that made the changes
  * sees them. A dropped collection leaves the maps at publish and is freed, files and all, when the catalog
@@ -195,6 +195,9 @@ static enum err open_records(struct catalog *c, struct store_txn *t, struct stor
 
 			c->next_uid = wire_u32_be(&r);
 			e = wire_done(&r);
+		} else if (key.len == strlen(CATALOG_ALIASES_KEY) &&
+			   memcmp(key.data, CATALOG_ALIASES_KEY, key.len) == 0) {
+			e = catalog_aliases_load(c, value, reterr_fault);
 		} else if (key.len == CATALOG_KEY_BYTES) {
 			e = open_record(c, t, key, value, reterr_fault);
 		} else {
@@ -342,6 +345,8 @@ enum err catalog_open(const struct catalog_options *o, struct catalog **ret_cata
 	map_init(&c->by_incarnation);
 	map_init(&c->dropped);
 	arena_init(&c->pending_arena, SIZE_MAX);
+	catalog_aliases_init(&c->aliases);
+	catalog_aliases_init(&c->pending_aliases);
 	atomic_init(&c->ready, false);
 	atomic_init(&c->writer, 0);
 	c->next_uid = 1;
@@ -549,6 +554,8 @@ void catalog_close(struct catalog *c)
 	free(c->gone);
 	free(c->pending);
 	arena_release(&c->pending_arena);
+	catalog_aliases_release(&c->aliases);
+	catalog_aliases_release(&c->pending_aliases);
 	map_release(&c->by_name);
 	map_release(&c->by_incarnation);
 	map_release(&c->dropped);
@@ -623,22 +630,30 @@ static struct collection *pending_by_name(const struct catalog *c, struct str na
 	return NULL;
 }
 
-struct collection *catalog_get(struct catalog *c, struct str name)
+static struct collection *get(struct catalog *c, struct str name, bool aliases)
 {
-	if (is_writer(c)) {
-		bool hidden;
-		struct collection *p = pending_by_name(c, name, &hidden);
+	bool hidden = false;
+	struct collection *found = is_writer(c) ? pending_by_name(c, name, &hidden) : NULL;
 
-		if (p || hidden)
-			return p ? collection_ref(p) : NULL;
-	}
 	pthread_rwlock_rdlock(&c->lock);
-	struct collection *found = map_get(&c->by_name, name);
-
+	if (!found && !hidden)
+		found = map_get(&c->by_name, name);
+	if (!found && aliases)
+		found = catalog_find_alias(c, name);
 	if (found)
 		collection_ref(found);
 	pthread_rwlock_unlock(&c->lock);
 	return found;
+}
+
+struct collection *catalog_get(struct catalog *c, struct str name)
+{
+	return get(c, name, true);
+}
+
+struct collection *catalog_get_named(struct catalog *c, struct str name)
+{
+	return get(c, name, false);
 }
 
 bool catalog_has(struct catalog *c, struct str name, struct incarnation *ret_incarnation)

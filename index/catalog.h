@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "index/alias.h"
 #include "index/collection.h"
 
 struct catalog;
@@ -33,8 +34,9 @@ struct catalog_mended {
 };
 struct catalog_mended catalog_mended(const struct catalog *c);
 
-/* A reference by name or alias, by incarnation; NULL when there is none. */
+/* A reference by name or alias, by name alone, by incarnation; NULL when there is none. */
 struct collection *catalog_get(struct catalog *c, struct str name);
+struct collection *catalog_get_named(struct catalog *c, struct str name);
 struct collection *catalog_get_incarnation(struct catalog *c, struct incarnation i);
 /* For who reads the op log: live, or dropped and kept (catalog_keep_dropped): then only its slots are left. */
 struct collection *catalog_get_logged(struct catalog *c, struct incarnation i);
@@ -43,6 +45,8 @@ void collection_unref(struct collection *c);
 struct str collection_name(struct collection *c, struct arena *a);
 /* References to all, in the arena, sorted by name. Unref each. */
 MUST_USE enum err catalog_list(struct catalog *c, struct arena *a, struct collection ***ret_items, uint32_t *ret_count);
+/* The aliases in force, in the arena. */
+MUST_USE enum err catalog_aliases(struct catalog *c, struct arena *a, struct alias_list *ret_list);
 bool catalog_ready(const struct catalog *c);
 
 /* --- the committer --- */
@@ -60,6 +64,16 @@ void catalog_release_dropped(struct catalog *c, struct incarnation i);
 MUST_USE enum err catalog_field_index_put(struct catalog *c, struct store_txn *t, struct incarnation i,
 					  const struct field_index_config *config, struct fault *reterr_fault);
 MUST_USE enum err catalog_field_index_drop(struct catalog *c, struct store_txn *t, struct incarnation i, struct str key);
+/* A target of hlc 0 takes the alias away. */
+MUST_USE enum err catalog_aliases_change(struct catalog *c, struct store_txn *t, const struct alias_list *changes,
+					 struct fault *reterr_fault);
+/* Of the record: those out of force, too. */
+uint32_t catalog_aliases_count(const struct catalog *c);
+/* The record of all aliases, copied into the arena; empty when there is none. Restoring it undoes a change. */
+MUST_USE enum err catalog_aliases_get_raw(struct catalog *c, struct store_txn *t, struct arena *a,
+					  struct bytes *ret_record);
+MUST_USE enum err catalog_aliases_restore(struct catalog *c, struct store_txn *t, struct bytes record,
+					  struct fault *reterr_fault);
 /* The collection's record as the store has it, live or dropped, copied into the arena; empty when there is none. */
 MUST_USE enum err catalog_record_get_raw(struct catalog *c, struct store_txn *t, struct incarnation i, struct arena *a,
 					 struct bytes *ret_record);

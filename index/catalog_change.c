@@ -460,6 +460,7 @@ static void publish_names(struct catalog *c)
 				catalog_publish_restored(c, p);
 		}
 	}
+	catalog_aliases_publish(c);
 	pthread_rwlock_unlock(&c->lock);
 }
 
@@ -495,6 +496,7 @@ void catalog_gone_sweep(struct catalog *c)
 static void pending_close(struct catalog *c)
 {
 	atomic_store(&c->writer, 0);
+	catalog_aliases_forget(c);
 	c->pending_count = 0;
 	c->merkle_saved = false;
 	arena_release(&c->pending_arena);

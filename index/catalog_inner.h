@@ -4,14 +4,16 @@
  *   catalog.c         opening, closing, finding, background work
  *   catalog_change.c  the committer's side: transactions, publishing, what is left of dropped collections
  *   catalog_restore.c taking changes of collections back
+ *   catalog_alias.c   aliases
  */
 #pragma once
 
 #include "base/map.h"
 #include "index/catalog_record.h"
 
-/* Key of the uid of the next shard. */
+/* Key of the uid of the next shard, and of the aliases. */
 #define CATALOG_UID_KEY "u"
+#define CATALOG_ALIASES_KEY "a"
 /* Two: a payload index does not wait for a long build. */
 #define CATALOG_THREADS_MAX 2
 
@@ -39,6 +41,12 @@ struct gone {
 	bool restored; /* rows and files are another object's now */
 };
 
+/* A list with its memory. */
+struct aliases {
+	struct arena arena;
+	struct alias_list list;
+};
+
 struct catalog {
 	struct catalog_options options;
 	char *dir;
@@ -50,11 +58,14 @@ struct catalog {
 	struct map by_name;        /* -> struct collection */
 	struct map by_incarnation; /* key of catalog_key() -> struct collection */
 	struct map dropped;        /* likewise; kept for the op log */
+	struct aliases aliases;    /* under the lock, too */
 
 	atomic_ulong writer;        /* thread that has pending changes; 0: none */
 	struct arena pending_arena; /* what follows is the committer's */
 	struct pending_collection *pending;
 	uint32_t pending_count, pending_cap;
+	bool aliases_changed; /* by the open transaction, into the following */
+	struct aliases pending_aliases;
 	uint32_t next_uid, pending_uid;
 	bool merkle_saved; /* in the open transaction */
 	struct gone *gone;
@@ -101,5 +112,15 @@ MUST_USE enum err catalog_record_save(struct catalog *c, struct store_txn *t,
 				      const struct pending_collection *p);
 /* What is left of a dropped collection; NULL: nothing. */
 struct gone *catalog_gone_find(struct catalog *c, struct incarnation i);
+/* --- catalog_alias.c --- */
+void catalog_aliases_init(struct aliases *l);
+void catalog_aliases_release(struct aliases *l);
+MUST_USE enum err catalog_aliases_load(struct catalog *c, struct bytes record, struct fault *reterr_fault);
+/* The live collection that an alias names, without a reference; under the lock. */
+struct collection *catalog_find_alias(const struct catalog *c, struct str name);
+/* Under the lock. */
+void catalog_aliases_publish(struct catalog *c);
+void catalog_aliases_forget(struct catalog *c);
+
 /* It is live again; under the lock. */
 void catalog_publish_restored(struct catalog *c, const struct pending_collection *p);

@@ -24,9 +24,9 @@
  *   CREATE_COLLECTION  str name, config
  *   UPDATE_COLLECTION  config
  *   DROP_COLLECTION    nothing
- *   ALIAS_PUT, _DROP   str name
  *   FIELD_INDEX_PUT    str key, u8 schema, str parameters of the client
  *   FIELD_INDEX_DROP   str key
+ *   ALIASES            items of index/alias.c; incarnation 0: the alias goes
  *   UPSERT, UPDATE_VECTORS
  *                      varint points; for each: id, varint vectors, for each: str name, vector;
  *                      then payload (UPSERT only)
@@ -315,10 +315,6 @@ enum err op_encode(const struct op *op, enum op_form form, struct buf *out)
 		break;
 	case OP_DROP_COLLECTION:
 		break;
-	case OP_ALIAS_PUT:
-	case OP_ALIAS_DROP:
-		wire_put_str(out, op->name);
-		break;
 	case OP_FIELD_INDEX_PUT:
 		wire_put_str(out, op->field_index.key);
 		wire_put_u8(out, (uint8_t)op->field_index.schema);
@@ -327,6 +323,9 @@ enum err op_encode(const struct op *op, enum op_form form, struct buf *out)
 		break;
 	case OP_FIELD_INDEX_DROP:
 		wire_put_str(out, op->field_index.key);
+		break;
+	case OP_ALIASES:
+		alias_items_put(out, &op->aliases);
 		break;
 	case OP_UPSERT:
 	case OP_UPDATE_VECTORS:
@@ -476,6 +475,16 @@ static void get_field_index(struct op_reader *o, struct op *op)
 	op->field_index.client_params = wire_bytes(&o->r);
 }
 
+static void get_aliases(struct op_reader *o, struct op *op)
+{
+	enum err err = alias_items_get(&o->r, o->arena, &op->aliases);
+
+	if (err == ERR_NO_MEMORY && !o->err)
+		o->err = err;
+	else if (err)
+		wire_fail(&o->r);
+}
+
 static void get_seen(struct op_reader *o, struct op *op)
 {
 	op->seen_count = get_count(&o->r, OP_SEEN_MAX);
@@ -528,13 +537,12 @@ static void get_body(struct op_reader *o, struct op *op)
 		break;
 	case OP_DROP_COLLECTION:
 		break;
-	case OP_ALIAS_PUT:
-	case OP_ALIAS_DROP:
-		op->name = wire_str(&o->r);
-		break;
 	case OP_FIELD_INDEX_PUT:
 	case OP_FIELD_INDEX_DROP:
 		get_field_index(o, op);
+		break;
+	case OP_ALIASES:
+		get_aliases(o, op);
 		break;
 	case OP_UPSERT:
 	case OP_UPDATE_VECTORS:

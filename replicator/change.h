@@ -98,7 +98,7 @@ struct op {
 	uint64_t seq;
 	uint64_t hlc;
 	uint8_t region;                  /* who wrote it */
-	struct incarnation incarnation;  /* SCHEMA and DATA; for CREATE_COLLECTION: {hlc, region} of this op */
+	struct incarnation incarnation;  /* SCHEMA and DATA; for CREATE_COLLECTION: {hlc, region} of this op; ALIASES: zero */
 	struct position needs;           /* fleet position that a DATA op of another scope needs; else zero */
 	struct op_seen *seen;            /* SCOPE_MULTI: what its writer had seen, by region, its own included */
 	uint32_t seen_count;
@@ -114,11 +114,13 @@ struct op {
 	/* DELETE_PAYLOAD: top-level keys; DELETE_VECTORS: vector names */
 	struct str *keys;
 	uint32_t key_count;
-	/* CREATE_COLLECTION, ALIAS_*: name; UPDATE and CREATE: config */
+	/* CREATE_COLLECTION: name; UPDATE and CREATE: config */
 	struct str name;
 	struct collection_config config;
 	/* FIELD_INDEX_* (DROP: only the key) */
 	struct field_index_config field_index;
+	/* ALIASES: what changes, ascending by name */
+	struct alias_list aliases;
 	/* EPOCH_START: the whole chain before this epoch, oldest first */
 	struct epoch_end *chain;
 	uint32_t chain_count;

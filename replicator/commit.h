@@ -25,6 +25,15 @@
 /* Writes that are committed and wait for a level above ACK_VISIBLE, or for other regions; beyond it they are told so at once. */
 #define COMMIT_WAITING_MAX 65536
 
+/* One action on aliases. CREATE: alias stands for the collection `to`, whatever it stood for before; RENAME: to `to`. */
+struct alias_action {
+	enum { ALIAS_CREATE, ALIAS_RENAME, ALIAS_DELETE } kind;
+	struct str alias;
+	struct str to;
+};
+/* Of one request: what they come to is one op. */
+#define ALIAS_ACTIONS_MAX 1024
+
 /* One operation of a client's request: an op without its stamps, its collection by name, its points
  * perhaps by filter. Everything it points at must live until done() is called. */
 struct intent {
@@ -32,6 +41,8 @@ struct intent {
 	struct str collection;           /* name or alias; resolved in the commit */
 	const struct filter *filter;     /* for kinds with ids: instead of ids */
 	bool local_conditions;           /* a filter may be evaluated here although other regions write, too */
+	const struct alias_action *alias_actions; /* ALIASES: in their order */
+	uint32_t alias_action_count;
 	struct op body;                  /* points, ids, payload, keys, name, config, field_index as the kind needs */
 	/* answers */
 	uint64_t op_number;              /* Qdrant's operation_id: of its last op */

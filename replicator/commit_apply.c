@@ -375,6 +375,8 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 				       err_sentence(err))
 			   : err;
 	}
+	case OP_ALIASES:
+		return catalog_aliases_change(catalog, t, &op->aliases, reterr_fault);
 	case OP_UPSERT:
 	case OP_DELETE:
 	case OP_SET_PAYLOAD:
@@ -384,8 +386,6 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 	case OP_UPDATE_VECTORS:
 	case OP_DELETE_VECTORS:
 		return commit_txn_rows(c, op, reterr_fault);
-	case OP_ALIAS_PUT:
-	case OP_ALIAS_DROP:
 	case OP_ORPHAN:
 	case OP_GC:
 		break;

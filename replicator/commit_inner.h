@@ -3,6 +3,7 @@
  * What the files of the committer share; nobody else includes this.
  *   commit.c        the thread, the queue, the batch of writes, epochs
  *   commit_local.c  a client's intents: what only the commit can judge, and cutting into ops
+ *   commit_alias.c  a client's actions on aliases
  *   commit_apply.c  the transaction: ops into rows, log and position; the ops of peers
  *   commit_multi.c  the logs of collections that every region writes
  *   commit_settle.c rows that another region has right
@@ -258,6 +259,11 @@ bool commit_undo_holds(const struct committer *c, const struct oplog_slot *slot)
 bool commit_undo_may_return(struct committer *c, struct incarnation i);
 /* What is pending must have been committed. */
 MUST_USE enum err commit_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault);
+
+/* --- commit_alias.c --- */
+/* What the intent's actions come to; in the arena and of the intent. */
+MUST_USE enum err commit_alias_changes(struct committer *c, const struct intent *in, struct arena *a,
+				       struct alias_list *ret_changes, struct fault *reterr_fault);
 
 /* --- commit_local.c --- */
 /* Has everything before it to be committed first? */

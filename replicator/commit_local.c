@@ -122,8 +122,10 @@ static enum err begin(struct local *l)
 static enum err resolve(struct local *l)
 {
 	struct str name = l->in->collection;
+	/* A collection is dropped by its own name only, as at Qdrant's. */
+	bool by_alias = l->in->kind != OP_DROP_COLLECTION;
 
-	l->collection = catalog_get(l->c->o.catalog, name);
+	l->collection = by_alias ? catalog_get(l->c->o.catalog, name) : catalog_get_named(l->c->o.catalog, name);
 	if (!l->collection)
 		return fault_set(l->fault, ERR_NOT_FOUND, "Collection `%.*s` doesn't exist!",
 				 STR_FMT(name));
@@ -567,10 +569,25 @@ static enum err data_intent(struct local *l, bool *ret_dirty)
 
 /* --- collections --- */
 
+static enum err check_unused(struct local *l, struct str name)
+{
+	struct catalog *catalog = l->c->o.catalog;
+	struct collection *named = catalog_get_named(catalog, name);
+	struct incarnation existing;
+
+	if (!named && !catalog_has(catalog, name, &existing))
+		return ERR_NONE;
+	if (!named)
+		return fault_set(l->fault, ERR_BAD_INPUT,
+				 "Can't create collection with name %.*s. Alias with the same name already exists",
+				 STR_FMT(name));
+	collection_unref(named);
+	return fault_set(l->fault, ERR_ALREADY_EXISTS, "Collection `%.*s` already exists!", STR_FMT(name));
+}
+
 static enum err create_intent(struct local *l, bool *ret_dirty)
 {
 	struct op op = op_of(l);
-	struct incarnation existing;
 
 	op.name = l->in->body.name.len > 0 ? l->in->body.name : l->in->collection;
 	op.config = l->in->body.config;
@@ -578,11 +595,10 @@ static enum err create_intent(struct local *l, bool *ret_dirty)
 		return fault_set(l->fault, ERR_BAD_INPUT,
 				 "the name of a collection has 1 to %d bytes", COLLECTION_NAME_MAX);
 	enum err err = begin(l);
+	if (!err)
+		err = check_unused(l, op.name);
 	if (err)
 		return err;
-	if (catalog_has(l->c->o.catalog, op.name, &existing))
-		return fault_set(l->fault, ERR_ALREADY_EXISTS, "Collection `%.*s` already exists!",
-				 STR_FMT(op.name));
 	*ret_dirty = true;
 	return add_op(l, &op);
 }
@@ -598,6 +614,20 @@ static enum err schema_intent(struct local *l, bool *ret_dirty)
 	struct op op = op_of(l);
 	op.config = l->in->body.config;
 	op.field_index = l->in->body.field_index;
+	*ret_dirty = true;
+	return add_op(l, &op);
+}
+
+/* What changes nothing is a success that writes nothing. */
+static enum err aliases_intent(struct local *l, bool *ret_dirty)
+{
+	struct op op = { .kind = OP_ALIASES };
+	enum err err = begin(l);
+
+	if (!err)
+		err = commit_alias_changes(l->c, l->in, &l->arena, &op.aliases, l->fault);
+	if (err || op.aliases.count == 0)
+		return err;
 	*ret_dirty = true;
 	return add_op(l, &op);
 }
@@ -633,10 +663,8 @@ static enum err run_intent(struct local *l, bool *ret_dirty)
 		return schema_intent(l, ret_dirty);
 	case OP_MARK:
 		return mark_intent(l, ret_dirty);
-	case OP_ALIAS_PUT:
-	case OP_ALIAS_DROP:
-		return fault_set(l->fault, ERR_NOT_IMPLEMENTED,
-				 "collection aliases are not implemented");
+	case OP_ALIASES:
+		return aliases_intent(l, ret_dirty);
 	case OP_EPOCH_START:
 	case OP_RELEASE:
 	case OP_ORPHAN:

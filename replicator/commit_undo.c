@@ -212,8 +212,10 @@ enum err commit_undo_begin(struct committer *c, const struct op *op)
 	d->undo.incarnation = op->incarnation;
 	if (!d->wanted || op->kind >= OP_UPSERT)
 		return ERR_NONE;
-	enum err err = catalog_record_get_raw(c->o.catalog, c->txn.store, op->incarnation, &d->arena,
-					      &d->undo.catalog_record);
+	enum err err = op->kind == OP_ALIASES
+			       ? catalog_aliases_get_raw(c->o.catalog, c->txn.store, &d->arena, &d->undo.catalog_record)
+			       : catalog_record_get_raw(c->o.catalog, c->txn.store, op->incarnation, &d->arena,
+							&d->undo.catalog_record);
 	if (!d->undo.catalog_record.data)
 		d->undo.catalog_record.data = (const uint8_t *)"";
 	return err;
@@ -611,6 +613,8 @@ static enum err undo_collection(struct walk *w)
 
 	if (!w->has_undo || !w->undo.catalog_record.data)
 		return walk_fail(w, ERR_NOT_FOUND, "its undo record");
+	if (w->entry.op.kind == OP_ALIASES)
+		return catalog_aliases_restore(w->c->o.catalog, w->c->txn.store, w->undo.catalog_record, w->fault);
 	return catalog_restore(w->c->o.catalog, w->c->txn.store, &r, w->fault);
 }
 

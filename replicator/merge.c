@@ -489,10 +489,9 @@ static enum err take_op(struct merging *m, uint32_t at)
 	case OP_CREATE_COLLECTION:
 	case OP_UPDATE_COLLECTION:
 	case OP_DROP_COLLECTION:
-	case OP_ALIAS_PUT:
-	case OP_ALIAS_DROP:
 	case OP_FIELD_INDEX_PUT:
 	case OP_FIELD_INDEX_DROP:
+	case OP_ALIASES:
 		break;
 	}
 	PANIC("an op that is not about points was merged");

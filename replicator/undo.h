@@ -26,8 +26,8 @@ struct undo {
 	/* of ops about points: ascending by place */
 	struct undo_entry *entries;
 	uint32_t entry_count;
-	/* of ops about collections: the catalogue's record as it was, empty when there was none; data == NULL: the op is about
-	 * points */
+	/* of ops about collections and aliases: the catalogue's record as it was, empty when there was none; data == NULL: the op
+	 * is about points */
 	struct bytes catalog_record;
 };
 

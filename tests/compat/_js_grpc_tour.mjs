@@ -71,7 +71,6 @@ const refusedWith = (what, code, words, call) => refused(what, call, (error) => 
 
 // What the client offers and the server does not have yet: it says so, and nothing else happens.
 const NOT_BUILT = {
-    updateAliases: () => collectionsApi.updateAliases({actions: []}),
     listShardKeys: () => collectionsApi.listShardKeys({collectionName: PLAIN}),
     queryGroups: () => points.queryGroups({collectionName: PLAIN, groupBy: 'city'}),
     searchGroups: () => points.searchGroups({
@@ -245,6 +244,15 @@ async function refusals() {
     }
 }
 
+async function aliases() {
+    const change = (...actions) => collectionsApi.updateAliases({actions: actions.map((action) => ({action}))});
+    expect('create', (await change({case: 'createAlias', value: {collectionName: PLAIN, aliasName: 'other'}})).result, true);
+    expect('all', (await collectionsApi.listAliases({})).aliases.map((a) => [a.aliasName, a.collectionName]),
+        [['other', PLAIN]]);
+    expect('delete', (await change({case: 'deleteAlias', value: {aliasName: 'other'}})).result, true);
+    expect('of one', (await collectionsApi.listCollectionAliases({collectionName: PLAIN})).aliases.length, 0);
+}
+
 async function deletion() {
     await points.delete({collectionName: PLAIN, wait: true, points: listed(1, 99)});
     await points.delete({collectionName: PLAIN, wait: true,
@@ -261,6 +269,6 @@ async function deletion() {
         () => points.scroll({collectionName: PLAIN}));
 }
 
-await run([create, info, upsert, read, query, legacySearch, write, indexes, refusals, deletion]);
+await run([create, info, upsert, read, query, legacySearch, write, indexes, refusals, aliases, deletion]);
 // The session of HTTP/2 stays open for the next call; there is none.
 process.exit(0);

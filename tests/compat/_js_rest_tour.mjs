@@ -10,8 +10,6 @@ const Q = [3, 2, 1, 0.25];
 
 // What the client offers and the server does not have yet: it says so, and nothing else happens.
 const NOT_BUILT = {
-    updateCollectionAliases: () => c.updateCollectionAliases({actions: [
-        {create_alias: {collection_name: PLAIN, alias_name: 'other'}}]}),
     queryGroups: () => c.queryGroups(PLAIN, {query: Q, group_by: 'city'}),
     searchPointGroups: () => c.searchPointGroups(PLAIN, {vector: Q, group_by: 'city', limit: 1, group_size: 1}),
     recommend: () => c.recommend(PLAIN, {positive: [1], limit: 1}),
@@ -213,7 +211,14 @@ async function refusals() {
     for (const [what, call] of Object.entries(NOT_BUILT)) {
         await refusedWith(what, 501, 'Not implemented', call);
     }
-    expect('aliases', await c.getAliases(), {aliases: []});
+}
+
+async function aliases() {
+    expect('create', await c.updateCollectionAliases({actions: [
+        {create_alias: {collection_name: PLAIN, alias_name: 'other'}}]}), true);
+    expect('all', await c.getAliases(), {aliases: [{alias_name: 'other', collection_name: PLAIN}]});
+    expect('by alias', (await c.collectionExists('other')).exists, true);
+    expect('delete', await c.updateCollectionAliases({actions: [{delete_alias: {alias_name: 'other'}}]}), true);
     expect('aliases of one', await c.getCollectionAliases(PLAIN), {aliases: []});
 }
 
@@ -230,4 +235,4 @@ async function deletion() {
 }
 
 await run([collections, info, upsert, retrieve, scroll, query, legacySearch, payload, vectors, batch, indexes,
-    refusals, deletion]);
+    refusals, aliases, deletion]);

@@ -15,8 +15,6 @@ PLAIN, NAMED = "plain", "named"
 
 # What the client offers and the server does not have yet: it says so, and nothing else happens.
 NOT_BUILT = {
-    "update_collection_aliases": lambda c: c.update_collection_aliases([
-        m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=PLAIN, alias_name="other"))]),
     "query_points_groups": lambda c: c.query_points_groups(PLAIN, group_by="city", query=[1.0, 0.0, 0.0, 0.0]),
     "facet": lambda c: c.facet(PLAIN, key="city"),
     "search_matrix_pairs": lambda c: c.search_matrix_pairs(PLAIN),
@@ -321,8 +319,29 @@ def refusals(c):
     expect("nothing of it was stored", c.retrieve(PLAIN, [7, 777]), [])
     for what, call in NOT_BUILT.items():
         refused(what, lambda call=call: call(c), 501, grpc.StatusCode.UNIMPLEMENTED, "Not implemented")
-    expect("aliases", c.get_aliases().aliases, [])
-    expect("aliases of one", c.get_collection_aliases(PLAIN).aliases, [])
+
+
+def aliases(c):
+    def create(name, collection):
+        return m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=collection, alias_name=name))
+
+    def named(answer):
+        return [(a.alias_name, a.collection_name) for a in answer.aliases]
+    expect("create", c.update_collection_aliases([create("other", PLAIN), create("second", NAMED)]), True)
+    expect("all", named(c.get_aliases()), [("other", PLAIN), ("second", NAMED)])
+    expect("of one", named(c.get_collection_aliases(PLAIN)), [("other", PLAIN)])
+    expect("count by alias", c.count("other").count, c.count(PLAIN).count)
+    expect("switch", c.update_collection_aliases([
+        m.DeleteAliasOperation(delete_alias=m.DeleteAlias(alias_name="other")),
+        m.RenameAliasOperation(rename_alias=m.RenameAlias(old_alias_name="second", new_alias_name="other"))]), True)
+    expect("switched", named(c.get_aliases()), [("other", NAMED)])
+    refused("of nowhere", lambda: c.update_collection_aliases([create("x", "nowhere")]),
+            404, grpc.StatusCode.NOT_FOUND, "Collection `nowhere` doesn't exist!")
+    refused("by a collection's name", lambda: c.update_collection_aliases([create(PLAIN, NAMED)]),
+            409, grpc.StatusCode.ALREADY_EXISTS, f"Collection `{PLAIN}` already exists!")
+    expect("delete", c.update_collection_aliases([
+        m.DeleteAliasOperation(delete_alias=m.DeleteAlias(alias_name="other"))]), True)
+    expect("none is left", named(c.get_aliases()), [])
 
 
 def deletion(c):
@@ -341,7 +360,8 @@ def deletion(c):
             "Collection `plain` doesn't exist!")
 
 
-TOUR = (collections, info, upsert, retrieve, scroll, query, conditions, payload, vectors, batch, indexes, refusals, deletion)
+TOUR = (collections, info, upsert, retrieve, scroll, query, conditions, payload, vectors, batch, indexes, refusals, aliases,
+        deletion)
 
 
 def main():

@@ -105,9 +105,11 @@ static uint32_t every_kind(struct op ops[KINDS_MAX])
 	static struct epoch_end chain[] = { { 0x101, 900 }, { 0x102, 1 } };
 	static struct point_id ids[] = { { .lo = 1 }, { .hi = 5, .lo = 6, .kind = POINT_ID_UUID } };
 	static struct str keys[] = { STR("a"), STR("long key") };
+	static struct alias aliases[] = { { .name = STR("gone") },
+					  { .name = STR("put"), .target = { .hlc = 77, .region = 3 } } };
 	static const enum op_kind kinds[] = {
 		OP_EPOCH_START,       OP_RELEASE,           OP_MARK,           OP_CREATE_COLLECTION,
-		OP_UPDATE_COLLECTION, OP_DROP_COLLECTION,   OP_ALIAS_PUT,      OP_ALIAS_DROP,
+		OP_UPDATE_COLLECTION, OP_DROP_COLLECTION,   OP_ALIASES,
 		OP_FIELD_INDEX_PUT,   OP_FIELD_INDEX_DROP,  OP_UPSERT,         OP_DELETE,
 		OP_SET_PAYLOAD,       OP_OVERWRITE_PAYLOAD, OP_DELETE_PAYLOAD, OP_CLEAR_PAYLOAD,
 		OP_UPDATE_VECTORS,    OP_DELETE_VECTORS
@@ -135,6 +137,7 @@ static uint32_t every_kind(struct op ops[KINDS_MAX])
 						     .schema = FIELD_GEO,
 						     .client_params = { .data = client_config,
 									.len = 2 } };
+		op->aliases = (struct alias_list){ .items = aliases, .count = LEN(aliases) };
 		op->chain = chain;
 		op->chain_count = LEN(chain);
 		op->target = 5;

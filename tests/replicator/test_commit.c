@@ -102,9 +102,6 @@ START_TEST(wrong_intents_are_refused_in_words_and_change_nothing)
 		{ { .kind = OP_DROP_COLLECTION, .collection = STR("x") },
 		  ERR_NOT_FOUND,
 		  "Collection `x` doesn't exist!" },
-		{ { .kind = OP_ALIAS_PUT, .collection = STR("c") },
-		  ERR_NOT_IMPLEMENTED,
-		  "aliases" },
 		{ { .kind = OP_RELEASE }, ERR_BAD_INPUT, "release is no operation of a client" },
 	};
 	write_well(&a, upsert_of(&a, "c", 7, 1));

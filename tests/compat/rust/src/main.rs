@@ -305,7 +305,6 @@ async fn indexes(c: &Qdrant) -> Answer<()> {
 /// NOT_BUILT: what the client offers and the server does not have yet. It says so, and nothing else happens.
 async fn not_built(c: &Qdrant) {
     const WORDS: &str = "Not implemented";
-    refused("alias", UNIMPLEMENTED, WORDS, c.create_alias(CreateAliasBuilder::new(PLAIN, "other"))).await;
     refused("shard keys", UNIMPLEMENTED, WORDS, c.list_shard_keys(PLAIN)).await;
     refused("facet", UNIMPLEMENTED, WORDS, c.facet(FacetCountsBuilder::new(PLAIN, "city"))).await;
     refused("query groups", UNIMPLEMENTED, WORDS, c.query_groups(QueryPointGroupsBuilder::new(PLAIN, "city"))).await;
@@ -331,6 +330,15 @@ async fn refusals(c: &Qdrant) -> Answer<()> {
     let set = SetPayloadPointsBuilder::new(PLAIN, payload(json!({"a": 1}))).points_selector(missing).wait(true);
     refused("payload", NOT_FOUND, "No point with id 777 found", c.set_payload(set)).await;
     not_built(c).await;
+    Ok(())
+}
+
+async fn aliases(c: &Qdrant) -> Answer<()> {
+    assert!(c.create_alias(CreateAliasBuilder::new(PLAIN, "other")).await?.result);
+    let all = c.list_aliases().await?.aliases;
+    assert_eq!((all.len(), all[0].alias_name.as_str(), all[0].collection_name.as_str()), (1, "other", PLAIN));
+    assert!(c.collection_exists("other").await?);
+    assert!(c.delete_alias("other").await?.result);
     assert!(c.list_aliases().await?.aliases.is_empty());
     Ok(())
 }
@@ -364,6 +372,7 @@ async fn tour(c: &Qdrant) -> Answer<()> {
     batch(c).await?;
     indexes(c).await?;
     refusals(c).await?;
+    aliases(c).await?;
     deletion(c).await
 }
 
