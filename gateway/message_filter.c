@@ -16,30 +16,30 @@ static const struct {
 	const char *json;
 	uint32_t proto;
 } columns[] = {
-#define COND(name, json_key, proto_tag, evaluator)                                                 \
+#define COND(name, object, json_key, proto_tag, argument, evaluator)                               \
 	[CONDITION_##name] = { .json = (json_key), .proto = (proto_tag) },
 #include "index/filter.def"
 #undef COND
 };
 
-/* Known and not built. */
-static const struct {
-	enum filter_object object;
-	const char *key;
-	uint32_t proto;
-	const char *words;
-} laters[] = {
-	{ FILTER_MATCH, "text", 4, "match text" },
-	{ FILTER_MATCH, "phrase", 9, "match phrase" },
-	{ FILTER_MATCH, "text_any", 10, "match text_any" },
-	{ FILTER_MATCH, "prefix", 11, "match prefix" },
-	{ FILTER_FIELD, "geo_bounding_box", 4, "condition geo_bounding_box" },
-	{ FILTER_FIELD, "geo_radius", 5, "condition geo_radius" },
-	{ FILTER_FIELD, "values_count", 6, "condition values_count" },
-	{ FILTER_FIELD, "geo_polygon", 7, "condition geo_polygon" },
-	{ FILTER_FIELD, NULL, 8, "condition datetime range" }, /* in JSON a range of strings */
-	{ FILTER_CONDITION, "nested", 6, "condition nested" },
-	{ FILTER_CONDITION, "slice", 8, "condition slice" },
+#define SAME_PLACE(member)                                                                         \
+	_Static_assert(offsetof(struct range, member) == offsetof(struct datetime_range, member) && \
+			       offsetof(struct range, member) == offsetof(struct count_range, member), \
+		       "bounds lie at the same places")
+SAME_PLACE(has_lt);
+SAME_PLACE(has_gt);
+SAME_PLACE(has_gte);
+SAME_PLACE(has_lte);
+SAME_PLACE(lt);
+SAME_PLACE(gt);
+SAME_PLACE(gte);
+SAME_PLACE(lte);
+
+const struct message_filter_bound message_filter_bounds[MESSAGE_FILTER_BOUNDS] = {
+	{ { "lt", 2 }, offsetof(struct range, has_lt), offsetof(struct range, lt) },
+	{ { "gt", 2 }, offsetof(struct range, has_gt), offsetof(struct range, gt) },
+	{ { "gte", 3 }, offsetof(struct range, has_gte), offsetof(struct range, gte) },
+	{ { "lte", 3 }, offsetof(struct range, has_lte), offsetof(struct range, lte) },
 };
 
 const char *message_filter_key(enum condition_kind k)
@@ -52,35 +52,12 @@ uint32_t message_filter_tag(enum condition_kind k)
 	return columns[k].proto;
 }
 
-bool message_filter_is_match(enum condition_kind k)
+enum condition_kind message_filter_by_tag(enum condition_object o, uint32_t tag)
 {
-	return k == CONDITION_MATCH_TEXT_VALUE || k == CONDITION_MATCH_INT_VALUE ||
-	       k == CONDITION_MATCH_BOOL_VALUE || k == CONDITION_MATCH_ANY_TEXT ||
-	       k == CONDITION_MATCH_ANY_INT || k == CONDITION_MATCH_EXCEPT_INT ||
-	       k == CONDITION_MATCH_EXCEPT_TEXT;
-}
-
-bool message_filter_is_field(enum condition_kind k)
-{
-	return message_filter_is_match(k) || k == CONDITION_RANGE ||
-	       k == CONDITION_FIELD_IS_EMPTY || k == CONDITION_FIELD_IS_NULL;
-}
-
-const char *message_filter_later_key(enum filter_object o, struct str key)
-{
-	for (size_t i = 0; i < LEN(laters); i++)
-		if (laters[i].object == o && laters[i].key && strlen(laters[i].key) == key.len &&
-		    memcmp(laters[i].key, key.data, key.len) == 0)
-			return laters[i].words;
-	return NULL;
-}
-
-const char *message_filter_later_field(enum filter_object o, uint32_t field)
-{
-	for (size_t i = 0; i < LEN(laters); i++)
-		if (laters[i].object == o && laters[i].proto == field)
-			return laters[i].words;
-	return NULL;
+	for (unsigned k = 0; k < CONDITION_COUNT; k++)
+		if (condition_object_of((enum condition_kind)k) == o && columns[k].proto == tag)
+			return (enum condition_kind)k;
+	return CONDITION_COUNT;
 }
 
 /* ---- building ---- */
@@ -96,14 +73,18 @@ struct condition *message_filter_add(struct filter_builder *b, struct condition_
 	return list->items ? &list->items[list->count++] : NULL;
 }
 
-bool message_filter_deeper(struct filter_builder *b)
+struct filter *message_filter_inner(struct filter_builder *b)
 {
+	struct filter *f = message_array(b->d, 1, sizeof(*f));
+
+	if (!f)
+		return NULL;
 	if (b->depth == FILTER_DEPTH_MAX) {
 		message_bad_input(b->d, "a filter is nested more than %d deep", FILTER_DEPTH_MAX);
-		return false;
+		return NULL;
 	}
 	b->depth++;
-	return true;
+	return f;
 }
 
 void message_filter_set_key(struct filter_builder *b, struct condition *c, struct str text)
@@ -145,6 +126,37 @@ void message_filter_add_id(struct filter_builder *b, struct id_set *set, struct 
 	set->items = message_grow(b->d, set->items, set->count, sizeof(*set->items));
 	if (set->items)
 		set->items[set->count++] = id;
+}
+
+void message_filter_add_point(struct filter_builder *b, struct geo_ring *ring, struct geo_point p)
+{
+	if (ring->count == FILTER_VALUES_MAX) {
+		message_bad_input(b->d, "a polygon has more than %d points", FILTER_VALUES_MAX);
+		return;
+	}
+	ring->points = message_grow(b->d, ring->points, ring->count, sizeof(*ring->points));
+	if (ring->points)
+		ring->points[ring->count++] = p;
+}
+
+struct geo_ring *message_filter_add_hole(struct filter_builder *b, struct geo_polygon *g)
+{
+	if (g->interior_count == FILTER_VALUES_MAX) {
+		message_bad_input(b->d, "a polygon has more than %d interiors", FILTER_VALUES_MAX);
+		return NULL;
+	}
+	g->interiors = message_grow(b->d, g->interiors, g->interior_count, sizeof(*g->interiors));
+	if (!g->interiors)
+		return NULL;
+	g->interiors[g->interior_count] = (struct geo_ring){ 0 };
+	return &g->interiors[g->interior_count++];
+}
+
+const char *message_filter_point_words(struct geo_point p)
+{
+	return geo_point_valid(p) ?
+		       NULL :
+		       "Wrong format of GeoPoint payload: expected `lat` within [-90;90] and `lon` within [-180;180]";
 }
 
 void message_filter_set_min_count(struct filter *f, uint64_t n)

@@ -2,14 +2,17 @@
 /*
  * Evaluation of filters. A field condition looks at every value that its path finds, and one that
  * matches is enough. A list there is looked into one level deep: each element is tried, lists in
- * lists are not. The two forms of is_empty and is_null look at the found value as a whole.
+ * lists are not. The two forms of is_empty and is_null, and values_count, look at the found value as a whole.
  * Recursion goes as deep as filters nest, which filter_prepare() bounds.
  */
 #include "index/filter.h"
 
 #include "index/order.h"
+#include "index/siphash.h"
 
+#include <endian.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- sets --- */
 
@@ -85,6 +88,14 @@ static bool is_other_int(const struct condition *c, struct value v)
 	return value_kind(v) != VALUE_NULL && !is_any_int(c, v);
 }
 
+static bool is_prefixed(const struct condition *c, struct value v)
+{
+	if (value_kind(v) != VALUE_STRING)
+		return false;
+	struct str text = value_string(v);
+	return text.len >= c->text.len && (c->text.len == 0 || memcmp(text.data, c->text.data, c->text.len) == 0);
+}
+
 static bool is_in_range(const struct condition *c, struct value v)
 {
 	const struct range *r = &c->range;
@@ -94,6 +105,35 @@ static bool is_in_range(const struct condition *c, struct value v)
 		return false;
 	return (!r->has_lt || n < r->lt) && (!r->has_gt || n > r->gt) &&
 	       (!r->has_lte || n <= r->lte) && (!r->has_gte || n >= r->gte);
+}
+
+static bool is_in_time(const struct condition *c, struct value v)
+{
+	const struct datetime_range *r = &c->times;
+	int64_t us;
+
+	if (value_kind(v) != VALUE_STRING || !datetime_parse(value_string(v), &us))
+		return false;
+	return (!r->has_lt || us < r->lt) && (!r->has_gt || us > r->gt) && (!r->has_lte || us <= r->lte) &&
+	       (!r->has_gte || us >= r->gte);
+}
+
+static bool is_in_box(const struct condition *c, struct value v)
+{
+	struct geo_point p;
+	return geo_point_of(v, &p) && geo_box_has(&c->box, p);
+}
+
+static bool is_in_circle(const struct condition *c, struct value v)
+{
+	struct geo_point p;
+	return geo_point_of(v, &p) && geo_circle_has(&c->circle, p);
+}
+
+static bool is_in_polygon(const struct condition *c, struct value v)
+{
+	struct geo_point p;
+	return geo_point_of(v, &p) && geo_polygon_has(&c->polygon, p);
 }
 
 /* --- values that a path finds --- */
@@ -136,6 +176,29 @@ static bool try_value(void *ctx, struct value v)
 	return false;
 }
 
+static bool is_counted(const struct count_range *r, uint64_t n)
+{
+	return (!r->has_lt || n < r->lt) && (!r->has_gt || n > r->gt) && (!r->has_lte || n <= r->lte) &&
+	       (!r->has_gte || n >= r->gte);
+}
+
+static bool try_count(void *ctx, struct value v)
+{
+	struct walk *w = ctx;
+	enum value_kind kind = value_kind(v);
+
+	w->found = true;
+	return is_counted(&w->condition->counts, kind == VALUE_LIST ? value_count(v) : kind != VALUE_NULL);
+}
+
+static bool try_element(void *ctx, struct value v)
+{
+	const struct walk *w = ctx;
+	const struct filter_subject element = { .payload = v, .nested = true };
+
+	return value_kind(v) == VALUE_OBJECT && filter_match(w->condition->filter, &element);
+}
+
 static bool try_empty(void *ctx, struct value v)
 {
 	struct walk *w = ctx;
@@ -174,47 +237,54 @@ static bool any_value(const struct condition *c, const struct filter_subject *s,
 	return walk_payload(c, s, try_value, &w);
 }
 
-/* --- evaluators, one for each row of filter.def --- */
+/* --- text --- */
 
-static bool eval_match_text_value(const struct condition *c, const struct filter_subject *s)
+static bool has_text(struct value v, struct str part)
 {
-	return any_value(c, s, is_text);
+	struct str text = value_string(v);
+	return part.len == 0 || memmem(text.data, text.len, part.data, part.len);
 }
 
-static bool eval_match_int_value(const struct condition *c, const struct filter_subject *s)
+static bool is_containing(const struct condition *c, struct value v)
 {
-	return any_value(c, s, is_int);
+	return value_kind(v) == VALUE_STRING && has_text(v, c->text);
 }
 
-static bool eval_match_bool_value(const struct condition *c, const struct filter_subject *s)
+/* One of the words of the text. */
+static bool is_containing_any(const struct condition *c, struct value v)
 {
-	return any_value(c, s, is_bool);
+	static const char spaces[] = " \t\n\v\f\r";
+	const char *p = c->text.data, *end = p + c->text.len;
+
+	if (value_kind(v) != VALUE_STRING)
+		return false;
+	while (p < end) {
+		const char *word = p;
+		while (p < end && !memchr(spaces, *p, sizeof(spaces) - 1))
+			p++;
+		if (p > word && has_text(v, (struct str){ .data = word, .len = (size_t)(p - word) }))
+			return true;
+		p += p < end;
+	}
+	return false;
 }
 
-static bool eval_match_any_text(const struct condition *c, const struct filter_subject *s)
+static bool eval_match_text(const struct condition *c, const struct filter_subject *s)
 {
-	return any_value(c, s, is_any_text);
+	return any_value(c, s, is_containing);
 }
 
-static bool eval_match_any_int(const struct condition *c, const struct filter_subject *s)
+static bool eval_match_phrase(const struct condition *c, const struct filter_subject *s)
 {
-	return any_value(c, s, is_any_int);
+	return any_value(c, s, is_containing);
 }
 
-static bool eval_match_except_int(const struct condition *c, const struct filter_subject *s)
+static bool eval_match_text_any(const struct condition *c, const struct filter_subject *s)
 {
-	return any_value(c, s, is_other_int);
+	return any_value(c, s, is_containing_any);
 }
 
-static bool eval_match_except_text(const struct condition *c, const struct filter_subject *s)
-{
-	return any_value(c, s, is_other_text);
-}
-
-static bool eval_range(const struct condition *c, const struct filter_subject *s)
-{
-	return any_value(c, s, is_in_range);
-}
+/* --- those that do not look at one value after the other --- */
 
 /* A missing key counts as empty. */
 static bool eval_field_is_empty(const struct condition *c, const struct filter_subject *s)
@@ -230,6 +300,13 @@ static bool eval_field_is_null(const struct condition *c, const struct filter_su
 	return walk_payload(c, s, try_null, &w) || (!w.found && !c->boolean);
 }
 
+/* A missing key has no values, as null. */
+static bool eval_values_count(const struct condition *c, const struct filter_subject *s)
+{
+	struct walk w = { .condition = c };
+	return walk_payload(c, s, try_count, &w) || (!w.found && is_counted(&c->counts, 0));
+}
+
 static bool eval_is_empty(const struct condition *c, const struct filter_subject *s)
 {
 	return !walk_payload(c, s, found_not_empty, NULL);
@@ -242,7 +319,7 @@ static bool eval_is_null(const struct condition *c, const struct filter_subject 
 
 static bool eval_has_id(const struct condition *c, const struct filter_subject *s)
 {
-	return id_set_has(&c->ids, s->id);
+	return !s->nested && id_set_has(&c->ids, s->id);
 }
 
 static bool eval_has_vector(const struct condition *c, const struct filter_subject *s)
@@ -255,18 +332,58 @@ static bool eval_filter(const struct condition *c, const struct filter_subject *
 	return filter_match(c->filter, s);
 }
 
-static bool (*const evaluators[CONDITION_COUNT])(const struct condition *c,
-						 const struct filter_subject *s) = {
-#define COND(name, json_key, proto_tag, evaluator) [CONDITION_##name] = evaluator,
+/* An element on its own satisfies all of the filter. The key ends with [], so elements are what is found. */
+static bool eval_nested(const struct condition *c, const struct filter_subject *s)
+{
+	struct walk w = { .condition = c };
+	return walk_payload(c, s, try_element, &w);
+}
+
+/* By the bytes of a UUID, of a number by those of its little-endian form. */
+static bool eval_slice(const struct condition *c, const struct filter_subject *s)
+{
+	const uint64_t number = htole64(s->id.lo), uuid[] = { htobe64(s->id.hi), htobe64(s->id.lo) };
+
+	if (s->nested || c->slice.total == 0)
+		return false;
+	uint64_t hash = s->id.kind == POINT_ID_NUM ? siphash24(&number, sizeof(number)) : siphash24(uuid, sizeof(uuid));
+	return hash % c->slice.total == c->slice.index;
+}
+
+/* --- kinds --- */
+
+static const struct kind {
+	enum condition_object object;
+	enum condition_argument argument;
+	scalar_fn each;
+	bool (*whole)(const struct condition *c, const struct filter_subject *s);
+} kinds[CONDITION_COUNT] = {
+#define EACH(fn) .each = fn
+#define WHOLE(fn) .whole = fn
+#define COND(name, object_, json_key, proto_tag, argument_, evaluator) \
+	[CONDITION_##name] = { .object = OBJECT_##object_, .argument = ARGUMENT_##argument_, evaluator },
 #include "index/filter.def"
 #undef COND
+#undef EACH
+#undef WHOLE
 };
+
+enum condition_object condition_object_of(enum condition_kind kind)
+{
+	return kinds[kind].object;
+}
+
+enum condition_argument condition_argument_of(enum condition_kind kind)
+{
+	return kinds[kind].argument;
+}
 
 /* --- filters --- */
 
 static bool holds(const struct condition *c, const struct filter_subject *s)
 {
-	return evaluators[c->kind](c, s);
+	const struct kind *kind = &kinds[c->kind];
+	return kind->each ? any_value(c, s, kind->each) : kind->whole(c, s);
 }
 
 /* Are there `wanted` that hold? Looks no further than it must. */
@@ -322,37 +439,70 @@ static enum err prepare_set(void *items, uint32_t count, size_t size,
 	return e;
 }
 
+static enum err prepare_polygon(const struct geo_polygon *g, struct budget *left)
+{
+	enum err e = take_values(left, g->exterior.count);
+
+	if (!e)
+		e = geo_ring_check(&g->exterior, left->reterr_fault);
+	for (uint32_t i = 0; !e && i < g->interior_count; i++) {
+		e = take_values(left, g->interiors[i].count);
+		if (!e)
+			e = geo_ring_check(&g->interiors[i], left->reterr_fault);
+	}
+	return e;
+}
+
+/* The key is that of an array, whether it is written with [] or not. */
+static enum err prepare_nested(struct condition *c, unsigned depth, struct budget *left)
+{
+	struct path *key = &c->key;
+
+	if (key->count == 0 || key->steps[key->count - 1].kind != PATH_ALL) {
+		if (key->count == PATH_STEPS_MAX)
+			return fault_set(left->reterr_fault, ERR_BAD_INPUT,
+					 "payload path `%.*s` has more than %d steps, one of them to the elements",
+					 STR_FMT(key->text), PATH_STEPS_MAX);
+		key->steps[key->count++] = (struct path_step){ .kind = PATH_ALL };
+	}
+	return c->filter ? prepare_filter(c->filter, depth + 1, left) : ERR_NONE;
+}
+
+static enum err prepare_slice(const struct slice *s, struct budget *left)
+{
+	if (s->total > 0 && s->index < s->total)
+		return ERR_NONE;
+	return fault_set(left->reterr_fault, ERR_BAD_INPUT,
+			 "slice: index must be below total, and total at least 1; got index %u, total %u", s->index,
+			 s->total);
+}
+
 static enum err prepare_condition(struct condition *c, unsigned depth, struct budget *left)
 {
-	switch (c->kind) {
-	case CONDITION_MATCH_ANY_TEXT:
-	case CONDITION_MATCH_EXCEPT_TEXT:
+	if (c->kind >= CONDITION_COUNT)
+		return fault_set(left->reterr_fault, ERR_BAD_INPUT,
+				 "the filter has a condition of unknown kind");
+	switch ((unsigned)kinds[c->kind].argument) {
+	case ARGUMENT_TEXTS:
 		return prepare_set(c->texts.items, c->texts.count, sizeof(*c->texts.items),
 				   text_order, left);
-	case CONDITION_MATCH_ANY_INT:
-	case CONDITION_MATCH_EXCEPT_INT:
+	case ARGUMENT_INTS:
 		return prepare_set(c->ints.items, c->ints.count, sizeof(*c->ints.items), int_order,
 				   left);
-	case CONDITION_HAS_ID:
+	case ARGUMENT_IDS:
 		return prepare_set(c->ids.items, c->ids.count, sizeof(*c->ids.items), id_order,
 				   left);
-	case CONDITION_FILTER:
+	case ARGUMENT_POLYGON:
+		return prepare_polygon(&c->polygon, left);
+	case ARGUMENT_SLICE:
+		return prepare_slice(&c->slice, left);
+	case ARGUMENT_FILTER:
 		return c->filter ? prepare_filter(c->filter, depth + 1, left) : ERR_NONE;
-	case CONDITION_MATCH_TEXT_VALUE:
-	case CONDITION_MATCH_INT_VALUE:
-	case CONDITION_MATCH_BOOL_VALUE:
-	case CONDITION_RANGE:
-	case CONDITION_FIELD_IS_EMPTY:
-	case CONDITION_FIELD_IS_NULL:
-	case CONDITION_IS_EMPTY:
-	case CONDITION_IS_NULL:
-	case CONDITION_HAS_VECTOR:
+	case ARGUMENT_NESTED:
+		return prepare_nested(c, depth, left);
+	default: /* as it was read */
 		return ERR_NONE;
-	case CONDITION_COUNT:
-		break;
 	}
-	return fault_set(left->reterr_fault, ERR_BAD_INPUT,
-			 "the filter has a condition of unknown kind");
 }
 
 static enum err prepare_list(struct condition_list *list, unsigned depth, struct budget *left)

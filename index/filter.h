@@ -1,22 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Filters: the tree of conditions and its evaluation, as Qdrant defines them. A filter's result never
- * depends on which payload index exists. Kinds of conditions are rows of filter.def.
- * The tree lives in the request's arena and is immutable once built; any thread may evaluate it.
+ * depends on which payload index is built. Kinds of conditions are rows of filter.def.
+ * The tree lives in the request's arena and is immutable once prepared; any thread may evaluate it.
  */
 #pragma once
 
+#include "index/datetime.h"
+#include "index/geo_shape.h"
 #include "index/point.h"
 
 #define FILTER_DEPTH_MAX 16
 #define FILTER_CONDITIONS_MAX 1024
+/* Of sets, and points of polygons. */
 #define FILTER_VALUES_MAX 16384
 
 enum condition_kind {
-#define COND(name, json_key, proto_tag, evaluator) CONDITION_##name,
+#define COND(name, object, json_key, proto_tag, argument, evaluator) CONDITION_##name,
 #include "index/filter.def"
 #undef COND
 	CONDITION_COUNT
+};
+
+enum condition_object { OBJECT_MATCH, OBJECT_FIELD, OBJECT_CONDITION };
+
+enum condition_argument {
+	ARGUMENT_TEXT,
+	ARGUMENT_INT,
+	ARGUMENT_BOOL,
+	ARGUMENT_TEXTS,
+	ARGUMENT_INTS,
+	ARGUMENT_NUMBERS,   /* bounds of numbers */
+	ARGUMENT_DATETIMES, /* bounds of times */
+	ARGUMENT_BOX,
+	ARGUMENT_CIRCLE,
+	ARGUMENT_POLYGON,
+	ARGUMENT_COUNTS, /* bounds of how many values there are */
+	ARGUMENT_KEY,    /* nothing but the key */
+	ARGUMENT_IDS,
+	ARGUMENT_NAME, /* of a vector */
+	ARGUMENT_FILTER,
+	ARGUMENT_NESTED, /* the key, and a filter */
+	ARGUMENT_SLICE,
+	ARGUMENT_COUNT
 };
 
 struct filter;
@@ -39,20 +65,40 @@ struct range {
 	bool has_lt, has_gt, has_lte, has_gte;
 	double lt, gt, lte, gte;
 };
+struct datetime_range {
+	bool has_lt, has_gt, has_lte, has_gte;
+	int64_t lt, gt, lte, gte; /* as datetime.h's */
+};
+struct count_range {
+	bool has_lt, has_gt, has_lte, has_gte;
+	uint64_t lt, gt, lte, gte;
+};
+
+/* The points whose id, hashed, is index modulo total: total slices cut a collection into disjoint parts. */
+struct slice {
+	uint32_t total;
+	uint32_t index;
+};
 
 struct condition {
 	enum condition_kind kind;
-	struct path key;             /* of field conditions */
-	union {
-		struct str text;         /* MATCH_TEXT_VALUE */
-		int64_t integer;         /* MATCH_INT_VALUE */
-		bool boolean;            /* MATCH_BOOL_VALUE; FIELD_IS_EMPTY, FIELD_IS_NULL: the wanted answer */
-		struct text_set texts;   /* MATCH_ANY_TEXT, MATCH_EXCEPT_TEXT */
-		struct int_set ints;     /* MATCH_ANY_INT, MATCH_EXCEPT_INT */
-		struct range range;      /* RANGE */
-		struct id_set ids;       /* HAS_ID */
-		struct str vector_name;  /* HAS_VECTOR */
-		struct filter *filter;   /* FILTER */
+	struct path key;             /* of field conditions, KEY and NESTED */
+	union {                      /* by argument */
+		struct str text;
+		int64_t integer;
+		bool boolean; /* FIELD_IS_EMPTY, FIELD_IS_NULL: the wanted answer */
+		struct text_set texts;
+		struct int_set ints;
+		struct range range;
+		struct datetime_range times;
+		struct count_range counts;
+		struct geo_box box;
+		struct geo_circle circle;
+		struct geo_polygon polygon;
+		struct id_set ids;
+		struct str vector_name;
+		struct filter *filter; /* NULL matches all */
+		struct slice slice;
 	};
 };
 
@@ -70,7 +116,10 @@ struct filter {
 	bool has_min_should;
 };
 
-/* Sorts the sets, checks depth and counts; once, after building. */
+enum condition_object condition_object_of(enum condition_kind kind);
+enum condition_argument condition_argument_of(enum condition_kind kind);
+
+/* Sorts the sets, checks depth and counts; after building, again only of what is as it was. */
 MUST_USE enum err filter_prepare(struct filter *f, struct fault *reterr_fault);
 
 /* What a filter looks at. has_vector may be NULL (then HAS_VECTOR is false). */
@@ -79,6 +128,7 @@ struct filter_subject {
 	struct value payload;   /* an object, or no value */
 	bool (*has_vector)(const struct filter_subject *s, struct str name);
 	const void *ctx;
+	bool nested; /* the payload is an element of a point's: there are no ids and vectors */
 };
 
 /* NULL matches all. */

@@ -35,20 +35,7 @@ NOT_BUILT = {
         size=2, distance=m.Distance.DOT,
         multivector_config=m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM))),
     "set_payload at a key": lambda c: c.set_payload(PLAIN, {"x": 1}, points=[1], key="a.b"),
-    "condition values_count": lambda c: filtered(c, m.FieldCondition(key="tags", values_count=m.ValuesCount(gte=2))),
-    "condition geo_radius": lambda c: filtered(c, m.FieldCondition(
-        key="at", geo_radius=m.GeoRadius(center=m.GeoPoint(lon=13.4, lat=52.5), radius=1000.0))),
-    "condition datetime range": lambda c: filtered(c, m.FieldCondition(
-        key="when", range=m.DatetimeRange(gte="2026-01-01T00:00:00Z"))),
-    "condition nested": lambda c: filtered(c, m.NestedCondition(nested=m.Nested(
-        key="deep", filter=m.Filter(must=[m.FieldCondition(key="x", match=m.MatchValue(value=1))])))),
-    "match text": lambda c: filtered(c, m.FieldCondition(key="city", match=m.MatchText(text="berlin"))),
-    "match phrase": lambda c: filtered(c, m.FieldCondition(key="city", match=m.MatchPhrase(phrase="new york"))),
 }
-
-
-def filtered(c, condition):
-    return c.scroll(PLAIN, scroll_filter=m.Filter(must=[condition]))
 
 
 def expect(what, got, wanted):
@@ -149,7 +136,10 @@ def info(c):
 def upsert(c):
     expect("upsert a list, wait", c.upsert(PLAIN, points(), wait=True).status, m.UpdateStatus.COMPLETED)
     columns = m.Batch(ids=[4, UUID], vectors=[[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 2.0]],
-                      payloads=[{"city": "Paris", "n": 4}, {"city": "Rome", "n": 5}])
+                      payloads=[{"city": "Paris", "n": 4, "when": "2026-01-01T10:00:00Z", "at": {"lon": 2.3522, "lat": 48.8566},
+                                 "parts": [{"a": 1, "b": 2}, {"a": 3}]},
+                                {"city": "Rome", "n": 5, "when": "2026-01-02", "at": [{"lon": 12.4964, "lat": 41.9028}],
+                                 "parts": [{"a": 1}, {"b": 2}]}])
     expect("upsert columns, no wait", c.upsert(PLAIN, columns, wait=False).status, m.UpdateStatus.ACKNOWLEDGED)
     expect("upsert named", c.upsert(NAMED, [
         m.PointStruct(id=1, vector={"text": [3.0, 4.0], "image": [0.0, 0.0],
@@ -231,6 +221,22 @@ CONDITIONS = [
     ("is empty", m.IsEmptyCondition(is_empty=m.PayloadField(key="tags")), [1, 2, 4, UUID]),
     ("is null", m.IsNullCondition(is_null=m.PayloadField(key="deep.none")), [3]),
     ("has id", m.HasIdCondition(has_id=[2, UUID]), [2, UUID]),
+    ("match text", m.FieldCondition(key="city", match=m.MatchText(text="erl")), [1, 3]),
+    ("match any word", m.FieldCondition(key="city", match=m.MatchTextAny(text_any="Rome Paris")), [4, UUID]),
+    ("match phrase", m.FieldCondition(key="city", match=m.MatchPhrase(phrase="Lon")), [2]),
+    ("count of values", m.FieldCondition(key="tags", values_count=m.ValuesCount(gte=2)), [3]),
+    ("times", m.FieldCondition(key="when", range=m.DatetimeRange(gte="2026-01-01T00:00:00Z", lt="2026-01-02T00:00:00Z")), [4]),
+    ("geo radius", m.FieldCondition(key="at", geo_radius=m.GeoRadius(
+        center=m.GeoPoint(lon=2.35, lat=48.85), radius=1000.0)), [4]),
+    ("geo box", m.FieldCondition(key="at", geo_bounding_box=m.GeoBoundingBox(
+        top_left=m.GeoPoint(lon=12.0, lat=42.5), bottom_right=m.GeoPoint(lon=13.0, lat=41.0))), [UUID]),
+    ("geo polygon", m.FieldCondition(key="at", geo_polygon=m.GeoPolygon(exterior=m.GeoLineString(points=[
+        m.GeoPoint(lon=0.0, lat=40.0), m.GeoPoint(lon=15.0, lat=40.0), m.GeoPoint(lon=0.0, lat=55.0),
+        m.GeoPoint(lon=0.0, lat=40.0)]))), [4, UUID]),
+    ("nested", m.NestedCondition(nested=m.Nested(key="parts", filter=m.Filter(must=[
+        m.FieldCondition(key="a", match=m.MatchValue(value=1)), m.FieldCondition(key="b", match=m.MatchValue(value=2))]))), [4]),
+    ("at least two of three", m.Filter(min_should=m.MinShould(min_count=2, conditions=[
+        m.HasIdCondition(has_id=[1, 2]), m.HasIdCondition(has_id=[2, 3]), m.HasIdCondition(has_id=[3, 4])])), [2, 3]),
     ("a filter inside", m.Filter(should=[m.HasIdCondition(has_id=[1]), m.HasIdCondition(has_id=[4])]), [1, 4]),
 ]
 

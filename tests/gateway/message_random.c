@@ -201,47 +201,93 @@ static void random_sets(struct message_random *r, struct condition *c)
 	}
 }
 
+static struct geo_point random_point(struct message_random *r)
+{
+	return (struct geo_point){ .lon = (double)random_below(r, 361) - 180, .lat = (double)random_below(r, 181) - 90 };
+}
+
+static struct geo_ring random_ring(struct message_random *r)
+{
+	uint32_t n = 4 + random_below(r, 3);
+	struct geo_ring ring = { .points = make(r, n, sizeof(struct geo_point)), .count = n };
+
+	for (uint32_t i = 0; i < n; i++)
+		ring.points[i] = random_point(r);
+	ring.points[n - 1] = ring.points[0];
+	return ring;
+}
+
+static struct geo_polygon random_polygon(struct message_random *r)
+{
+	struct geo_polygon g = { .exterior = random_ring(r), .interior_count = random_below(r, 3) };
+
+	g.interiors = make(r, g.interior_count + 1, sizeof(*g.interiors));
+	for (uint32_t i = 0; i < g.interior_count; i++)
+		g.interiors[i] = random_ring(r);
+	return g;
+}
+
+static void random_argument(struct message_random *r, unsigned depth, struct condition *c)
+{
+	switch (condition_argument_of(c->kind)) {
+	case ARGUMENT_TEXT:
+		c->text = random_text(r);
+		break;
+	case ARGUMENT_INT:
+		c->integer = (int64_t)random_next(r);
+		break;
+	case ARGUMENT_BOOL:
+		c->boolean = coin(r);
+		break;
+	case ARGUMENT_TEXTS:
+	case ARGUMENT_INTS:
+	case ARGUMENT_IDS:
+		random_sets(r, c);
+		break;
+	case ARGUMENT_NUMBERS:
+		c->range = random_range(r);
+		break;
+	case ARGUMENT_DATETIMES:
+		c->times = (struct datetime_range){ .has_gt = true,
+						    .gt = (int64_t)random_below(r, 1u << 30) * 1000001 - 300000000000000,
+						    .has_lte = coin(r) };
+		break;
+	case ARGUMENT_COUNTS:
+		c->counts = (struct count_range){ .has_gte = true, .gte = random_below(r, 9), .has_lt = coin(r) };
+		break;
+	case ARGUMENT_BOX:
+		c->box = (struct geo_box){ random_point(r), random_point(r) };
+		break;
+	case ARGUMENT_CIRCLE:
+		c->circle = (struct geo_circle){ random_point(r), random_below(r, 1000000) };
+		break;
+	case ARGUMENT_POLYGON:
+		c->polygon = random_polygon(r);
+		break;
+	case ARGUMENT_NAME:
+		c->vector_name = random_text(r);
+		break;
+	case ARGUMENT_FILTER:
+	case ARGUMENT_NESTED:
+		c->filter = random_filter(r, depth + 1);
+		break;
+	case ARGUMENT_SLICE:
+		c->slice = (struct slice){ .total = 1 + random_below(r, 9), .index = 0 };
+		break;
+	case ARGUMENT_KEY:
+	case ARGUMENT_COUNT:
+		break;
+	}
+}
+
 static struct condition random_condition(struct message_random *r, unsigned depth)
 {
 	struct condition c = { .kind = (enum condition_kind)random_below(r, CONDITION_COUNT),
 			       .key = random_path(r) };
 
-	switch (c.kind) {
-	case CONDITION_MATCH_TEXT_VALUE:
-		c.text = random_text(r);
-		break;
-	case CONDITION_MATCH_INT_VALUE:
-		c.integer = (int64_t)random_next(r);
-		break;
-	case CONDITION_MATCH_BOOL_VALUE:
-	case CONDITION_FIELD_IS_EMPTY:
-	case CONDITION_FIELD_IS_NULL:
-		c.boolean = coin(r);
-		break;
-	case CONDITION_MATCH_ANY_TEXT:
-	case CONDITION_MATCH_ANY_INT:
-	case CONDITION_MATCH_EXCEPT_INT:
-	case CONDITION_MATCH_EXCEPT_TEXT:
-	case CONDITION_HAS_ID:
-		random_sets(r, &c);
-		break;
-	case CONDITION_RANGE:
-		c.range = random_range(r);
-		break;
-	case CONDITION_HAS_VECTOR:
-		c.vector_name = random_text(r);
-		break;
-	case CONDITION_FILTER:
-		if (depth < 3)
-			c.filter = random_filter(r, depth + 1);
-		else
-			c.kind = CONDITION_IS_NULL;
-		break;
-	case CONDITION_IS_EMPTY:
-	case CONDITION_IS_NULL:
-	case CONDITION_COUNT:
-		break;
-	}
+	if (depth >= 3 && (c.kind == CONDITION_FILTER || c.kind == CONDITION_NESTED))
+		c.kind = CONDITION_IS_NULL;
+	random_argument(r, depth, &c);
 	return c;
 }
 

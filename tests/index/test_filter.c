@@ -17,6 +17,15 @@ static int64_t ints_35[] = { 5, -3 };
 static struct point_id ids_7u[] = { { .hi = 1, .lo = 2, .kind = POINT_ID_UUID },
 				    { .lo = 7, .kind = POINT_ID_NUM } };
 
+/* A square from 10 to 20 with a hole from 12 to 14. */
+static struct geo_point square[] = { { 10, 10 }, { 20, 10 }, { 20, 20 }, { 10, 20 }, { 10, 10 } };
+static struct geo_point hole[] = { { 12, 12 }, { 14, 12 }, { 14, 14 }, { 12, 14 }, { 12, 12 } };
+static struct geo_ring holes[] = { { hole, LEN(hole) } };
+
+/* Of elements: b is 1, and c is red. */
+static struct condition of_elements[2];
+static struct filter element_filter = { .must = { of_elements, 2 } };
+
 /* clang-format off */
 #define MATCH_TEXT(t) { .kind = CONDITION_MATCH_TEXT_VALUE, .text = { (t), sizeof(t) - 1 } }
 #define MATCH_INT(n) { .kind = CONDITION_MATCH_INT_VALUE, .integer = (n) }
@@ -33,6 +42,25 @@ static struct point_id ids_7u[] = { { .hi = 1, .lo = 2, .kind = POINT_ID_UUID },
 #define GTE_LT(a, b) { .kind = CONDITION_RANGE, \
 		       .range = { .has_gte = true, .gte = (a), .has_lt = true, .lt = (b) } }
 #define NO_BOUNDS { .kind = CONDITION_RANGE }
+#define PREFIX(t) { .kind = CONDITION_MATCH_PREFIX, .text = { (t), sizeof(t) - 1 } }
+#define WORDS(t) { .kind = CONDITION_MATCH_TEXT, .text = { (t), sizeof(t) - 1 } }
+#define ANY_WORD(t) { .kind = CONDITION_MATCH_TEXT_ANY, .text = { (t), sizeof(t) - 1 } }
+#define PHRASE(t) { .kind = CONDITION_MATCH_PHRASE, .text = { (t), sizeof(t) - 1 } }
+/* 2024-02-29T12:00:00Z <= t < 2024-03-01 */
+#define LEAP_NOON { .kind = CONDITION_DATETIME_RANGE, \
+		    .times = { .has_gte = true, .gte = 1709208000000000, .has_lt = true, .lt = 1709251200000000 } }
+#define COUNT_GT(n) { .kind = CONDITION_VALUES_COUNT, .counts = { .has_gt = true, .gt = (n) } }
+#define COUNT_LTE(n) { .kind = CONDITION_VALUES_COUNT, .counts = { .has_lte = true, .lte = (n) } }
+#define COUNT_2 { .kind = CONDITION_VALUES_COUNT, .counts = { .has_gte = true, .gte = 2, .has_lt = true, .lt = 3 } }
+#define BOX { .kind = CONDITION_GEO_BOX, .box = { { 10, 20 }, { 20, 10 } } }
+#define BOX_ACROSS { .kind = CONDITION_GEO_BOX, .box = { { 170, 10 }, { -170, -10 } } }
+/* 2 km around Berlin */
+#define CIRCLE { .kind = CONDITION_GEO_RADIUS, .circle = { { 13.423637, 52.511 }, 2000 } }
+#define POLYGON { .kind = CONDITION_GEO_POLYGON, .polygon = { { square, LEN(square) }, holes, 1 } }
+#define NESTED { .kind = CONDITION_NESTED, .filter = &element_filter }
+/* SipHash-2-4 of the number is 0xb6ea513a7ef62bf0. */
+#define SLICE_OF_7 0
+#define SLICE(i) { .kind = CONDITION_SLICE, .slice = { 4, (i) } }
 #define FIELD_IS_EMPTY(b) { .kind = CONDITION_FIELD_IS_EMPTY, .boolean = (b) }
 #define FIELD_IS_NULL(b) { .kind = CONDITION_FIELD_IS_NULL, .boolean = (b) }
 #define IS_EMPTY { .kind = CONDITION_IS_EMPTY }
@@ -203,6 +231,106 @@ static const struct {
 	{ "{\"a\":[{\"b\":1},{\"b\":null}]}", "a[].b", IS_NULL, true },
 	{ "{\"a\":[{\"b\":1},{\"b\":2}]}", "a[].b", IS_NULL, false },
 
+	{ "{\"k\":\"brown fox\"}", "k", PREFIX("brown"), true },
+	{ "{\"k\":\"brown fox\"}", "k", PREFIX("brown fox"), true },
+	{ "{\"k\":\"brown fox\"}", "k", PREFIX(""), true },
+	{ "{\"k\":\"brown fox\"}", "k", PREFIX("Brown"), false },
+	{ "{\"k\":\"brown fox\"}", "k", PREFIX("fox"), false },
+	{ "{\"k\":\"brown\"}", "k", PREFIX("brown fox"), false },
+	{ "{\"k\":[\"x\",\"brown\"]}", "k", PREFIX("bro"), true },
+	{ "{\"k\":null}", "k", PREFIX(""), false },
+	{ "{\"k\":[]}", "k", PREFIX(""), false },
+	{ "{}", "k", PREFIX(""), false },
+	{ "{\"k\":1}", "k", PREFIX(""), false },
+
+	{ "{\"k\":\"the brown fox\"}", "k", WORDS("brown"), true },
+	{ "{\"k\":\"the brown fox\"}", "k", WORDS("row"), true },
+	{ "{\"k\":\"the brown fox\"}", "k", WORDS("fox brown"), false },
+	{ "{\"k\":\"the brown fox\"}", "k", WORDS("Brown"), false },
+	{ "{\"k\":\"\"}", "k", WORDS(""), true },
+	{ "{\"k\":[\"x\",\"brown\"]}", "k", WORDS("brown"), true },
+	{ "{\"k\":[[\"brown\"]]}", "k", WORDS("brown"), false },
+	{ "{\"k\":7}", "k", WORDS("7"), false },
+	{ "{\"k\":null}", "k", WORDS(""), false },
+	{ "{\"k\":[]}", "k", WORDS(""), false },
+	{ "{}", "k", WORDS(""), false },
+
+	{ "{\"k\":\"the brown fox\"}", "k", ANY_WORD("red  brown"), true },
+	{ "{\"k\":\"the brown fox\"}", "k", ANY_WORD(" fox\n"), true },
+	{ "{\"k\":\"the brown fox\"}", "k", ANY_WORD("red dog"), false },
+	{ "{\"k\":\"the brown fox\"}", "k", ANY_WORD(""), false },
+	{ "{\"k\":null}", "k", ANY_WORD("a"), false },
+	{ "{}", "k", ANY_WORD("a"), false },
+
+	{ "{\"k\":\"the brown fox\"}", "k", PHRASE("brown fox"), true },
+	{ "{\"k\":\"the brown fox\"}", "k", PHRASE("the fox"), false },
+	{ "{\"k\":[\"a\",\"brown fox\"]}", "k", PHRASE("brown fox"), true },
+	{ "{}", "k", PHRASE("a"), false },
+
+	{ "{\"k\":\"2024-02-29T12:00:00Z\"}", "k", LEAP_NOON, true },
+	{ "{\"k\":\"2024-02-29T11:59:59.999999Z\"}", "k", LEAP_NOON, false },
+	{ "{\"k\":\"2024-03-01\"}", "k", LEAP_NOON, false },
+	{ "{\"k\":\"2024-03-01T00:30:00+01:00\"}", "k", LEAP_NOON, true },
+	{ "{\"k\":[\"2020-01-01\",\"2024-02-29 13:00\"]}", "k", LEAP_NOON, true },
+	{ "{\"k\":\"yesterday\"}", "k", LEAP_NOON, false },
+	{ "{\"k\":1709208000}", "k", LEAP_NOON, false },
+	{ "{\"k\":null}", "k", LEAP_NOON, false },
+	{ "{\"k\":[]}", "k", LEAP_NOON, false },
+	{ "{}", "k", LEAP_NOON, false },
+
+	{ "{\"k\":[1,2]}", "k", COUNT_2, true },
+	{ "{\"k\":[1,2,3]}", "k", COUNT_2, false },
+	{ "{\"k\":[1]}", "k", COUNT_2, false },
+	{ "{\"k\":5}", "k", COUNT_GT(0), true },
+	{ "{\"k\":{\"a\":1,\"b\":2}}", "k", COUNT_GT(1), false },
+	{ "{\"k\":{}}", "k", COUNT_GT(0), true },
+	{ "{\"k\":[null]}", "k", COUNT_GT(0), true },
+	{ "{\"k\":null}", "k", COUNT_LTE(0), true },
+	{ "{\"k\":null}", "k", COUNT_GT(0), false },
+	{ "{\"k\":[]}", "k", COUNT_LTE(0), true },
+	{ "{}", "k", COUNT_LTE(0), true },
+	{ NULL, "k", COUNT_LTE(0), true },
+	{ "{}", "k", COUNT_GT(0), false },
+	{ "{\"a\":[{\"b\":[1]},{\"b\":[1,2]}]}", "a[].b", COUNT_2, true },
+
+	{ "{\"k\":{\"lon\":15,\"lat\":15}}", "k", BOX, true },
+	{ "{\"k\":{\"lon\":10,\"lat\":15}}", "k", BOX, false },
+	{ "{\"k\":{\"lon\":15,\"lat\":20}}", "k", BOX, false },
+	{ "{\"k\":[{\"lon\":0,\"lat\":0},{\"lon\":15.5,\"lat\":15}]}", "k", BOX, true },
+	{ "{\"k\":{\"lon\":15}}", "k", BOX, false },
+	{ "{\"k\":{\"lon\":\"15\",\"lat\":15}}", "k", BOX, false },
+	{ "{\"k\":[15,15]}", "k", BOX, false },
+	{ "{\"k\":null}", "k", BOX, false },
+	{ "{}", "k", BOX, false },
+	{ "{\"k\":{\"lon\":175,\"lat\":0}}", "k", BOX_ACROSS, true },
+	{ "{\"k\":{\"lon\":-175,\"lat\":0}}", "k", BOX_ACROSS, true },
+	{ "{\"k\":{\"lon\":0,\"lat\":0}}", "k", BOX_ACROSS, false },
+
+	{ "{\"k\":{\"lon\":13.413637435864272,\"lat\":52.52197645}}", "k", CIRCLE, true },
+	{ "{\"k\":{\"lon\":37.62137960067377,\"lat\":55.7536283}}", "k", CIRCLE, false },
+	{ "{\"k\":[]}", "k", CIRCLE, false },
+	{ "{}", "k", CIRCLE, false },
+
+	{ "{\"k\":{\"lon\":15,\"lat\":15}}", "k", POLYGON, true },
+	{ "{\"k\":{\"lon\":13,\"lat\":13}}", "k", POLYGON, false },
+	{ "{\"k\":{\"lon\":12,\"lat\":13}}", "k", POLYGON, false },
+	{ "{\"k\":{\"lon\":10,\"lat\":15}}", "k", POLYGON, false },
+	{ "{\"k\":{\"lon\":9,\"lat\":15}}", "k", POLYGON, false },
+	{ "{\"k\":null}", "k", POLYGON, false },
+
+	{ "{\"k\":[{\"b\":1,\"c\":\"red\"}]}", "k", NESTED, true },
+	{ "{\"k\":[{\"b\":1,\"c\":\"red\"}]}", "k[]", NESTED, true },
+	{ "{\"k\":[{\"b\":1},{\"c\":\"red\"}]}", "k", NESTED, false },
+	{ "{\"k\":[7,{\"b\":[0,1],\"c\":\"red\"}]}", "k", NESTED, true },
+	{ "{\"k\":{\"b\":1,\"c\":\"red\"}}", "k", NESTED, false },
+	{ "{\"a\":[{\"k\":[{\"b\":1,\"c\":\"red\"}]}]}", "a[].k", NESTED, true },
+	{ "{\"k\":null}", "k", NESTED, false },
+	{ "{\"k\":[]}", "k", NESTED, false },
+	{ "{}", "k", NESTED, false },
+
+	{ "{}", NULL, SLICE(SLICE_OF_7), true },
+	{ "{}", NULL, SLICE((SLICE_OF_7 + 1) % 4), false },
+
 	{ "{}", NULL, HAS_ID, true },
 	{ NULL, NULL, HAS_ID, true },
 	{ "{}", NULL, HAS_NO_ID, false },
@@ -245,6 +373,14 @@ static void bed_release(struct bed *b)
 	arena_release(&b->arena);
 }
 
+static struct condition parsed(struct condition c, const char *key);
+
+static void setup_elements(void)
+{
+	of_elements[0] = parsed((struct condition)MATCH_INT(1), "b");
+	of_elements[1] = parsed((struct condition)MATCH_TEXT("red"), "c");
+}
+
 static struct condition parsed(struct condition c, const char *key)
 {
 	struct fault fault = { .err = ERR_NONE };
@@ -255,6 +391,46 @@ static struct condition parsed(struct condition c, const char *key)
 	}
 	return c;
 }
+
+START_TEST(elements_have_neither_ids_nor_vectors_nor_slices)
+{
+	static const struct condition kinds[] = { HAS_ID, HAS_VECTOR(""), SLICE(SLICE_OF_7) };
+
+	for (size_t i = 0; i < LEN(kinds); i++) {
+		struct bed b;
+		struct condition inner = kinds[i];
+		struct filter f = { .must = { &inner, 1 } };
+		struct condition nested =
+			parsed((struct condition){ .kind = CONDITION_NESTED, .filter = &f }, "k");
+		struct filter outer = { .must = { &nested, 1 } };
+
+		bed_init(&b, "{\"k\":[{}]}");
+		ck_assert_int_eq(filter_prepare(&outer, NULL), ERR_NONE);
+		ck_assert(filter_match(&f, &b.subject));
+		ck_assert_msg(!filter_match(&outer, &b.subject), "row %zu", i);
+		bed_release(&b);
+	}
+}
+END_TEST
+
+START_TEST(slices_are_disjoint_and_hold_every_point)
+{
+	for (uint64_t n = 0; n < 300; n++) {
+		const struct filter_subject s = { .id = { .lo = n, .hi = n % 2 ? n * 31 : 0,
+							  .kind = n % 2 ? POINT_ID_UUID : POINT_ID_NUM } };
+		int found = 0;
+
+		for (uint32_t i = 0; i < 7; i++) {
+			struct condition c = { .kind = CONDITION_SLICE, .slice = { 7, i } };
+			struct filter f = { .must = { &c, 1 } };
+
+			ck_assert_int_eq(filter_prepare(&f, NULL), ERR_NONE);
+			found += filter_match(&f, &s);
+		}
+		ck_assert_int_eq(found, 1);
+	}
+}
+END_TEST
 
 /* One condition as must, as must_not, as should and nested once. */
 START_TEST(conditions_answer_as_qdrant_does)
@@ -286,7 +462,7 @@ END_TEST
 START_TEST(every_condition_has_a_case_for_both_answers)
 {
 	static const char *const names[] = {
-#define COND(name, json_key, proto_tag, evaluator) [CONDITION_##name] = #name,
+#define COND(name, object, json_key, proto_tag, argument, evaluator) [CONDITION_##name] = #name,
 #include "index/filter.def"
 #undef COND
 	};
@@ -469,6 +645,57 @@ START_TEST(too_many_values_are_refused_over_all_sets)
 }
 END_TEST
 
+START_TEST(a_slice_out_of_its_total_is_refused)
+{
+	static const struct slice bad[] = { { 0, 0 }, { 4, 4 }, { 1, 7 } };
+
+	for (size_t i = 0; i < LEN(bad); i++) {
+		struct condition c = { .kind = CONDITION_SLICE, .slice = bad[i] };
+		struct filter f = { .must = { &c, 1 } };
+		struct fault fault = { 0 };
+
+		ck_assert_int_eq(filter_prepare(&f, &fault), ERR_BAD_INPUT);
+		ck_assert_ptr_nonnull(strstr(fault_text(&fault), "slice"));
+	}
+}
+END_TEST
+
+START_TEST(an_open_polygon_is_refused)
+{
+	static struct geo_point open[] = { { 0, 0 }, { 1, 0 }, { 1, 1 }, { 0, 1 } };
+	struct geo_ring inside = { open, LEN(open) };
+	struct condition c[] = {
+		{ .kind = CONDITION_GEO_POLYGON, .polygon = { .exterior = { open, 3 } } },
+		{ .kind = CONDITION_GEO_POLYGON, .polygon = { .exterior = { open, 4 } } },
+		{ .kind = CONDITION_GEO_POLYGON, .polygon = { { square, LEN(square) }, &inside, 1 } },
+	};
+
+	for (size_t i = 0; i < LEN(c); i++) {
+		struct filter f = { .must = { &c[i], 1 } };
+		struct fault fault = { 0 };
+
+		ck_assert_int_eq(filter_prepare(&f, &fault), ERR_BAD_INPUT);
+		ck_assert_ptr_nonnull(strstr(fault_text(&fault), "polygon"));
+	}
+}
+END_TEST
+
+START_TEST(a_nested_key_without_room_for_its_elements_is_refused)
+{
+	struct filter inner = { 0 };
+	struct condition c = parsed((struct condition){ .kind = CONDITION_NESTED, .filter = &inner },
+				    "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a");
+	struct filter f = { .must = { &c, 1 } };
+
+	ck_assert_int_eq(filter_prepare(&f, NULL), ERR_BAD_INPUT);
+	c.key.count--;
+	ck_assert_int_eq(filter_prepare(&f, NULL), ERR_NONE);
+	ck_assert_uint_eq(c.key.count, PATH_STEPS_MAX);
+	ck_assert_int_eq(filter_prepare(&f, NULL), ERR_NONE);
+	ck_assert_uint_eq(c.key.count, PATH_STEPS_MAX);
+}
+END_TEST
+
 START_TEST(unknown_kind_is_refused)
 {
 	struct condition c = { .kind = CONDITION_COUNT };
@@ -484,7 +711,13 @@ int main(void)
 	tcase_add_test(t, too_deep_filters_are_refused);
 	tcase_add_test(t, too_many_conditions_are_refused_wherever_they_are);
 	tcase_add_test(t, too_many_values_are_refused_over_all_sets);
+	tcase_add_checked_fixture(t, setup_elements, NULL);
 	tcase_add_test(t, unknown_kind_is_refused);
+	tcase_add_test(t, a_slice_out_of_its_total_is_refused);
+	tcase_add_test(t, an_open_polygon_is_refused);
+	tcase_add_test(t, a_nested_key_without_room_for_its_elements_is_refused);
+	tcase_add_test(t, elements_have_neither_ids_nor_vectors_nor_slices);
+	tcase_add_test(t, slices_are_disjoint_and_hold_every_point);
 	tcase_add_test(t, conditions_answer_as_qdrant_does);
 	tcase_add_test(t, every_condition_has_a_case_for_both_answers);
 	tcase_add_test(t, ids_and_vectors_of_other_points_do_not_match);
