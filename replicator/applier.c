@@ -129,6 +129,40 @@ struct source *applier_source(struct applier *a, uint8_t region)
 	return NULL;
 }
 
+/* Does a message of a newer epoch begin one whose history does not have what is here? Not its log is wrong then. */
+static bool leaves_out(const struct op_batch *m, struct position here)
+{
+	CLEANUP(arena_release) struct arena arena;
+	struct history h = { 0 };
+	struct op op;
+
+	arena_init(&arena, APPLY_ARENA_BYTES_MAX);
+	if (m->epoch <= here.epoch || here.epoch == 0 ||
+	    op_decode(m->ops[0], OP_FORM_WIRE, &arena, &op, NULL) != ERR_NONE || op.kind != OP_EPOCH_START ||
+	    history_set(&h, op.chain, op.chain_count, op.epoch) != ERR_NONE)
+		return false;
+	bool out = history_find(&h, (struct position){ op.epoch, 1 }, here) == HISTORY_ORPHAN;
+	history_release(&h);
+	return out;
+}
+
+/* A message that does not fit this region's log: it, or what is here, may lie outside the history. */
+static enum err judge_fork(struct applier *a, const struct op_batch *m, struct taken *taken, struct fault *f)
+{
+	struct position at = here(a);
+
+	if (m->epoch < at.epoch && committer_find(a->options.committer, batch_last(m)) == HISTORY_ORPHAN) {
+		taken->outside = true;
+		return ERR_NONE;
+	}
+	if (!leaves_out(m, at))
+		return ERR_FORK;
+	taken->leaves_out = true;
+	return fault_set(f, ERR_UNAVAILABLE,
+			 "this region stands at (%llu,%llu), which the history of epoch %llu does not have: its ops are to be taken back first",
+			 (unsigned long long)at.epoch, (unsigned long long)at.seq, (unsigned long long)m->epoch);
+}
+
 enum err applier_take(struct applier *a, struct bytes payload, const struct known *known, struct taken *ret_taken,
 		      struct op_turn *ret_turn, struct fault *f)
 {
@@ -146,13 +180,20 @@ enum err applier_take(struct applier *a, struct bytes payload, const struct know
 		return fault_set(f, ERR_BAD_INPUT, "a message of another fleet or scope");
 	}
 	ret_taken->before = (struct position){ m.epoch, m.first - 1 };
+	struct known shown = { 0 };
+	if (known == NULL && m.scope == SCOPE_FLEET && !applier_ask_shown(a, m.epoch, m.first, &shown)) {
+		ret_taken->outside = true;
+		return ERR_NONE;
+	}
+	if (known == NULL)
+		known = &shown;
 	struct remote_batch batch = {
 		.ops = arena_array(&arena, m.count, sizeof(struct bytes)),
 		.count = m.count,
 		.scope = m.scope,
 		.chain_hash = m.chain_hash,
-		.history_epoch = known != NULL ? known->history_epoch : 0,
-		.upto = known != NULL ? known->upto : (struct position){ 0 },
+		.history_epoch = known->history_epoch,
+		.upto = known->upto,
 		.ret_turn = ret_turn,
 	};
 	if (batch.ops == NULL)
@@ -161,7 +202,7 @@ enum err applier_take(struct applier *a, struct bytes payload, const struct know
 		batch.ops[i] = m.ops[i];
 	err = committer_apply(a->options.committer, &batch, f);
 	note_room(a, err, f);
-	return err;
+	return err == ERR_FORK && m.scope == SCOPE_FLEET ? judge_fork(a, &m, ret_taken, f) : err;
 }
 
 /* --- SCOPE_MULTI --- */
@@ -454,11 +495,15 @@ static enum err refill_from(struct applier *a, struct source *s, struct fault *f
 	enum err err = link->log(link, s->region, SCOPE_FLEET, here(a), &payload, f);
 	if (err != ERR_NONE)
 		return applier_stops(err) ? fault_set(f, ERR_BAD_GATEWAY, "the log of region %u cannot be read", s->region) : err;
+	struct position at = here(a);
 	err = applier_take(a, buf_bytes(&payload), NULL, &taken, NULL, f);
 	if (err != ERR_NONE && taken.foreign) {
 		log_warn("a region's log brought a damaged message region=%u reason=\"%s\"", s->region, fault_text(f));
 		return ERR_BAD_GATEWAY;
 	}
+	/* It holds ops, but none of this history. */
+	if (err == ERR_NONE && taken.outside && position_compare(here(a), at) == 0)
+		return ERR_NOT_FOUND;
 	if (err == ERR_NONE || applier_stops(err))
 		set_trouble(s, &s->log_trouble, err, f);
 	if (err == ERR_NONE) {
@@ -471,12 +516,6 @@ static enum err refill_from(struct applier *a, struct source *s, struct fault *f
 
 /* --- whom to ask --- */
 
-struct candidate {
-	struct source *source;
-	struct position position;
-	unsigned rank;  /* lower first */
-};
-
 static int compare_candidates(const void *x, const void *y)
 {
 	const struct candidate *a = x;
@@ -487,9 +526,8 @@ static int compare_candidates(const void *x, const void *y)
 	return position_compare(b->position, a->position);
 }
 
-/* The regions ahead of pos in the order in which they are asked: `first`, which is surely ahead, then by how far they are. */
-static uint32_t ahead_of(struct applier *a, struct position pos, const struct source *first,
-			 struct candidate out[PEERS_MAX])
+uint32_t applier_ahead_of(struct applier *a, struct position pos, const struct source *first,
+			  struct candidate out[PEERS_MAX])
 {
 	uint32_t n = 0;
 
@@ -513,7 +551,7 @@ static bool refill_once(struct applier *a, const struct source *first)
 {
 	struct candidate candidates[PEERS_MAX];
 	struct position at = here(a);
-	uint32_t n = ahead_of(a, at, first, candidates);
+	uint32_t n = applier_ahead_of(a, at, first, candidates);
 	struct fault gap = { 0 };
 	bool gone = false;
 
@@ -533,8 +571,7 @@ static bool refill_once(struct applier *a, const struct source *first)
 	return false;
 }
 
-/* Fetches up to a position, unless nothing moves. True when something was applied. */
-static bool refill(struct applier *a, const struct source *first, struct position upto)
+bool applier_refill(struct applier *a, const struct source *first, struct position upto)
 {
 	bool any = false;
 
@@ -554,6 +591,17 @@ static struct stream_consumer *consumer_of(struct source *s)
 
 	(void)pthread_mutex_unlock(&s->applier->lock);
 	return c;
+}
+
+/* The watcher takes them back. */
+static void wake_follow(struct source *s)
+{
+	struct applier *a = s->applier;
+
+	(void)pthread_mutex_lock(&a->lock);
+	a->follow_due = s;
+	(void)pthread_cond_signal(&a->wake);
+	(void)pthread_mutex_unlock(&a->lock);
 }
 
 static bool on_message(void *ctx, const struct stream_delivery *d)
@@ -579,8 +627,10 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 		return true;
 	}
 	/* Another reader, or the watcher, may have brought what was missing. */
-	if (err == ERR_GAP && (refill(a, s, taken.before) || position_compare(here(a), at) != 0))
+	if (err == ERR_GAP && (applier_refill(a, s, taken.before) || position_compare(here(a), at) != 0))
 		err = applier_take(a, d->payload, NULL, &taken, NULL, &f);
+	if (taken.leaves_out)
+		wake_follow(s);
 	if (err != ERR_NONE && taken.foreign) {
 		/* The log is the truth: what it should have brought is missed at the next one, and fetched. */
 		log_warn("a stream brought a message that cannot be used, passed over region=%u reason=\"%s\"", s->region,
@@ -595,7 +645,7 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 	}
 	set_trouble(s, &s->stream_trouble, ERR_NONE, NULL);
 	(void)pthread_mutex_lock(&a->lock);
-	a->messages++;
+	a->messages += !taken.outside;
 	(void)pthread_mutex_unlock(&a->lock);
 	stream_ack(consumer, d->token);
 	return true;
@@ -622,7 +672,7 @@ static bool catch_up(struct applier *a)
 	uint64_t now_ns = clock_mono_ns(a->options.clock);
 	struct position pos = here(a);
 	struct position upto = pos;
-	uint32_t n = ahead_of(a, pos, NULL, candidates);
+	uint32_t n = applier_ahead_of(a, pos, NULL, candidates);
 
 	(void)pthread_mutex_lock(&a->lock);
 	uint64_t messages = a->messages;
@@ -641,7 +691,7 @@ static bool catch_up(struct applier *a)
 	for (uint32_t i = 0; i < n; i++)
 		if (position_compare(candidates[i].position, upto) > 0)
 			upto = candidates[i].position;
-	a->by_log = refill(a, NULL, upto);
+	a->by_log = applier_refill(a, NULL, upto);
 	return a->by_log;
 }
 
@@ -653,11 +703,12 @@ static void *watch(void *arg)
 		struct timespec until;
 
 		catch_up_multi(a);
-		if (catch_up(a))
+		if (applier_follow(a) || catch_up(a))
 			continue;
 		clock_wait_deadline(WATCH_MS, &until);
 		(void)pthread_mutex_lock(&a->lock);
-		while (!a->stop && !a->multi_due && pthread_cond_timedwait(&a->wake, &a->lock, &until) == 0)
+		while (!a->stop && !a->multi_due && a->follow_due == NULL &&
+		       pthread_cond_timedwait(&a->wake, &a->lock, &until) == 0)
 			;
 		(void)pthread_mutex_unlock(&a->lock);
 	}
@@ -764,8 +815,11 @@ void applier_state(struct applier *a, struct applier_state *ret_state)
 		if (a->sources[i].stream_trouble.err != ERR_NONE)
 			trouble = &a->sources[i].stream_trouble;
 	}
+	if (a->aside.err != ERR_NONE)
+		trouble = &a->aside;
 	*ret_state = (struct applier_state){
 		.stopped = trouble != NULL,
+		.aside = a->aside.err != ERR_NONE,
 		.refills = a->refills,
 		.messages = a->messages,
 	};
@@ -802,5 +856,6 @@ void applier_free(struct applier *a)
 	(void)pthread_cond_destroy(&a->wake);
 	(void)pthread_mutex_destroy(&a->lock);
 	(void)pthread_mutex_destroy(&a->refill_lock);
+	chain_release(&a->shown);
 	free(a);
 }

@@ -2,6 +2,10 @@
 /*
  * Brings the ops of the other regions into this one: from their streams, and, for what the streams lost or never had, from
  * a peer's log. Ops are applied by position, never past a hole; a message is acknowledged after its commit.
+ * Whoever meets a newer epoch whose history does not have all that is here (a primary that returns after another was
+ * elected, a region that slept) asks for that history, takes its own ops beyond it back (they are kept as orphans), and follows. Only
+ * a history of a newer epoch, as new as what is promised, makes anybody do so. What lies in the newest history shown is
+ * applied whoever brings it, and what lies outside it, as streams of former primaries bring for days, is passed over.
  * A log that differs from ours at the same position (a fork) stops its stream here: not ready, alarm, nothing skipped.
  * Threads: each consumer's own (stream.h), and one that watches for what is missing.
  */
@@ -42,6 +46,9 @@ struct applier_state {
 	 * has what is missing (ERR_GAP). Over once that same source goes on, or, for ERR_GAP, once the ops came. The words are in trouble. */
 	bool stopped;
 	struct fault trouble;
+	/* By what it holds itself: ops outside the history of the others, which it takes back, or cannot take back, or has just taken
+	 * back on its way into the others' epoch. */
+	bool aside;
 	uint64_t refills;          /* batches fetched from peers' logs */
 	uint64_t messages;         /* taken from streams */
 };

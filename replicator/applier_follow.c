@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Histories of other regions: copying one.
+ * Histories of other regions: following the one that went on without this region, and copying one.
  */
 #include "replicator/applier_inner.h"
 
 #include "base/log.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+/* After what did not succeed. */
+#define FOLLOW_RETRY_NS NS_PER_S
 
 /* --- asking --- */
 
@@ -39,6 +43,180 @@ static enum err take_back(struct applier *a, struct rewind *r, struct fault *f)
 	if (err == ERR_NOT_FOUND || err == ERR_GAP)
 		return fault_set(f, err, "%s; this region needs a snapshot", fault_text(&why));
 	return err != ERR_NONE ? fault_set(f, err, "%s", fault_text(&why)) : ERR_NONE;
+}
+
+/* --- what was shown --- */
+
+bool applier_ask_shown(struct applier *a, uint64_t epoch, uint64_t first, struct known *ret_known)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	const struct history *h = &a->shown.history;
+	uint64_t newest = h->epoch;
+	uint64_t end = epoch < newest ? history_end(h, a->shown.position, epoch) : UINT64_MAX;
+
+	(void)pthread_mutex_unlock(&a->lock);
+	*ret_known = (struct known){ 0 };
+	/* As new as what was shown, or forgotten there. */
+	if (end == UINT64_MAX)
+		return true;
+	if (end < first)
+		return false;
+	*ret_known = (struct known){ .history_epoch = newest, .upto = { epoch, end } };
+	return true;
+}
+
+/* Takes the history over. */
+static void set_shown(struct applier *a, struct chain *chain)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	struct chain old = a->shown;
+
+	a->shown = *chain;
+	(void)pthread_mutex_unlock(&a->lock);
+	*chain = (struct chain){ 0 };
+	chain_release(&old);
+}
+
+/* The epoch of the newest history shown; *ret_place: where a position lies in it. 0: none was. */
+static uint64_t find_in_shown(struct applier *a, struct position p, enum history_place *ret_place)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	uint64_t epoch = a->shown.history.epoch;
+
+	*ret_place = p.epoch == 0 ? HISTORY_IN : history_find(&a->shown.history, a->shown.position, p);
+	(void)pthread_mutex_unlock(&a->lock);
+	return epoch;
+}
+
+/* --- following --- */
+
+bool applier_is_aside(struct applier *a)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	bool aside = a->aside.err != ERR_NONE;
+
+	(void)pthread_mutex_unlock(&a->lock);
+	return aside;
+}
+
+/* Said once when it begins, and when it is another thing, and once when it is over. */
+static void set_aside(struct applier *a, enum err err, const struct fault *f)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	enum err was = a->aside.err;
+
+	a->aside = err != ERR_NONE ? *f : (struct fault){ 0 };
+	a->aside.err = err;
+	(void)pthread_mutex_unlock(&a->lock);
+	if (err != ERR_NONE && err != was)
+		log_warn("this region is not ready: it stands outside the history of the others reason=\"%s\"", fault_text(f));
+	if (err == ERR_NONE && was != ERR_NONE)
+		log_info("this region follows the history of the others again");
+}
+
+/* Its ops that the history does not have become orphans. ERR_NONE also when there are none. */
+static enum err make_way(struct applier *a, struct source *s, const struct chain *chain, struct position here)
+{
+	struct rewind r = { .history = &chain->history, .end = chain->position };
+	struct fault words = { 0 };
+	struct fault f = { 0 };
+
+	(void)fault_set(&words, ERR_UNAVAILABLE,
+			"this region stood at (%llu,%llu), outside the history of epoch %llu, which region %s is in: what it has beyond "
+			"is taken back and kept as orphans, then it catches up",
+			(unsigned long long)here.epoch, (unsigned long long)here.seq,
+			(unsigned long long)chain->history.epoch, peers_by_id(a->options.peers, s->region)->name);
+	if (!applier_is_aside(a))
+		set_aside(a, ERR_UNAVAILABLE, &words);
+	/* A copy under way counts on what is here. */
+	(void)pthread_mutex_lock(&a->refill_lock);
+	enum err err = take_back(a, &r, &f);
+
+	(void)pthread_mutex_unlock(&a->refill_lock);
+	if (err != ERR_NONE && err != ERR_UNAVAILABLE) {
+		(void)fault_set(&words, err, "this region stands outside the history of epoch %llu, which region %s is in: %s",
+				(unsigned long long)chain->history.epoch, peers_by_id(a->options.peers, s->region)->name,
+				fault_text(&f));
+		set_aside(a, err, &words);
+	}
+	return err;
+}
+
+/* A history that makes this region follow is newer than its own, and as new as what it promised: an older one, of a region that
+ * was cut off, takes nothing back. */
+static bool is_newer(const struct chain *chain, const struct committer_state *s)
+{
+	return chain->history.epoch > s->epoch && chain->history.epoch >= s->promised;
+}
+
+/* True when something was taken back or applied. */
+static bool follow_source(struct applier *a, struct source *source, const struct committer_state *s, bool *ret_done)
+{
+	struct fault f = { 0 };
+	struct chain chain;
+	enum history_place place;
+
+	*ret_done = false;
+	enum err err = ask_chain(a, source->region, &chain, &f);
+	if (err != ERR_NONE) {
+		log_debug("a region's history was not told region=%u reason=\"%s\"", source->region, fault_text(&f));
+		return false;
+	}
+	*ret_done = is_newer(&chain, s);
+	struct position end = chain.position;
+	if (*ret_done)
+		set_shown(a, &chain);
+	chain_release(&chain);
+	if (!*ret_done || find_in_shown(a, s->position, &place) == 0)
+		return false;
+	if (place != HISTORY_IN) {
+		/* The watcher alone changes what was shown. */
+		err = make_way(a, source, &a->shown, s->position);
+		if (err != ERR_NONE)
+			a->follow_ns = clock_mono_ns(a->options.clock) + FOLLOW_RETRY_NS;
+		if (err != ERR_NONE)
+			return false;
+	}
+	/* What nothing fences comes by the streams. */
+	bool at_once = place != HISTORY_IN || s->promised > s->epoch;
+	return at_once && (applier_refill(a, source, end) || place != HISTORY_IN);
+}
+
+/* Is there anybody in a newer epoch, who was not asked yet, or whose history does not have what is here? */
+static bool is_due(struct applier *a, const struct committer_state *s, const struct source *from)
+{
+	uint64_t newest = peers_newest_epoch(a->options.peers);
+	enum history_place place;
+	uint64_t shown = find_in_shown(a, s->position, &place);
+
+	if (newest <= s->epoch && from == NULL)
+		return false;
+	return from != NULL || shown < newest || place != HISTORY_IN || s->promised > shown;
+}
+
+bool applier_follow(struct applier *a)
+{
+	struct candidate candidates[PEERS_MAX];
+	struct committer_state s = applier_here(a);
+	enum history_place place;
+
+	(void)pthread_mutex_lock(&a->lock);
+	struct source *from = TAKE(a->follow_due);
+	(void)pthread_mutex_unlock(&a->lock);
+	if (find_in_shown(a, s.position, &place) <= s.epoch)
+		set_aside(a, ERR_NONE, NULL);
+	if (clock_mono_ns(a->options.clock) < a->follow_ns || !is_due(a, &s, from))
+		return false;
+	uint32_t n = applier_ahead_of(a, s.position, from, candidates);
+	for (uint32_t i = 0; i < n && !applier_is_stopping(a); i++) {
+		bool done;
+		bool moved = follow_source(a, candidates[i].source, &s, &done);
+
+		if (done)
+			return moved;
+	}
+	a->follow_ns = clock_mono_ns(a->options.clock) + FOLLOW_RETRY_NS;
+	return false;
 }
 
 /* --- copying --- */

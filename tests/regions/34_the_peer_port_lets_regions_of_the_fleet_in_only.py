@@ -59,6 +59,7 @@ def check_strangers(fleet):
     assert curl(fleet, os.path.join(ours, "us"), "/isthmus/peer/standing?scope=0")[0] == 200
     assert curl(fleet, os.path.join(ours, "us"), "/isthmus/peer/standing?scope=9")[0] == 404
     assert curl(fleet, os.path.join(ours, "us"), "/isthmus/peer/log?scope=0&epoch=0&seq=0")[0] in (200, 409)
+    assert curl(fleet, os.path.join(ours, "us"), "/isthmus/peer/chain")[0] == 200
     # What needs a right needs to be told which one the client has.
     assert curl(fleet, os.path.join(ours, "us"), "/collections/c")[0] == 401
     assert curl(fleet, os.path.join(ours, "us"), "/collections/c", "-H", "isthmus-access: read")[0] == 200

@@ -562,6 +562,48 @@ START_TEST(session_is_found_where_the_history_has_it)
 }
 END_TEST
 
+/* The second region begins an epoch, with the third one's promise, before it has the first one's last op. */
+START_TEST(a_session_of_what_was_taken_back_is_told_so)
+{
+	struct promise promise = { .epoch = epoch_make(9, 2), .record = { .data = (const uint8_t *)"", .len = 0 } };
+	struct session s = { 0 };
+	struct session fresh = { 0 };
+
+	fleet_new(&fleet);
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
+		fleet.regions[i].no_stream = true;
+		fleet_start(&fleet, i);
+	}
+	fleet_wait(&fleet, fleet_writes, 0);
+	fleet_write_well(&fleet, 0, create_of(region(0), "c", DISTANCE_DOT));
+	fleet_upsert(&fleet, 0, 1, 5);
+	fleet_check_equal(&fleet, 0);
+	atomic_store(&fleet.regions[1].cut_log[0], true);
+	atomic_store(&fleet.regions[2].cut_log[0], true);
+	fleet_upsert(&fleet, 0, 50, 1);
+	replicator_session(fleet.regions[0].replicator, &s);
+	ck_assert_int_eq(replicator_find_session(fleet.regions[0].replicator, &s, 0, &fault), ERR_NONE);
+	ck_assert_int_eq(replicator_find_session(fleet.regions[1].replicator, &s, 0, &fault), ERR_TIMEOUT);
+	for (uint32_t i = 1; i < FLEET_REGIONS; i++)
+		ck_assert_int_eq(committer_promise(region(i)->committer, &promise, &fault), ERR_NONE);
+	ck_assert_int_eq(committer_begin_promised(region(1)->committer, promise.epoch, &fault), ERR_NONE);
+	fleet_wait(&fleet, fleet_writes, 1);
+	fleet_upsert(&fleet, 1, 60, 1);
+	fleet_check_equal(&fleet, 1);
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
+		struct replicator *r = fleet.regions[i].replicator;
+		ck_assert_int_eq(replicator_find_session(r, &s, FLEET_WAIT_MS, &fault), ERR_SESSION_ORPHANED);
+		ck_assert(!fleet_state(&fleet, i).applier.aside);
+		ck_assert(!find_point(region(i), "c", 50).found);
+	}
+	replicator_session(fleet.regions[0].replicator, &fresh);
+	ck_assert_int_eq(replicator_find_session(fleet.regions[2].replicator, &fresh, FLEET_WAIT_MS, &fault), ERR_NONE);
+	uint8_t writer = 0;
+	ck_assert_int_eq(replicator_admit(fleet.regions[0].replicator, &writer, &fault), ERR_NOT_PRIMARY);
+	ck_assert_uint_eq(writer, 2);
+}
+END_TEST
+
 /* --- handing over --- */
 
 /* Writes one point after another wherever it is admitted, and notes which were acknowledged. */
@@ -821,6 +863,7 @@ int main(void)
 		confirmed_does_not_claim_a_stream_that_has_not_accepted,
 		acknowledgements_do_not_wait_for_the_next_regular_heartbeat,
 		session_is_found_where_the_history_has_it,
+		a_session_of_what_was_taken_back_is_told_so,
 	};
 	const TTest *const handing_over[] = {
 		switchover_under_writes_loses_nothing_and_goes_back,
