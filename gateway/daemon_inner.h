@@ -70,6 +70,9 @@ struct daemon {
 	struct loop_fd signals;
 	atomic_bool draining;
 	_Atomic uint32_t undrained; /* listeners */
+	pthread_t leaver;           /* hands over the primary's role before the drain */
+	bool leaving;
+	struct loop_task left;      /* to main, when that is done or given up */
 	struct loop_task drained;   /* to main, when there is none left */
 	struct loop_timer patience; /* until the drain counts as failed */
 	struct loop_timer pending;  /* looks whether calls are left */

@@ -22,6 +22,9 @@
 /* Beyond the drain's own time: GOAWAY's grace, connections that linger. */
 #define DRAIN_GRACE_MS 10000
 #define LINE_BYTES_MAX 1024
+/* For each of: the successor is near, it has all, it has begun. */
+#define LEAVE_MS 2000
+#define LEAVE_TURNS 3
 
 /* --- the end --- */
 
@@ -94,11 +97,44 @@ static void drain(struct daemon *d)
 	on_listener_drained(d);
 }
 
+/* --- handing over before the end --- */
+
+static void *hand_over(void *arg)
+{
+	struct daemon *d = arg;
+	struct fault f = { 0 };
+	enum err err = replicator_step_down(d->replicator, LEAVE_MS, &f);
+
+	if (err && err != ERR_NOT_PRIMARY)
+		log_warn("the primary's role was not handed over, another region will be elected when it is missed reason=\"%s\"",
+			 fault_text(&f));
+	loop_post(d->main, &d->left);
+	return NULL;
+}
+
+static void on_left(struct loop_task *t)
+{
+	struct daemon *d = CONTAINER_OF(t, struct daemon, left);
+
+	(void)pthread_join(d->leaver, NULL);
+	drain(d);
+}
+
+/* An elected primary lets another one be elected first: meanwhile it serves on. */
+static void leave(struct daemon *d)
+{
+	d->leaving = true;
+	d->left.run = on_left;
+	notify_extend_timeout(&d->notify, LEAVE_TURNS * LEAVE_MS);
+	if (!d->replicating || pthread_create(&d->leaver, NULL, hand_over, d) != 0)
+		drain(d);
+}
+
 static void on_end_signal(struct daemon *d)
 {
-	if (atomic_load(&d->draining))
+	if (d->leaving)
 		end_at_once(d, "a second signal");
-	drain(d);
+	leave(d);
 }
 
 /* --- reloading --- */

@@ -93,6 +93,10 @@ bool replicator_lease_state(struct replicator *r, struct lease_run_state *ret_st
 /* The operator accepts that a promotion falls behind by more than lease.max_loss_ms. Any thread. */
 void replicator_accept_loss(struct replicator *r, uint64_t for_ms);
 
+/* Before this region stops: hands the role that it holds by election to the data region that is furthest, so that nobody has to
+ * miss it first. ERR_NOT_PRIMARY: it has none to hand over; otherwise as replicator_switchover(). Blocks. */
+MUST_USE enum err replicator_step_down(struct replicator *r, uint64_t timeout_ms, struct fault *reterr_fault);
+
 /* This region's heartbeat now, HEARTBEAT_BYTES, for a peer that asks. */
 MUST_USE enum err replicator_heartbeat(struct replicator *r, struct buf *out);
 /* Where it stands in SCOPE_MULTI, likewise: a whole standing (standing.h). */

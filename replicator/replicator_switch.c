@@ -193,3 +193,38 @@ enum err replicator_switchover(struct replicator *r, uint8_t target, uint64_t ti
 	(void)pthread_mutex_unlock(&r->lock);
 	return err;
 }
+
+/* The data region that is furthest, of those heard lately; 0: none. */
+static uint8_t find_successor(struct replicator *r)
+{
+	struct position best = { 0 };
+	uint8_t successor = 0;
+
+	for (uint32_t i = 0; i < peers_count(r->peers); i++) {
+		struct peer_standing s;
+
+		peers_standing(r->peers, i, &s);
+		if (!s.config->data || !s.heard || s.silent_ms > TARGET_SILENT_MS_MAX)
+			continue;
+		if (successor == 0 || position_compare(s.position, best) > 0) {
+			successor = s.config->id;
+			best = s.position;
+		}
+	}
+	return successor;
+}
+
+enum err replicator_step_down(struct replicator *r, uint64_t timeout_ms, struct fault *reterr_fault)
+{
+	struct switchover_report report;
+	struct committer_state s;
+
+	committer_state(r->committer, &s);
+	if (!replicator_has_lease(r) || !replicator_is_writer(r, &s))
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "region %s is not the elected primary", r->options.self.name);
+	uint8_t successor = find_successor(r);
+	if (successor == 0)
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "no other data region was heard within the last %d ms",
+				 TARGET_SILENT_MS_MAX);
+	return replicator_switchover(r, successor, timeout_ms, &report, reterr_fault);
+}
