@@ -182,6 +182,8 @@ void voter_stored(struct lease *l, bool ok, struct position position)
 	if (ok && list_changed) {
 		bid_drop(l);
 		lease_tell(l, LEASE_EVENT_LIST_IN_EFFECT, l->self.region, 0, l->record.list.number);
+		/* The others learn of it from the next renewal. */
+		l->term.renew_ms = l->now.boot_ms;
 	}
 	if (to.region != 0)
 		lease_reply_to(l, &to, answer);
