@@ -20,18 +20,26 @@ static uint64_t ms_allowed(struct hlc *h)
 	return wall > HLC_MS_MAX - h->offset_ms_max ? HLC_MS_MAX : wall + h->offset_ms_max;
 }
 
-enum err hlc_now(struct hlc *h, uint64_t *ret_stamp)
+static uint64_t next_stamp(struct hlc *h)
+{
+	uint64_t wall = MIN(clock_wall_ms(h->clock), HLC_MS_MAX) << 16;
+
+	return MAX(wall, h->last + 1);
+}
+
+enum err hlc_next(struct hlc *h, uint64_t *ret_stamp)
 {
 	if (h->last == UINT64_MAX)
 		return ERR_UNAVAILABLE;
-	uint64_t wall = MIN(clock_wall_ms(h->clock), HLC_MS_MAX) << 16;
-	uint64_t stamp = MAX(wall, h->last + 1);
-	if (hlc_ms(stamp) > ms_allowed(h))
-		return ERR_UNAVAILABLE;
-
-	h->last = stamp;
-	*ret_stamp = stamp;
+	*ret_stamp = h->last = next_stamp(h);
 	return ERR_NONE;
+}
+
+enum err hlc_now(struct hlc *h, uint64_t *ret_stamp)
+{
+	if (h->last == UINT64_MAX || hlc_ms(next_stamp(h)) > ms_allowed(h))
+		return ERR_UNAVAILABLE;
+	return hlc_next(h, ret_stamp);
 }
 
 bool hlc_observe(struct hlc *h, uint64_t stamp)

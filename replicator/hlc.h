@@ -24,6 +24,8 @@ void hlc_init(struct hlc *h, struct clock *clock, uint64_t last, uint64_t offset
 /* A stamp greater than all before. ERR_UNAVAILABLE while the logical time runs ahead of the wall by more than
  * the offset allowed. */
 MUST_USE enum err hlc_now(struct hlc *h, uint64_t *ret_stamp);
+/* The same whatever the wall says, for what is ordered by other things than its stamp. ERR_UNAVAILABLE: there is none left. */
+MUST_USE enum err hlc_next(struct hlc *h, uint64_t *ret_stamp);
 /* Moves past a stamp seen from elsewhere. false (and no move) when it lies too far ahead of the wall. */
 bool hlc_observe(struct hlc *h, uint64_t stamp);
 

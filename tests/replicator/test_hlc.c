@@ -56,12 +56,26 @@ START_TEST(clock_behind_its_last_stamp_refuses_until_it_has_caught_up)
 }
 END_TEST
 
+START_TEST(next_stamp_does_not_wait_for_the_wall)
+{
+	uint64_t stamp;
+	hlc_init(&hlc, &wall.clock, MS(2000), 500);
+	ck_assert_int_eq(hlc_next(&hlc, &stamp), ERR_NONE);
+	ck_assert_uint_eq(stamp, MS(2000) + 1);
+	ck_assert_int_eq(hlc_now(&hlc, &stamp), ERR_UNAVAILABLE);
+	wall.wall_ms = 3000;
+	ck_assert_int_eq(hlc_next(&hlc, &stamp), ERR_NONE);
+	ck_assert_uint_eq(stamp, MS(3000));
+}
+END_TEST
+
 START_TEST(last_stamp_of_all_is_the_end)
 {
 	uint64_t stamp;
 	hlc_init(&hlc, &wall.clock, UINT64_MAX, 500);
 	wall.wall_ms = UINT64_MAX;
 	ck_assert_int_eq(hlc_now(&hlc, &stamp), ERR_UNAVAILABLE);
+	ck_assert_int_eq(hlc_next(&hlc, &stamp), ERR_UNAVAILABLE);
 }
 END_TEST
 
@@ -101,6 +115,7 @@ int main(void)
 	tcase_add_checked_fixture(t, set_up, NULL);
 	tcase_add_test(t, stamp_too_far_ahead_is_not_observed);
 	tcase_add_test(t, clock_behind_its_last_stamp_refuses_until_it_has_caught_up);
+	tcase_add_test(t, next_stamp_does_not_wait_for_the_wall);
 	tcase_add_test(t, last_stamp_of_all_is_the_end);
 	tcase_add_test(t, stamps_grow_while_the_wall_stands_or_steps_back);
 	tcase_add_test(t, stamp_follows_what_was_observed);
