@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/panic.h"
+#include "tests/sim/step.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/world.h"
 
@@ -420,17 +421,21 @@ static void do_something(struct world *w)
 	fiber_detach(fiber_new("fault", NULL, do_it, d));
 }
 
-static void make_whole(struct world *w)
+void chaos_end(struct world *w)
 {
 	while (w->faults_alive > 0)
 		(void)fiber_wait(&w->faults_ended, FIBER_FOREVER);
+	(void)step_disarm();
 	set_disks(w, false);
 	set_net(w, false);
+	net_do_harm(w->net, 0, NET_HARM_NONE);
 	heal_cuts(w);
 	for (uint32_t i = 0; i < NET_REGIONS; i++) {
 		stream_broker_server(net_broker(w->net), site_names[i], true);
 		if (w->sites[i].boot)
 			w->sites[i].boot->process.paused_until_ns = 0;
+		else
+			start(w, &w->sites[i]);
 	}
 	/* One that was broken may say so only now. */
 	for (unsigned tries = 0; tries < 20; tries++) {
@@ -457,5 +462,5 @@ void chaos_run(struct world *w)
 		mend(w);
 	}
 	trace("no more faults");
-	make_whole(w);
+	chaos_end(w);
 }

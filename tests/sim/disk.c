@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 #include "base/panic.h"
+#include "tests/sim/step.h"
 
 struct opened;
 
 struct disk {
+	uint32_t region;
 	struct store *content;
 	struct opened *opened; /* NULL: by nobody */
 	struct disk_faults faults;
@@ -100,6 +102,13 @@ static void part(struct opened *o)
 	o->own = true;
 }
 
+static bool is_broken(struct disk *d)
+{
+	if (d->faults.break_at > 0 && --d->faults.break_at == 0)
+		return true;
+	return happens(d, d->faults.broken);
+}
+
 static enum err commit_broken(struct disk *d, struct opened *o, struct store_txn *inner, struct fault *f)
 {
 	struct store *content = o->inner;
@@ -126,7 +135,8 @@ static enum err disk_commit(struct store_txn *t, struct fault *f)
 		o->inner->ops->abort(inner);
 		return fault_set(f, ERR_NO_SPACE, "the simulated disk is full");
 	}
-	bool broken = !d->faults.spared && happens(d, d->faults.broken);
+	bool broken = !d->faults.spared && is_broken(d);
+	step_passed(d->region);
 	sync_disk(d);
 	/* Crashed meanwhile: nothing is on the disk. */
 	if (!o->disk)
@@ -136,6 +146,7 @@ static enum err disk_commit(struct store_txn *t, struct fault *f)
 	enum err err = o->inner->ops->commit(inner, f);
 	if (!err)
 		d->written(d->ctx, o->inner);
+	step_passed(d->region);
 	fiber_give_way();
 	return err;
 }
@@ -173,12 +184,16 @@ static void disk_close(struct store *s)
 
 /* --- life --- */
 
-struct disk *disk_new(uint64_t seed, disk_written_fn written, void *ctx)
+struct disk *disk_new(uint32_t region, uint64_t seed, disk_written_fn written, void *ctx)
 {
 	struct disk *d = calloc(1, sizeof(*d));
 
 	ASSERT(d);
-	*d = (struct disk){ .content = empty_store(), .random = { seed }, .written = written, .ctx = ctx };
+	*d = (struct disk){ .region = region,
+			    .content = empty_store(),
+			    .random = { seed },
+			    .written = written,
+			    .ctx = ctx };
 	return d;
 }
 

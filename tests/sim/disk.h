@@ -17,13 +17,14 @@ struct disk_faults {
 	uint64_t stall_ns;
 	unsigned broken;      /* of a thousand commits, fail; whether they are on disk is open */
 	unsigned full;        /* likewise, find no space; they are not */
+	unsigned break_at;    /* the commit of that number from now fails, whatever else; 0: none */
 	bool spared;          /* neither, for now: a process that cannot start is started again, and has seen nothing */
 };
 
 /* Told of each commit that is on disk now, before the process is. */
 typedef void (*disk_written_fn)(void *ctx, struct store *store);
 
-struct disk *disk_new(uint64_t seed, disk_written_fn written, void *ctx);
+struct disk *disk_new(uint32_t region, uint64_t seed, disk_written_fn written, void *ctx);
 /* Nobody has it open. */
 void disk_free(struct disk *d);
 struct disk_faults *disk_faults(struct disk *d);

@@ -113,6 +113,19 @@ struct job *job_of_key(struct world *w, enum op_kind kind, const char *collectio
 	return j;
 }
 
+struct job *job_change_if(struct world *w, const char *collection, const char *key, int64_t is, int64_t becomes)
+{
+	struct job *j = job_new(w, OP_SET_PAYLOAD, collection);
+
+	j->condition = (struct condition){ .kind = CONDITION_MATCH_INT_VALUE, .integer = is };
+	ASSERT(path_parse((struct str){ key, strlen(key) }, &j->condition.key, NULL) == ERR_NONE);
+	j->filter.must = (struct condition_list){ .items = &j->condition, .count = 1 };
+	ASSERT(filter_prepare(&j->filter, NULL) == ERR_NONE);
+	j->intent.filter = &j->filter;
+	j->intent.body.payload = job_payload(j, key, becomes);
+	return j;
+}
+
 struct job *job_create(struct world *w, const char *collection, bool multi_writer)
 {
 	struct job *j = job_new(w, OP_CREATE_COLLECTION, collection);
@@ -185,22 +198,20 @@ static struct boot *enter_writer(struct world *w, uint32_t ask)
 	return NULL;
 }
 
-enum answer job_send(struct sender *s, struct job *j, struct write *ret_write)
+/* j->boot is where it arrived; NULL: nowhere. */
+static enum answer send_in(struct sender *s, struct job *j, enum ack_level ack, struct write *ret_write)
 {
 	struct world *w = s->world;
-	uint32_t at = (uint32_t)(random_u64(&s->random) % NET_REGIONS);
+	uint64_t hlc = 0;
 
-	job_travel(w);
-	j->boot = s->anywhere ? site_enter(&w->sites[at]) : enter_writer(w, at);
 	if (!j->boot) {
 		free(j);
 		return ANSWER_REFUSED;
 	}
 	j->w.hlc_floor = s->session.hlc;
-	j->w.ack = (enum ack_level)(ACK_VISIBLE + random_u64(&s->random) % 3);
+	j->w.ack = ack;
 	if (j->w.ack > ACK_VISIBLE)
 		j->w.deadline_ns = clock_mono_ns(&j->boot->site->machine.clock) + LEVEL_WAIT_MS * NS_PER_MS;
-	uint64_t hlc = 0;
 	enum answer a = hand_in(j, ret_write, &hlc);
 
 	/* A token comes back with the answer. */
@@ -212,4 +223,21 @@ enum answer job_send(struct sender *s, struct job *j, struct write *ret_write)
 		job_travel(w);
 	}
 	return a;
+}
+
+enum answer job_send_to(struct sender *s, struct job *j, uint32_t region, enum ack_level ack, struct write *ret_write)
+{
+	job_travel(s->world);
+	j->boot = site_enter(&s->world->sites[region]);
+	return send_in(s, j, ack, ret_write);
+}
+
+enum answer job_send(struct sender *s, struct job *j, struct write *ret_write)
+{
+	struct world *w = s->world;
+	uint32_t at = (uint32_t)(random_u64(&s->random) % NET_REGIONS);
+
+	job_travel(w);
+	j->boot = s->anywhere ? site_enter(&w->sites[at]) : enter_writer(w, at);
+	return send_in(s, j, (enum ack_level)(ACK_VISIBLE + random_u64(&s->random) % 3), ret_write);
 }

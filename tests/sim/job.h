@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "index/filter.h"
 #include "replicator/session.h"
 #include "tests/sim/world.h"
 
@@ -20,6 +21,8 @@ struct job {
 	struct point_id id;
 	struct str key;
 	struct vector_config vectors[2];
+	struct condition condition;
+	struct filter filter;
 	uint8_t payload[JOB_PAYLOAD_BYTES];
 	struct world *world;
 	struct boot *boot;
@@ -40,6 +43,8 @@ struct job *job_of_id(struct world *w, enum op_kind kind, const char *collection
 struct job *job_create(struct world *w, const char *collection, bool multi_writer);
 /* Of one point, and a key of its payload or the name of a vector. */
 struct job *job_of_key(struct world *w, enum op_kind kind, const char *collection, uint64_t id, const char *key);
+/* Of all points that have {key: is}: sets it to another number. */
+struct job *job_change_if(struct world *w, const char *collection, const char *key, int64_t is, int64_t becomes);
 /* {key: number}, in the job's memory. */
 struct value job_payload(struct job *j, const char *key, int64_t number);
 
@@ -55,5 +60,7 @@ enum answer { ANSWER_DONE, ANSWER_REFUSED, ANSWER_UNKNOWN };
 
 /* Gives the job away. */
 enum answer job_send(struct sender *s, struct job *j, struct write *ret_write);
+/* The same to that region and no other, with that level to be reached. */
+enum answer job_send_to(struct sender *s, struct job *j, uint32_t region, enum ack_level ack, struct write *ret_write);
 /* The time that a message takes passes. */
 void job_travel(struct world *w);

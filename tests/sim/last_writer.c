@@ -92,7 +92,7 @@ static void take_data(struct last_writer *w, uint32_t collection, const struct o
 	}
 }
 
-static void take(struct last_writer *w, const struct op *op)
+void last_writer_take(struct last_writer *w, const struct op *op)
 {
 	for (uint32_t c = 0; c < ORACLE_COLLECTIONS; c++) {
 		bool named = op->name.len == strlen(oracle_collections[c]) &&
@@ -121,7 +121,7 @@ static bool take_some(struct last_writer *w, struct store *s, struct store_txn *
 
 		if (oplog_next(s, t, scope, *at, &a, &e, &f) != ERR_NONE)
 			return false;
-		take(w, &e.op);
+		last_writer_take(w, &e.op);
 		*at = (struct position){ e.op.epoch, e.op.seq };
 	}
 	return true;

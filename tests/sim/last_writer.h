@@ -18,6 +18,8 @@ struct last_writer_point {
 
 struct last_writer *last_writer_new(void);
 void last_writer_free(struct last_writer *w);
+struct op;
+void last_writer_take(struct last_writer *w, const struct op *op);
 /* All ops that a disk's logs hold. */
 void last_writer_read(struct last_writer *w, struct store *s);
 struct last_writer_point last_writer_point(const struct last_writer *w, uint32_t collection, uint64_t id);

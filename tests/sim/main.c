@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/panic.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/trace.h"
-#include "tests/sim/world.h"
 
 #define SEEDS_DEFAULT 100
 /* One run in so many is run twice, and must be the same. */
@@ -26,13 +26,15 @@
 struct options {
 	uint64_t first, seeds;
 	unsigned faults;
-	bool one, trace, quiet;
+	const char *scenario; /* NULL: none; or its name, or the beginning of it up to a dot */
+	bool one, trace, quiet, list;
 };
 
 struct totals {
 	uint64_t runs, violations, first_bad_seed, repeated;
 	uint64_t virtual_ns, ops, acknowledged, reads, restarts, switchovers;
 	unsigned seen_faults;
+	const struct scenario *first_bad;
 };
 
 static int out;
@@ -59,10 +61,10 @@ static void keep_memory(void)
 }
 
 /* In the child. */
-static void run_here(uint64_t seed, const struct options *o)
+static void run_here(const struct run_result *r, const struct options *o)
 {
 	(void)alarm(RUN_SECONDS_MAX);
-	told = (struct run_result){ .seed = seed, .faults = world_faults(seed, o->faults) };
+	told = *r;
 	violation_told = tell_violation;
 	trace_begin(o->trace);
 	world_run(&told);
@@ -73,10 +75,12 @@ static void run_here(uint64_t seed, const struct options *o)
 	exit(0);
 }
 
-static struct run_result run(uint64_t seed, const struct options *o)
+static struct run_result run(const struct scenario *scenario, uint64_t seed, const struct options *o)
 {
-	struct run_result r = { .seed = seed, .faults = world_faults(seed, o->faults) };
-	unsigned faults = r.faults;
+	const struct run_result begin = { .seed = seed,
+					  .scenario = scenario,
+					  .faults = scenario ? 0 : world_faults(seed, o->faults) };
+	struct run_result r = begin;
 	int ends[2];
 	int status;
 
@@ -88,7 +92,7 @@ static struct run_result run(uint64_t seed, const struct options *o)
 	if (child == 0) {
 		(void)close(ends[0]);
 		out = ends[1];
-		run_here(seed, o);
+		run_here(&begin, o);
 	}
 	(void)close(ends[1]);
 	ssize_t n = read(ends[0], &r, sizeof(r));
@@ -96,12 +100,19 @@ static struct run_result run(uint64_t seed, const struct options *o)
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (n != (ssize_t)sizeof(r))
-		r = (struct run_result){ .seed = seed, .faults = faults };
+		r = begin;
 	if (r.violation[0] == '\0' && WIFSIGNALED(status))
 		(void)snprintf(r.violation, sizeof(r.violation), "the run was ended by signal %d", WTERMSIG(status));
 	else if (r.violation[0] == '\0' && (n != (ssize_t)sizeof(r) || WEXITSTATUS(status) != 0))
 		(void)snprintf(r.violation, sizeof(r.violation), "the run ended with status %d", WEXITSTATUS(status));
 	return r;
+}
+
+static void say_name(const struct run_result *r)
+{
+	if (r->scenario)
+		printf("%s ", r->scenario->name);
+	printf("seed %" PRIu64 ": ", r->seed);
 }
 
 static void say_faults(unsigned faults)
@@ -124,16 +135,19 @@ static void count(struct totals *t, const struct run_result *r, bool quiet)
 	if (r->violation[0] == '\0') {
 		if (quiet)
 			return;
-		printf("seed %" PRIu64 ": %.0f s, %" PRIu64 " ops, %" PRIu64 " of %" PRIu64
-		       " writes acknowledged, hash %016" PRIx64 ",",
-		       r->seed, (double)r->virtual_ns / 1e9, r->ops, r->acknowledged, r->writes, r->trace_hash);
+		say_name(r);
+		printf("%.0f s, %" PRIu64 " ops, %" PRIu64 " of %" PRIu64 " writes acknowledged, hash %016" PRIx64 ",",
+		       (double)r->virtual_ns / 1e9, r->ops, r->acknowledged, r->writes, r->trace_hash);
 		say_faults(r->faults);
 		printf("\n");
 		return;
 	}
-	if (t->violations++ == 0)
+	if (t->violations++ == 0) {
 		t->first_bad_seed = r->seed;
-	printf("seed %" PRIu64 ": %s; faults:", r->seed, r->violation);
+		t->first_bad = r->scenario;
+	}
+	say_name(r);
+	printf("%s; faults:", r->violation);
 	say_faults(r->faults);
 	printf("\n");
 }
@@ -141,7 +155,7 @@ static void count(struct totals *t, const struct run_result *r, bool quiet)
 /* The same again. */
 static void repeat(struct totals *t, const struct run_result *first, const struct options *o)
 {
-	struct run_result again = run(first->seed, o);
+	struct run_result again = run(first->scenario, first->seed, o);
 
 	t->repeated++;
 	t->virtual_ns += again.virtual_ns;
@@ -156,7 +170,9 @@ static void repeat(struct totals *t, const struct run_result *first, const struc
 
 static int usage(void)
 {
-	fputs("usage: isthmus-sim [--seeds N] [--first S] [--seed S [--trace]] [--faults WORD,...] [--quiet]\n", stderr);
+	fputs("usage: isthmus-sim [--seeds N] [--first S] [--seed S [--trace]] [--faults WORD,...] [--quiet]\n"
+	      "                   [--scenario NAME|all] [--list]\n",
+	      stderr);
 	return 2;
 }
 
@@ -190,6 +206,11 @@ static bool parse(int argc, char **argv, struct options *o)
 			o->trace = true;
 		} else if (strcmp(argv[i], "--quiet") == 0) {
 			o->quiet = true;
+		} else if (strcmp(argv[i], "--list") == 0) {
+			o->list = true;
+		} else if (strcmp(argv[i], "--scenario") == 0 && value) {
+			o->scenario = value;
+			i++;
 		} else if (strcmp(argv[i], "--faults") == 0 && value && parse_faults(value, &o->faults)) {
 			i++;
 		} else if (strcmp(argv[i], "--seeds") == 0 && is_number) {
@@ -199,7 +220,9 @@ static bool parse(int argc, char **argv, struct options *o)
 			o->first = number;
 			i++;
 		} else if (strcmp(argv[i], "--seed") == 0 && is_number) {
-			*o = (struct options){ .first = number, .seeds = 1, .faults = o->faults, .one = true, .trace = o->trace };
+			o->first = number;
+			o->seeds = 1;
+			o->one = true;
 			i++;
 		} else {
 			return false;
@@ -225,29 +248,60 @@ static void conclude(const struct totals *t, double took_s)
 	       t->acknowledged, t->reads, t->restarts, t->switchovers, t->repeated);
 	printf("{\"runs\": %" PRIu64 ", \"violations\": %" PRIu64, t->runs, t->violations);
 	if (t->violations > 0)
-		printf(", \"first_bad_seed\": %" PRIu64 ", \"replay\": \"./dev sim --seed %" PRIu64 " --trace\"}\n",
-		       t->first_bad_seed, t->first_bad_seed);
+		printf(", \"first_bad_seed\": %" PRIu64 ", \"replay\": \"./dev sim %s%s%s--seed %" PRIu64 " --trace\"}\n",
+		       t->first_bad_seed, t->first_bad ? "--scenario " : "", t->first_bad ? t->first_bad->name : "",
+		       t->first_bad ? " " : "", t->first_bad_seed);
 	else
 		printf(", \"first_bad_seed\": null, \"replay\": null}\n");
 }
 
+static void run_all(const struct scenario *scenario, uint64_t seeds, struct totals *t, const struct options *o)
+{
+	for (uint64_t i = 0; i < seeds; i++) {
+		struct run_result r = run(scenario, o->first + i, o);
+
+		count(t, &r, o->quiet);
+		(void)fflush(stdout);
+		if (r.violation[0] == '\0' && !o->trace && (o->one || i % REPEAT_ONE_OF == 0))
+			repeat(t, &r, o);
+	}
+}
+
+static void run_scenarios(struct totals *t, const struct options *o)
+{
+	for (uint32_t i = 0; i < scenario_count(); i++) {
+		const struct scenario *s = scenario_at(i);
+
+		if (scenario_is(s, o->scenario))
+			run_all(s, o->seeds > 0 ? o->seeds : s->seeds, t, o);
+	}
+}
+
+static int list(void)
+{
+	for (uint32_t i = 0; i < scenario_count(); i++) {
+		const struct scenario *s = scenario_at(i);
+
+		printf("%-20s %3u seeds  %s\n", s->name, s->seeds, s->words);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct options o = { .first = 1, .seeds = SEEDS_DEFAULT, .faults = UINT_MAX };
+	struct options o = { .first = 1, .faults = UINT_MAX };
 	struct totals t = { 0 };
 	double begun_s = seconds();
 
 	if (!parse(argc, argv, &o))
 		return usage();
+	if (o.list)
+		return list();
 	keep_memory();
-	for (uint64_t i = 0; i < o.seeds; i++) {
-		struct run_result r = run(o.first + i, &o);
-
-		count(&t, &r, o.quiet);
-		(void)fflush(stdout);
-		if (r.violation[0] == '\0' && !o.trace && (o.one || i % REPEAT_ONE_OF == 0))
-			repeat(&t, &r, &o);
-	}
+	if (o.scenario)
+		run_scenarios(&t, &o);
+	else
+		run_all(NULL, o.seeds > 0 ? o.seeds : SEEDS_DEFAULT, &t, &o);
 	conclude(&t, seconds() - begun_s);
 	return t.violations == 0 && t.runs > 0 ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 
 #include "base/panic.h"
 #include "tests/sim/net_inner.h"
+#include "tests/sim/step.h"
 
 #define STEPS_AT_ONCE 8
 #define STEP_NS_MIN 100000u
@@ -25,15 +26,33 @@ uint64_t net_delay_ns(struct net *n)
 	return between(n, n->faults.delay_ns_min, n->faults.delay_ns_max);
 }
 
+/* --- harm --- */
+
+void net_do_harm(struct net *n, uint64_t nth, enum net_harm how)
+{
+	n->harm_in = nth;
+	n->harm = how;
+}
+
+enum net_harm net_harm_of_next(struct net *n)
+{
+	if (n->harm_in == 0 || --n->harm_in > 0)
+		return NET_HARM_NONE;
+	return n->harm;
+}
+
 /* --- questions --- */
 
 /* From region to region; false: it does not arrive, and the time that takes to see is over. */
-static bool travel(struct net_end *e, uint32_t from, uint32_t to)
+static bool travel(struct net_end *e, uint32_t from, uint32_t to, bool *ret_twice)
 {
 	struct net *n = e->net;
+	enum net_harm harm = net_harm_of_next(n);
 
-	if (!e->dead && !n->cut[from][to] && !happens(n, n->faults.lost)) {
-		fiber_sleep_ns(net_delay_ns(n));
+	step_passed(from);
+	*ret_twice = harm == NET_HARM_REPEAT || happens(n, n->faults.repeated);
+	if (!e->dead && !n->cut[from][to] && harm != NET_HARM_LOSE && !happens(n, n->faults.lost)) {
+		fiber_sleep_ns(net_delay_ns(n) + (harm == NET_HARM_DELAY ? NET_HARM_DELAY_NS : 0));
 		if (!n->cut[from][to])
 			return true;
 	}
@@ -63,20 +82,25 @@ static enum err ask(struct peer_link *l, uint8_t region, answer_fn answer, const
 	struct net *n = e->net;
 	uint32_t number = region - 1u;
 	size_t len = out->len;
+	bool twice;
 
-	if (!travel(e, e->region, number))
+	if (!travel(e, e->region, number, &twice))
 		return fault_set(f, ERR_UNAVAILABLE, "region %u does not answer", region);
 	struct net_end *to = n->ends[number];
 	if (!to || !to->serves)
 		return fault_set(f, ERR_UNAVAILABLE, "nobody answers in region %u", region);
-	if (happens(n, n->faults.repeated)) {
+	step_passed(number);
+	/* It may have been the last one there. */
+	if (n->ends[number] != to)
+		return fault_set(f, ERR_UNAVAILABLE, "nobody answers in region %u", region);
+	if (twice) {
 		CLEANUP(buf_release) struct buf unused = BUF_INIT(out->max);
 		(void)visit(to, answer, question, &unused, NULL);
 	}
 	enum err err = to->serves ? visit(to, answer, question, out, f) : ERR_UNAVAILABLE;
 	bool died = to->dead;
 
-	if (died || !travel(e, number, e->region) || e->dead) {
+	if (died || !travel(e, number, e->region, &twice) || e->dead) {
 		buf_reset(out);
 		ASSERT(len == 0);
 		return fault_set(f, ERR_UNAVAILABLE, "the answer of region %u did not come", region);

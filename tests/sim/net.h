@@ -37,6 +37,14 @@ void net_wake(struct net *n);
 void net_cut(struct net *n, uint32_t from, uint32_t to, bool cut);
 bool net_is_cut(const struct net *n, uint32_t from, uint32_t to);
 
+/* What is done to one message: to a question, an answer, a batch on its way from a stream, or a heartbeat. */
+enum net_harm { NET_HARM_NONE, NET_HARM_LOSE, NET_HARM_DELAY, NET_HARM_REPEAT };
+#define NET_HARM_DELAY_NS (3 * NS_PER_S)
+/* To the one that is the nth from now on (1: the next), wherever it goes. */
+void net_do_harm(struct net *n, uint64_t nth, enum net_harm how);
+/* For whoever carries messages: what becomes of this one. */
+enum net_harm net_harm_of_next(struct net *n);
+
 /* A process of a region: whom the others reach. */
 struct net_end {
 	struct net *net;

@@ -10,6 +10,8 @@ struct net {
 	struct stream_broker *broker;
 	struct random random;
 	struct net_faults faults;
+	uint64_t harm_in; /* messages until one is harmed; 0: none is */
+	enum net_harm harm;
 	bool cut[NET_REGIONS][NET_REGIONS];
 	struct net_end *ends[NET_REGIONS]; /* who is reached there; NULL: nobody */
 	struct fiber *fiber;

@@ -137,12 +137,17 @@ static void on_beat(void *ctx, const char *region, uint16_t scope, struct bytes 
 {
 	struct net_stream *s = ctx;
 
-	if (s->queue.count >= EVENTS_MAX)
+	struct net *n = s->end->net;
+	enum net_harm harm = net_harm_of_next(n);
+
+	if (s->queue.count >= EVENTS_MAX || harm == NET_HARM_LOSE)
 		return;
-	struct item *i = item_new(ITEM_BEAT, beat);
-	i->scope = scope;
-	(void)snprintf(i->region, sizeof(i->region), "%s", region);
-	put(&s->queue, i, net_delay_ns(s->end->net));
+	for (unsigned copies = harm == NET_HARM_REPEAT ? 2 : 1; copies > 0; copies--) {
+		struct item *i = item_new(ITEM_BEAT, beat);
+		i->scope = scope;
+		(void)snprintf(i->region, sizeof(i->region), "%s", region);
+		put(&s->queue, i, net_delay_ns(n) + (harm == NET_HARM_DELAY ? NET_HARM_DELAY_NS : 0));
+	}
 }
 
 static void tell(struct net_stream *s, const struct item *i)
@@ -175,12 +180,18 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 {
 	struct net_consumer *c = ctx;
 
+	struct net *n = c->owner->end->net;
+
 	if (c->queue.count >= MESSAGES_MAX)
 		return false;
-	struct item *i = item_new(ITEM_MESSAGE, d->payload);
-	i->token = d->token;
-	i->pending = d->pending;
-	put(&c->queue, i, net_delay_ns(c->owner->end->net));
+	enum net_harm harm = net_harm_of_next(n);
+	/* One that is lost here was never acknowledged, and comes again. */
+	for (unsigned copies = harm == NET_HARM_LOSE ? 0 : harm == NET_HARM_REPEAT ? 2 : 1; copies > 0; copies--) {
+		struct item *i = item_new(ITEM_MESSAGE, d->payload);
+		i->token = d->token;
+		i->pending = d->pending;
+		put(&c->queue, i, net_delay_ns(n) + (harm == NET_HARM_DELAY ? NET_HARM_DELAY_NS : 0));
+	}
 	return true;
 }
 

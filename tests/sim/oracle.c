@@ -9,7 +9,6 @@
 #include "base/panic.h"
 #include "replicator/oplog.h"
 #include "tests/sim/content.h"
-#include "tests/sim/last_writer.h"
 #include "tests/sim/trace.h"
 
 #define ARENA_BYTES ((size_t)64 << 20)
@@ -63,6 +62,7 @@ struct oracle {
 	struct table states; /* digest of the rows at each position */
 	struct acknowledged *acks;
 	uint32_t ack_count, ack_cap;
+	struct last_writer *writer; /* where logs are trimmed: of all ops that were ever on a disk */
 	uint64_t digest;
 	enum damage damaged[NET_REGIONS];
 };
@@ -153,6 +153,8 @@ static void see_op(struct oracle *o, uint32_t number, const struct oplog_entry *
 			  e->op.epoch, e->op.seq, o->sites[number].name);
 	k->disks |= (uint8_t)(1u << number);
 	if (!known) {
+		if (o->sites[0].log_bytes_max > 0)
+			last_writer_take(o->writer, &e->op);
 		o->digest = hash64(&e->chain_hash, sizeof(e->chain_hash), o->digest);
 		trace("op scope=%u (%" PRIu64 ",%" PRIu64 ") %s", e->op.scope, e->op.epoch, e->op.seq,
 		      op_kind_name(e->op.kind));
@@ -428,7 +430,7 @@ static void check_kept( struct oracle *o)
 	}
 }
 
-static void read_point(struct boot *b, uint32_t collection, uint64_t id, struct last_writer_point *ret_point)
+void oracle_read_point(struct boot *b, uint32_t collection, uint64_t id, struct last_writer_point *ret_point)
 {
 	const char *name = oracle_collections[collection];
 	struct collection *c = catalog_get(b->catalog, (struct str){ name, strlen(name) });
@@ -461,7 +463,7 @@ static void check_points(const struct last_writer *w, struct boot *b)
 		for (uint64_t id = 0; id < ORACLE_POINTS; id++) {
 			struct last_writer_point is, ought = last_writer_point(w, c, id);
 
-			read_point(b, c, id, &is);
+			oracle_read_point(b, c, id, &is);
 			if (is.found == ought.found &&
 			    memcmp(is.values, ought.values, sizeof(is.values)) == 0)
 				continue;
@@ -484,10 +486,9 @@ void oracle_look(struct oracle *o)
 
 void oracle_conclude(struct oracle *o)
 {
-	struct last_writer *w = last_writer_new();
-
 	oracle_look(o);
-	last_writer_read(w, disk_content(o->sites[0].disk));
+	if (o->sites[0].log_bytes_max == 0)
+		last_writer_read(o->writer, disk_content(o->sites[0].disk));
 	if (!oracle_is_whole(o))
 		violation("whole", "a damaged row was not mended");
 	if (!oracle_level(o))
@@ -498,10 +499,9 @@ void oracle_conclude(struct oracle *o)
 
 		if (!b)
 			violation("progress", "%s is not up at the end", o->sites[i].name);
-		check_points(w, b);
+		check_points(o->writer, b);
 		site_leave(b);
 	}
-	last_writer_free(w);
 }
 
 uint64_t oracle_ops(const struct oracle *o)
@@ -522,6 +522,7 @@ struct oracle *oracle_new(struct site *sites)
 
 	ASSERT(o);
 	o->sites = sites;
+	o->writer = last_writer_new();
 	for (uint32_t i = 0; i < NET_REGIONS; i++)
 		o->ends[i] = (struct oracle_site){ o, &sites[i] };
 	return o;
@@ -529,6 +530,7 @@ struct oracle *oracle_new(struct site *sites)
 
 void oracle_free(struct oracle *o)
 {
+	last_writer_free(o->writer);
 	free(o->ops.items);
 	free(o->states.items);
 	free(o->acks);

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "tests/sim/last_writer.h"
 #include "tests/sim/site.h"
 
 #define ORACLE_POINTS 24
@@ -57,6 +58,8 @@ bool oracle_level(const struct oracle *o);
 /* The rows of a disk that is closed: one becomes another, as if the disk had it so. Until it is again what
  * it was, that disk's rows prove nothing. false: there is none, or another disk is not whole. */
 bool oracle_damage(struct oracle *o, uint32_t number, uint64_t random);
+/* A point as that process shows it. */
+void oracle_read_point(struct boot *b, uint32_t collection, uint64_t id, struct last_writer_point *ret_point);
 /* Is every disk whole? */
 bool oracle_is_whole(const struct oracle *o);
 /* Looks at all rows of all disks now. */

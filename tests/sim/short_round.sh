@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Some worlds of the simulator, enough to see what is plainly broken; `./dev sim` runs more. Then, that nothing in it reaches
-# out of the process.
+# Some worlds of the simulator, enough to see what is plainly broken; `./dev sim` runs more. Then all scenarios, and that nothing
+# in it reaches out of the process.
 #
 # In a build folder, as `make check` calls it, that one's; else, as `./dev test` does, that of $ISTHMUS_BUILD.
 set -eu
@@ -14,4 +14,5 @@ if ! test -e "$build/Makefile"; then
 fi
 make -s -C "$build" tests/sim/isthmus-sim
 "$build/tests/sim/isthmus-sim" --seeds "${SIM_SEEDS:-60}" --quiet
+"$build/tests/sim/isthmus-sim" --scenario all --quiet
 sh "$here/symbols.sh" "$build"

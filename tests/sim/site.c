@@ -31,6 +31,7 @@ static void open_replicator(struct boot *b, const struct peer_config others[NET_
 	struct replicator_options o = {
 		.clock = &s->machine.clock,
 		.store = b->store,
+		.log_bytes_max = s->log_bytes_max,
 		.fleet = "sim",
 		.self = { .name = s->name, .id = (uint8_t)(s->number + 1), .data = true },
 		.others = others,

@@ -20,6 +20,7 @@ struct site {
 	struct disk *disk;
 	struct net *net;
 	uint64_t audit_ms;      /* how often the primary audits; 0: never */
+	uint64_t log_bytes_max; /* beyond it the log is trimmed; 0: never */
 	struct boot *boot;      /* the process; NULL: none */
 	unsigned boots;
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/threads.h"
 #include "tests/sim/trace.h"
 
@@ -53,8 +54,10 @@ static void open_sites(struct world *w)
 		struct site *s = &w->sites[i];
 
 		*s = (struct site){ .number = i, .name = site_names[i], .net = w->net, .audit_ms = AUDIT_MS };
+		if (w->scenario)
+			s->log_bytes_max = w->scenario->log_bytes_max;
 		machine_init(&s->machine, (1 + i) * 1000 * NS_PER_S, WALL_MS);
-		s->disk = disk_new(w->seed + 10 + i, oracle_written, oracle_site(w->oracle, i));
+		s->disk = disk_new(i, w->seed + 10 + i, oracle_written, oracle_site(w->oracle, i));
 		*disk_faults(s->disk) = (struct disk_faults){ .sync_ns_min = 100000, .sync_ns_max = 3 * NS_PER_MS };
 		site_start(s);
 	}
@@ -107,7 +110,7 @@ static void check_log(const char *words)
 
 	for (size_t i = 0; i < LEN(alarms); i++)
 		if (strncmp(words, alarms[i].begin, strlen(alarms[i].begin)) == 0 &&
-		    (alarms[i].faults & the_world->faults) == 0)
+		    (alarms[i].faults & the_world->alarms) == 0)
 			violation(alarms[i].rule, "%s", words);
 }
 
@@ -124,6 +127,26 @@ static void restart_without_audits(struct world *w)
 	}
 }
 
+/* What goes wrong, with clients or without. */
+static void live(struct world *w)
+{
+	const struct scenario *s = w->scenario;
+
+	if (!s || s->clients)
+		clients_start(w);
+	lag_watch_start(w);
+	if (s) {
+		scenario_run(w);
+		chaos_end(w);
+	} else {
+		chaos_run(w);
+	}
+	fiber_sleep_ns(CALM_NS);
+	w->clients_stop = true;
+	while (w->clients_alive > 0)
+		(void)fiber_wait(&w->clients_ended, FIBER_FOREVER);
+}
+
 static void *world_main(void *arg)
 {
 	/* Most worlds are quiet, as faults show there as well, and so more of them can be run. */
@@ -133,7 +156,9 @@ static void *world_main(void *arg)
 
 	ASSERT(w);
 	w->seed = result->seed;
+	w->scenario = result->scenario;
 	w->faults = result->faults;
+	w->alarms = w->scenario ? w->scenario->alarms : w->faults;
 	w->random = (struct random){ w->seed };
 	w->fault_ns = FAULT_NS_MIN + random_u64(&w->random) % FAULT_NS_MORE;
 	w->pause_ns_max = pauses_ms[random_u64(&w->random) % LEN(pauses_ms)] * NS_PER_MS;
@@ -143,13 +168,7 @@ static void *world_main(void *arg)
 	open_sites(w);
 	clients_prepare(w);
 	trace("prepared");
-	clients_start(w);
-	lag_watch_start(w);
-	chaos_run(w);
-	fiber_sleep_ns(CALM_NS);
-	w->clients_stop = true;
-	while (w->clients_alive > 0)
-		(void)fiber_wait(&w->clients_ended, FIBER_FOREVER);
+	live(w);
 	restart_without_audits(w);
 	fiber_sleep_ns(CALM_NS);
 	wait_until_level(w);

@@ -16,8 +16,11 @@ enum fault_kind {
 };
 const char *fault_word(enum fault_kind k);
 
+struct scenario;
+
 struct world {
 	uint64_t seed;
+	const struct scenario *scenario; /* NULL: faults are drawn */
 	unsigned faults;             /* bits of enum fault_kind */
 	struct random random;        /* of the faults */
 	struct site sites[NET_REGIONS];
@@ -33,6 +36,7 @@ struct world {
 	int64_t next_value;          /* the next that a client writes */
 	bool wall_jumped;            /* some clock was set meanwhile */
 	bool damaged;                /* some row was */
+	unsigned alarms;             /* bits of faults of which the product may speak */
 	unsigned losses;             /* how many disks were replaced: with them goes what clients had seen there alone */
 	/* figures */
 	uint64_t writes, acknowledged, reads, restarts, switchovers;
@@ -44,6 +48,7 @@ static inline bool world_has(const struct world *w, enum fault_kind k)
 }
 
 struct run_result {
+	const struct scenario *scenario;
 	uint64_t seed, trace_hash, digest, virtual_ns, ops, switches;
 	uint64_t writes, acknowledged, reads, restarts, switchovers;
 	unsigned faults;
@@ -63,4 +68,6 @@ void clients_start(struct world *w);
 /* Who makes and drops a third collection, and payload indexes. */
 void operator_start(struct world *w);
 void chaos_run(struct world *w);
+/* Ends what a scenario or chance has begun, heals what is cut, and starts what is down. */
+void chaos_end(struct world *w);
 void lag_watch_start(struct world *w);
