@@ -105,6 +105,15 @@ static struct job *job_of_own(struct client *c, uint64_t id, int64_t value, bool
 	return j;
 }
 
+/* What it had seen is gone, with a disk or as an orphan: it begins anew. */
+static void forget(struct client *c)
+{
+	trace("client %s%u forgets its session", oracle_collections[c->collection], c->number);
+	c->sender.session = (struct session){ 0 };
+	c->sender.orphaned = false;
+	memset(c->seen, 0, sizeof(c->seen));
+}
+
 static void write_something(struct client *c)
 {
 	bool own = random_u64(&c->sender.random) % 2 == 0;
@@ -121,6 +130,8 @@ static void write_something(struct client *c)
 	enum answer a = job_send(&c->sender, j, &answer);
 
 	c->world->acknowledged += a == ANSWER_DONE;
+	if (c->sender.orphaned)
+		forget(c);
 	heed_losses(c);
 	if (counts && a == ANSWER_DONE)
 		c->seen[id] = value;
@@ -176,14 +187,6 @@ static void check_read(struct client *c, const struct boot *b, uint64_t id, int6
 		violation("session", "client %s%u reads %ld of point %lu in %s, which it never wrote",
 			  oracle_collections[c->collection], c->number, (long)value, (unsigned long)id, b->site->name);
 	c->seen[id] = MAX(c->seen[id], value);
-}
-
-/* What it had seen is gone with a disk: it begins anew. */
-static void forget(struct client *c)
-{
-	trace("client %s%u forgets its session", oracle_collections[c->collection], c->number);
-	c->sender.session = (struct session){ 0 };
-	memset(c->seen, 0, sizeof(c->seen));
 }
 
 static void read_something(struct client *c)

@@ -208,6 +208,14 @@ static enum answer send_in(struct sender *s, struct job *j, enum ack_level ack, 
 		free(j);
 		return ANSWER_REFUSED;
 	}
+	/* As a region does before it takes a write: what the client has seen must be in the history. */
+	struct fault f = { 0 };
+	if (replicator_find_session(j->boot->replicator, &s->session, 0, &f) == ERR_SESSION_ORPHANED) {
+		s->orphaned = true;
+		site_leave(j->boot);
+		free(j);
+		return ANSWER_REFUSED;
+	}
 	j->w.hlc_floor = s->session.hlc;
 	j->w.ack = ack;
 	if (j->w.ack > ACK_VISIBLE)

@@ -53,6 +53,7 @@ struct sender {
 	struct world *world;
 	struct random random;
 	struct session session;
+	bool orphaned;       /* it was told that what it has seen did not survive */
 	bool anywhere;       /* all regions write, and the one that is asked does */
 };
 

@@ -154,14 +154,31 @@ static enum err link_chain(struct peer_link *l, uint8_t region, struct buf *out,
 	return ask(l, region, answer_chain, NULL, out, f);
 }
 
-struct audit_question {
+struct sent_question {
 	uint8_t from;
 	struct bytes request;
 };
 
+static enum err answer_lease(struct net_end *to, const void *question, struct buf *out, struct fault *f)
+{
+	const struct sent_question *q = question;
+
+	(void)out;
+	return replicator_lease_message(to->replicator, q->from, q->request, f);
+}
+
+static enum err link_lease(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *f)
+{
+	struct net_end *e = CONTAINER_OF(l, struct net_end, link);
+	struct sent_question q = { (uint8_t)(e->region + 1), frame };
+	CLEANUP(buf_release) struct buf nothing = BUF_INIT(1);
+
+	return ask(l, region, answer_lease, &q, &nothing, f);
+}
+
 static enum err answer_audit(struct net_end *to, const void *question, struct buf *out, struct fault *f)
 {
-	const struct audit_question *q = question;
+	const struct sent_question *q = question;
 
 	if (!to->audit)
 		return fault_set(f, ERR_UNAVAILABLE, "it does not audit");
@@ -171,7 +188,7 @@ static enum err answer_audit(struct net_end *to, const void *question, struct bu
 static enum err link_audit(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out, struct fault *f)
 {
 	struct net_end *e = CONTAINER_OF(l, struct net_end, link);
-	struct audit_question q = { (uint8_t)(e->region + 1), request };
+	struct sent_question q = { (uint8_t)(e->region + 1), request };
 
 	return ask(l, region, answer_audit, &q, out, f);
 }
@@ -184,7 +201,7 @@ void net_attach(struct net_end *e, struct net *n, uint32_t region, struct proces
 		.net = n,
 		.region = region,
 		.process = p,
-		.link = { .log = link_log, .standing = link_standing, .chain = link_chain, .audit = link_audit },
+		.link = { .log = link_log, .standing = link_standing, .chain = link_chain, .audit = link_audit, .lease = link_lease },
 	};
 	ASSERT(!n->ends[region]);
 	n->ends[region] = e;

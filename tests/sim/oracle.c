@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/panic.h"
 #include "replicator/oplog.h"
+#include "replicator/orphan.h"
 #include "tests/sim/content.h"
 #include "tests/sim/trace.h"
 
@@ -24,7 +25,8 @@ struct known {
 	uint64_t key; /* hash of it; 0: free */
 	uint64_t value;
 	uint8_t site;
-	uint8_t disks; /* bits: which have had it */
+	uint8_t disks; /* bits: which have had it, */
+	uint8_t has;   /* and which have it */
 };
 
 struct table {
@@ -47,6 +49,8 @@ struct reached {
 /* How far a disk is. */
 struct place {
 	struct position fleet;
+	struct position *ops;  /* of the fleet's log that it has, as far as they were seen on it */
+	uint32_t op_count, op_cap;
 	struct reached logs[LOGS_OF_RUN_MAX]; /* by their numbers */
 	uint32_t log_count;
 };
@@ -105,7 +109,7 @@ static struct known *table_get(struct table *t, uint64_t key, uint64_t value, ui
 	return &t->items[at];
 }
 
-static const struct known *table_find(const struct table *t, uint64_t key)
+static struct known *table_find(const struct table *t, uint64_t key)
 {
 	key |= key == 0;
 	for (uint32_t at = (uint32_t)key & (t->cap - 1); t->cap > 0 && t->items[at].key != 0; at = (at + 1) & (t->cap - 1))
@@ -152,6 +156,7 @@ static void see_op(struct oracle *o, uint32_t number, const struct oplog_entry *
 		violation("durable", "op (%" PRIu64 ",%" PRIu64 ") reached %s and was never on its writer's disk",
 			  e->op.epoch, e->op.seq, o->sites[number].name);
 	k->disks |= (uint8_t)(1u << number);
+	k->has |= (uint8_t)(1u << number);
 	if (!known) {
 		if (o->sites[0].log_bytes_max > 0)
 			last_writer_take(o->writer, &e->op);
@@ -170,6 +175,16 @@ static bool next_op(struct store *s, struct store_txn *t, uint16_t scope, struct
 	if (err != ERR_NONE && err != ERR_NOT_FOUND)
 		violation("log", "the log cannot be read: %s", fault_text(&f));
 	return err == ERR_NONE;
+}
+
+static void place_add(struct place *p)
+{
+	if (p->op_count == p->op_cap) {
+		p->op_cap = p->op_cap ? p->op_cap * 2 : 256;
+		p->ops = reallocarray(p->ops, p->op_cap, sizeof(*p->ops));
+		ASSERT(p->ops);
+	}
+	p->ops[p->op_count++] = p->fleet;
 }
 
 static void read_fleet_log(struct oracle *o, uint32_t number, struct store *s, struct store_txn *t, struct arena *a)
@@ -191,7 +206,35 @@ static void read_fleet_log(struct oracle *o, uint32_t number, struct store *s, s
 		}
 		see_op(o, number, &e);
 		place->fleet = (struct position){ e.op.epoch, e.op.seq };
+		place_add(place);
 	}
+}
+
+/* It took back what it had beyond that. */
+static void walk_back(struct oracle *o, uint32_t number, struct position to)
+{
+	struct place *p = &o->places[number];
+
+	trace("%s walks back from (%" PRIu64 ",%" PRIu64 ") to (%" PRIu64 ",%" PRIu64 ")", o->sites[number].name, p->fleet.epoch,
+	      p->fleet.seq, to.epoch, to.seq);
+	if (!o->sites[number].failover)
+		violation("order", "%s goes back by itself", o->sites[number].name);
+	for (uint32_t i = 0; i < o->ack_count; i++) {
+		const struct acknowledged *a = &o->acks[i];
+		const struct known *k = table_find(&o->ops, op_key(a->position));
+
+		if (a->level == ACK_CONFIRMED && !position_is_multi(a->position) && k && (k->has >> number & 1) != 0 &&
+		    position_compare(a->position, to) > 0)
+			violation("strong", "%s takes back (%" PRIu64 ",%" PRIu64 "), which was confirmed",
+				  o->sites[number].name, a->position.epoch, a->position.seq);
+	}
+	while (p->op_count > 0 && position_compare(p->ops[p->op_count - 1], to) > 0) {
+		struct known *k = table_find(&o->ops, op_key(p->ops[--p->op_count]));
+
+		ASSERT(k);
+		k->has &= (uint8_t)~(1u << number);
+	}
+	p->fleet = to;
 }
 
 static void read_multi_logs(struct oracle *o, uint32_t number, struct store *s, struct store_txn *t, struct arena *a)
@@ -272,9 +315,11 @@ static void look(struct oracle *o, uint32_t number, struct store *s, bool surely
 	arena_init(&a, ARENA_BYTES);
 	fiber_hold();
 	ASSERT(s->ops->begin(s, false, &t) == ERR_NONE);
+	ASSERT(committer_read_place(s, t, &position, &chain) == ERR_NONE);
+	if (position_compare(position, place->fleet) < 0)
+		walk_back(o, number, position);
 	read_fleet_log(o, number, s, t, &a);
 	read_multi_logs(o, number, s, t, &a);
-	ASSERT(committer_read_place(s, t, &position, &chain) == ERR_NONE);
 	if (position_compare(position, place->fleet) != 0)
 		violation("order", "%s is at (%" PRIu64 ",%" PRIu64 ") and its log ends with (%" PRIu64 ",%" PRIu64 ")",
 			  o->sites[number].name, position.epoch, position.seq, place->fleet.epoch, place->fleet.seq);
@@ -292,6 +337,9 @@ void oracle_written(void *ctx, struct store *store)
 
 void oracle_replaced(struct oracle *o, uint32_t number)
 {
+	for (uint32_t i = 0; i < o->ops.cap; i++)
+		o->ops.items[i].has &= (uint8_t)~(1u << number);
+	free(o->places[number].ops);
 	o->places[number] = (struct place){ 0 };
 	o->damaged[number] = DAMAGE_NONE;
 	look(o, number, disk_content(o->sites[number].disk), false);
@@ -299,15 +347,12 @@ void oracle_replaced(struct oracle *o, uint32_t number)
 
 /* --- what was acknowledged --- */
 
-/* Has that disk the op? In one history, whoever is further has it. */
-static bool place_has(const struct place *p, struct position op)
+/* Has that disk the op? */
+static bool disk_has(const struct oracle *o, uint32_t number, struct position op)
 {
-	if (!position_is_multi(op))
-		return position_compare(op, p->fleet) <= 0;
-	for (uint32_t i = 0; i < p->log_count; i++)
-		if (p->logs[i].log == op.epoch)
-			return op.seq <= p->logs[i].seq;
-	return false;
+	const struct known *k = table_find(&o->ops, op_key(op));
+
+	return k && (k->has >> number & 1) != 0;
 }
 
 static bool others_have(const struct oracle *o, uint32_t number, struct position op, bool all)
@@ -315,7 +360,7 @@ static bool others_have(const struct oracle *o, uint32_t number, struct position
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < NET_REGIONS; i++)
-		n += i != number && place_has(&o->places[i], op);
+		n += i != number && disk_has(o, i, op);
 	return all ? n == NET_REGIONS - 1 : n > 0;
 }
 
@@ -329,7 +374,7 @@ static unsigned disks_of(struct oracle *o, struct position p)
 
 void oracle_acknowledged(struct oracle *o, uint32_t number, struct position p, enum ack_level level)
 {
-	if (!place_has(&o->places[number], p))
+	if (!disk_has(o, number, p))
 		violation("durable", "%s acknowledges (%" PRIu64 ",%" PRIu64 "), which is not on its disk",
 			  o->sites[number].name, p.epoch, p.seq);
 	if (level == ACK_CONFIRMED && disks_of(o, p) == 1u << number)
@@ -418,13 +463,37 @@ bool oracle_damage(struct oracle *o, uint32_t number, uint64_t random)
 
 /* --- the end --- */
 
-static void check_kept( struct oracle *o)
+/* Somebody took it back, and keeps it. */
+static bool is_orphan(const struct oracle *o, struct position p)
+{
+	bool found = false;
+
+	for (uint32_t i = 0; i < NET_REGIONS && !found; i++) {
+		CLEANUP(arena_release) struct arena a;
+		struct store *s = disk_content(o->sites[i].disk);
+		struct orphan orphan;
+		struct store_txn *t;
+
+		arena_init(&a, ARENA_BYTES);
+		ASSERT(s->ops->begin(s, false, &t) == ERR_NONE);
+		found = orphan_next(s, t, SCOPE_FLEET, (struct position){ p.epoch, p.seq - 1 }, &a, &orphan) == ERR_NONE &&
+			position_compare(orphan.position, p) == 0;
+		s->ops->abort(t);
+	}
+	return found;
+}
+
+static void check_kept(const struct oracle *o)
 {
 	for (uint32_t i = 0; i < o->ack_count; i++) {
 		const struct acknowledged *a = &o->acks[i];
-		if (a->excused)
+
+		if (a->excused || disk_has(o, 0, a->position))
 			continue;
-		if (disks_of(o, a->position) == 0 || !place_has(&o->places[0], a->position))
+		if (a->level == ACK_CONFIRMED)
+			violation("strong", "the write at (%" PRIu64 ",%" PRIu64 ") was confirmed and is gone",
+				  a->position.epoch, a->position.seq);
+		if (position_is_multi(a->position) || !is_orphan(o, a->position))
 			violation("kept", "the write at (%" PRIu64 ",%" PRIu64 ") was acknowledged and is gone",
 				  a->position.epoch, a->position.seq);
 	}
@@ -534,6 +603,8 @@ void oracle_free(struct oracle *o)
 	free(o->ops.items);
 	free(o->states.items);
 	free(o->acks);
+	for (uint32_t i = 0; i < NET_REGIONS; i++)
+		free(o->places[i].ops);
 	free(o);
 }
 

@@ -7,7 +7,9 @@
  *   chain        no two logs have the same (scope, epoch, seq) and differ
  *   order        a log has no holes, and a region's position never goes back by itself
  *   prefix       equal positions, equal rows
- *   kept         what was acknowledged is in the history at the end, if a disk survived that had it
+ *   strong       nobody takes back what was confirmed
+ *   kept         what was acknowledged is in the history at the end, or among the orphans of who had it, if a disk survived that
+ *                had it; what was confirmed is in the history
  *   whole        what was damaged is as it was at the end
  *   converged    at the end all regions hold what the ops say by themselves, the last writer winning
  *

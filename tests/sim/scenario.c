@@ -8,12 +8,14 @@
 
 #define ALARM(kind) (1u << FAULT_##kind)
 #define ALARM_NONE 0u
+#define ELECT true
+#define GIVEN false /* the first primary is, and hands over */
 #define QUIET false
 #define BUSY true
 
 static const struct scenario scenarios[] = {
-#define SCENARIO(name, part, seeds, clients, alarms, log_bytes_max, words) \
-	{ #name "." #part, (seeds), (clients), (alarms), (log_bytes_max), scenario_##name##_##part, (words) },
+#define SCENARIO(name, part, seeds, elections, clients, alarms, log_bytes_max, words) \
+	{ #name "." #part, (seeds), (elections), (clients), (alarms), (log_bytes_max), scenario_##name##_##part, (words) },
 #include "tests/sim/scenarios.def"
 #undef SCENARIO
 };

@@ -10,6 +10,7 @@
 struct scenario {
 	const char *name;       /* S14.lost: the scenario of the protocol, and which part */
 	unsigned seeds;         /* how many it takes to try all */
+	bool elections;         /* regions elect their primary */
 	bool clients;           /* others write and read meanwhile */
 	unsigned alarms;        /* bits of faults of which the product may speak */
 	uint64_t log_bytes_max; /* of the logs; 0: they are kept whole */
@@ -23,6 +24,6 @@ const struct scenario *scenario_at(uint32_t i);
 bool scenario_is(const struct scenario *s, const char *name);
 void scenario_run(struct world *w);
 
-#define SCENARIO(name, part, seeds, clients, alarms, log_bytes_max, words) void scenario_##name##_##part(struct world *w);
+#define SCENARIO(name, part, seeds, elections, clients, alarms, log_bytes_max, words) void scenario_##name##_##part(struct world *w);
 #include "tests/sim/scenarios.def"
 #undef SCENARIO

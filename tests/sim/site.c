@@ -37,6 +37,8 @@ static void open_replicator(struct boot *b, const struct peer_config others[NET_
 		.others = others,
 		.other_count = NET_REGIONS - 1,
 		.home = 1,
+		.failover = s->failover,
+		.lease = LEASE_CONFIG_DEFAULT,
 		.link = &b->end.link,
 		.make_stream = net_make_stream,
 		.ctx = &b->end,

@@ -21,6 +21,7 @@ struct site {
 	struct net *net;
 	uint64_t audit_ms;      /* how often the primary audits; 0: never */
 	uint64_t log_bytes_max; /* beyond it the log is trimmed; 0: never */
+	bool failover;          /* regions elect their primary */
 	struct boot *boot;      /* the process; NULL: none */
 	unsigned boots;
 };

@@ -37,12 +37,12 @@ const char *fault_word(enum fault_kind k)
 /* None in one run of eight; else a few that meet. */
 static unsigned draw_faults(struct random *r)
 {
-	unsigned bits = 0;
+	unsigned bits = random_u64(r) % 2 == 0 ? 1u << FAULT_ELECTIONS : 0;
 
 	if (random_u64(r) % 8 == 0)
-		return 0;
+		return bits;
 	for (uint64_t n = 1 + random_u64(r) % FAULTS_AT_ONCE; n > 0; n--)
-		bits |= 1u << random_u64(r) % FAULT_KINDS;
+		bits |= 1u << random_u64(r) % FAULT_ELECTIONS;
 	return bits;
 }
 
@@ -54,6 +54,7 @@ static void open_sites(struct world *w)
 		struct site *s = &w->sites[i];
 
 		*s = (struct site){ .number = i, .name = site_names[i], .net = w->net, .audit_ms = AUDIT_MS };
+		s->failover = world_has(w, FAULT_ELECTIONS);
 		if (w->scenario)
 			s->log_bytes_max = w->scenario->log_bytes_max;
 		machine_init(&s->machine, (1 + i) * 1000 * NS_PER_S, WALL_MS);
@@ -159,6 +160,8 @@ static void *world_main(void *arg)
 	w->scenario = result->scenario;
 	w->faults = result->faults;
 	w->alarms = w->scenario ? w->scenario->alarms : w->faults;
+	if (w->scenario && w->scenario->elections)
+		w->faults |= 1u << FAULT_ELECTIONS;
 	w->random = (struct random){ w->seed };
 	w->fault_ns = FAULT_NS_MIN + random_u64(&w->random) % FAULT_NS_MORE;
 	w->pause_ns_max = pauses_ms[random_u64(&w->random) % LEN(pauses_ms)] * NS_PER_MS;
