@@ -109,6 +109,62 @@ static enum err take_uids(struct catalog *c, struct store_txn *t, uint32_t count
 					  buf_bytes(&b));
 }
 
+/* --- what is left of dropped ones --- */
+
+static enum err purge(struct catalog *c, struct store_txn *t, struct gone *g, uint32_t *budget)
+{
+	uint8_t key[CATALOG_KEY_BYTES];
+	bool more = false;
+
+	for (uint32_t i = 0; i < g->uid_count && !more; i++) {
+		enum err e = shard_purge(c->options.store, t, g->uids[i], budget, &more);
+
+		if (e)
+			return e;
+	}
+	if (more)
+		return ERR_NONE;
+	catalog_key(g->incarnation, key);
+	g->purged = true;
+	return c->options.store->ops->del(t, STORE_CATALOG, key_bytes(key));
+}
+
+/* Frees it once nobody else refers to it. */
+static void sweep_one(struct gone *g)
+{
+	if (!g->collection || (g->kept && g->hollow) ||
+	    atomic_load_explicit(&g->collection->refs, memory_order_acquire) != 1)
+		return;
+	if (!g->kept) {
+		collection_free(TAKE(g->collection), !g->restored);
+		return;
+	}
+	collection_hollow(g->collection);
+	g->hollow = true;
+}
+
+/* Its creation was taken back, and comes once more: what is left of it goes now, so that the new one finds nothing. */
+static enum err clear_gone(struct catalog *c, struct store_txn *t, struct str name, struct incarnation i,
+			   struct fault *reterr_fault)
+{
+	struct gone *g = catalog_gone_find(c, i);
+	uint32_t budget = UINT32_MAX;
+
+	if (!g || g->kept)
+		return fault_set(reterr_fault, ERR_ALREADY_EXISTS, "collection `%.*s`: this incarnation exists already",
+				 STR_FMT(name));
+	sweep_one(g);
+	if (g->collection)
+		return fault_set(reterr_fault, ERR_UNAVAILABLE,
+				 "collection `%.*s` is still being read as it was before it was taken back; retry",
+				 STR_FMT(name));
+	enum err e = purge(c, t, g, &budget);
+
+	return !e && !g->purged ? ERR_TOO_LARGE : e;
+}
+
+/* --- creating --- */
+
 static enum err check_new(struct catalog *c, struct store_txn *t, struct str name,
 			  struct incarnation i, const struct collection_config *config,
 			  struct fault *reterr_fault)
@@ -127,10 +183,10 @@ static enum err check_new(struct catalog *c, struct store_txn *t, struct str nam
 	enum err e = c->options.store->ops->get(t, STORE_CATALOG, key_bytes(key), &value);
 
 	if (!e)
-		return fault_set(reterr_fault, ERR_ALREADY_EXISTS,
-				 "collection `%.*s`: this incarnation exists already",
-				 STR_FMT(name));
-	return e == ERR_NOT_FOUND ? catalog_config_check(config, reterr_fault) : e;
+		e = clear_gone(c, t, name, i, reterr_fault);
+	else if (e == ERR_NOT_FOUND)
+		e = ERR_NONE;
+	return e ? e : catalog_config_check(config, reterr_fault);
 }
 
 static enum err create(struct catalog *c, struct store_txn *t, struct incarnation i,
@@ -350,24 +406,6 @@ enum err catalog_sync(struct catalog *c, struct fault *reterr_fault)
 	return ERR_NONE;
 }
 
-static enum err purge(struct catalog *c, struct store_txn *t, struct gone *g, uint32_t *budget)
-{
-	uint8_t key[CATALOG_KEY_BYTES];
-	bool more = false;
-
-	for (uint32_t i = 0; i < g->uid_count && !more; i++) {
-		enum err e = shard_purge(c->options.store, t, g->uids[i], budget, &more);
-
-		if (e)
-			return e;
-	}
-	if (more)
-		return ERR_NONE;
-	catalog_key(g->incarnation, key);
-	g->purged = true;
-	return c->options.store->ops->del(t, STORE_CATALOG, key_bytes(key));
-}
-
 static enum err save_trees(struct catalog *c, struct store_txn *t, struct collection *collection)
 {
 	for (uint32_t i = 0; i < collection->shard_count; i++) {
@@ -462,19 +500,6 @@ static void publish_names(struct catalog *c)
 	}
 	catalog_aliases_publish(c);
 	pthread_rwlock_unlock(&c->lock);
-}
-
-static void sweep_one(struct gone *g)
-{
-	if (!g->collection || (g->kept && g->hollow) ||
-	    atomic_load_explicit(&g->collection->refs, memory_order_acquire) != 1)
-		return;
-	if (!g->kept) {
-		collection_free(TAKE(g->collection), !g->restored);
-		return;
-	}
-	collection_hollow(g->collection);
-	g->hollow = true;
 }
 
 void catalog_gone_sweep(struct catalog *c)
