@@ -21,6 +21,9 @@
  *   EPOCH_START        varint links; for each: varint epoch, varint end
  *   RELEASE            u8 region to which
  *   MARK               u64 number of the mark
+ *   ORPHAN, ORPHAN_APPLY
+ *                      u64 running hash after it, then a str that holds an op in wire form, SCHEMA or DATA
+ *   ORPHAN_DROP        u64 running hash after it, varint epoch, varint seq
  *   CREATE_COLLECTION  str name, config
  *   UPDATE_COLLECTION  config
  *   DROP_COLLECTION    nothing
@@ -36,7 +39,7 @@
  *                      payload, then ids as above
  *   DELETE_PAYLOAD, DELETE_VECTORS
  *                      varint keys; each a str; then ids as above
- * Other kinds of op.def have no form yet: reading one is ERR_VERSION, as is an unknown kind.
+ * GC has no form yet: reading one is ERR_VERSION, as is an unknown kind.
  *
  * config
  *   u8      version, 1
@@ -346,6 +349,15 @@ enum err op_encode(const struct op *op, enum op_form form, struct buf *out)
 		put_ids(out, op);
 		break;
 	case OP_ORPHAN:
+	case OP_ORPHAN_APPLY:
+		wire_put_u64(out, op->orphan_hash);
+		wire_put_bytes(out, op->orphan.data, op->orphan.len);
+		break;
+	case OP_ORPHAN_DROP:
+		wire_put_u64(out, op->orphan_hash);
+		wire_put_varint(out, op->orphan_at.epoch);
+		wire_put_varint(out, op->orphan_at.seq);
+		break;
 	case OP_GC:
 		return ERR_NOT_IMPLEMENTED;
 	}
@@ -497,6 +509,33 @@ static void get_seen(struct op_reader *o, struct op *op)
 	}
 }
 
+/* Only ops of clients are orphans: one in another is not deeper than this. */
+static void get_orphan(struct op_reader *o, struct op *op)
+{
+	op->orphan_hash = wire_u64(&o->r);
+	op->orphan = wire_bytes(&o->r);
+	op->inner = read_array(o, 1, sizeof(*op->inner));
+	if (o->r.err || o->err)
+		return;
+	if (op->orphan.len < 2 || class_of(op->orphan.data[1]) == CLASS_CONTROL) {
+		wire_fail(&o->r);
+		return;
+	}
+	o->err = op_decode(op->orphan, OP_FORM_WIRE, o->arena, op->inner, NULL);
+	op->orphan_at = (struct position){ .epoch = op->inner->epoch, .seq = op->inner->seq };
+	if (!o->err && op->inner->scope != op->scope)
+		wire_fail(&o->r);
+}
+
+static void get_orphan_place(struct op_reader *o, struct op *op)
+{
+	op->orphan_hash = wire_u64(&o->r);
+	op->orphan_at.epoch = wire_varint(&o->r);
+	op->orphan_at.seq = wire_varint(&o->r);
+	if (op->orphan_at.epoch == 0 || op->orphan_at.seq == 0)
+		wire_fail(&o->r);
+}
+
 static void get_header(struct op_reader *o, struct op *op)
 {
 	op->scope = wire_u16(&o->r);
@@ -563,6 +602,12 @@ static void get_body(struct op_reader *o, struct op *op)
 		get_ids(o, op);
 		break;
 	case OP_ORPHAN:
+	case OP_ORPHAN_APPLY:
+		get_orphan(o, op);
+		break;
+	case OP_ORPHAN_DROP:
+		get_orphan_place(o, op);
+		break;
 	case OP_GC:
 		o->err = ERR_VERSION;
 		break;

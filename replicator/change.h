@@ -128,7 +128,19 @@ struct op {
 	uint8_t target;
 	/* MARK */
 	uint64_t mark;
+	/* ORPHAN, ORPHAN_APPLY: an op of clients that was taken back, in wire form and read; ORPHAN_DROP: only where it stood.
+	 * The running hash of its log after it says which of two ops at one position. */
+	struct bytes orphan;
+	struct op *inner;
+	struct position orphan_at;
+	uint64_t orphan_hash;
 };
+
+/* What the op does to collections and points: for ORPHAN_APPLY what the orphan did, with its own version. */
+static inline const struct op *op_subject(const struct op *op)
+{
+	return op->kind == OP_ORPHAN_APPLY ? op->inner : op;
+}
 
 enum op_form { OP_FORM_WIRE = 1, OP_FORM_LOG = 2 };
 

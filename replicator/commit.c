@@ -27,7 +27,8 @@
 #define WAITING_CAP_MIN 64
 
 enum call_kind {
-	CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_COPY, CALL_SETTLE, CALL_REWIND, CALL_PROMISE
+	CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_COPY, CALL_SETTLE, CALL_REWIND, CALL_PROMISE,
+	CALL_LIST_ORPHANS, CALL_DECIDE_ORPHANS
 };
 
 /* What another thread asks the committer to do, and waits for. */
@@ -41,6 +42,8 @@ struct call {
 	struct settle *settle;
 	struct rewind *rewind;
 	struct promise *promise;
+	struct orphan_offer *offer;
+	struct orphan_decision *decision;
 	uint64_t epoch; /* to begin; 0: the next one */
 	struct marked *copy;
 	struct position end;
@@ -443,6 +446,12 @@ static void run_call(struct committer *c, struct call *call)
 		case CALL_PROMISE:
 			w->err = commit_promise(c, call->promise, &w->fault);
 			break;
+		case CALL_LIST_ORPHANS:
+			w->err = commit_orphans_offered(c, call->offer, &w->fault);
+			break;
+		case CALL_DECIDE_ORPHANS:
+			w->err = commit_orphans_decided(c, call->decision, &w->fault);
+			break;
 		}
 		commit_txn_abandon(c);
 		if (w->err == ERR_IO && !c->state.failed)
@@ -694,6 +703,23 @@ enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *r
 	return call_and_wait(c, &call, 0, reterr_fault);
 }
 
+enum err committer_list_orphans(struct committer *c, struct orphan_offer *offer, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_LIST_ORPHANS, .offer = offer };
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < offer->count; i++)
+		bytes += offer->items[i].op.len;
+	return call_and_wait(c, &call, bytes, reterr_fault);
+}
+
+enum err committer_decide_orphans(struct committer *c, struct orphan_decision *d, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_DECIDE_ORPHANS, .decision = d };
+
+	return call_and_wait(c, &call, 0, reterr_fault);
+}
+
 enum err committer_copy_multi(struct committer *c, struct marked **ret_marked, struct fault *reterr_fault)
 {
 	struct call call = { .kind = CALL_COPY };
@@ -890,6 +916,7 @@ static void state_init(struct committer *c)
 		.log_bytes = c->place.log_bytes,
 		.multi_ops = c->place.multi.ops,
 		.multi_bytes = c->place.multi.bytes,
+		.orphans = c->place.orphans,
 	};
 	memcpy(c->state.store_id, c->store_id, sizeof(c->state.store_id));
 }
@@ -975,6 +1002,8 @@ enum err committer_open(const struct committer_options *o, struct committer **re
 		err = commit_promise_open(c, reterr_fault);
 	if (!err)
 		err = commit_undo_open(c, reterr_fault);
+	if (!err)
+		err = commit_orphan_open(c, reterr_fault);
 	if (!err)
 		err = commit_multi_open(c, reterr_fault);
 	if (err)

@@ -17,7 +17,7 @@
 #include "replicator/chain.h"
 #include "replicator/hlc.h"
 #include "replicator/marked.h"
-#include "replicator/oplog.h"
+#include "replicator/orphan.h"
 
 #define COMMIT_OPS_MAX 1024
 #define COMMIT_BYTES_MAX (32u << 20)
@@ -258,6 +258,45 @@ struct rewind {
 /* ERR_FORK: `to` is not in this region's history, or lies before what is confirmed; ERR_NO_SPACE: the orphan store is full;
  * ERR_NOT_FOUND: an op has no undo record; ERR_GAP: what both histories have is forgotten. From any thread but the committer's; waits for the commit. */
 MUST_USE enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault);
+/* --- orphans --- */
+
+/* Ops that were taken back, in wire form, each with the running hash of its log after it. */
+struct offered_orphan {
+	uint64_t chain_hash;
+	struct bytes op;
+};
+/* By a region that has them to the primary, which lists those that are not listed yet, each by an op of its own, so that every
+ * region comes to list the same. An op that is in the history is none, and is passed over. */
+struct orphan_offer {
+	const struct offered_orphan *items;
+	uint32_t count;
+	/* answers, also before a failure */
+	uint32_t listed;
+	struct position position;    /* where this region stood then: whoever has reached it knows all that were taken over */
+};
+/* ERR_NOT_PRIMARY; ERR_NO_SPACE: the list is full; ERR_CORRUPT, ERR_VERSION, ERR_BAD_INPUT: one of them is no such op. From any
+ * thread but the committer's; waits for the commit. */
+MUST_USE enum err committer_list_orphans(struct committer *c, struct orphan_offer *offer, struct fault *reterr_fault);
+
+/* What is to become of one. */
+struct orphan_verdict {
+	struct orphan_id id;
+	bool apply;                  /* merged into what is there, with its own version; else dropped */
+	/* answers: ERR_NONE also when it was decided so before */
+	enum err err;
+	struct fault fault;
+};
+struct orphan_decision {
+	struct orphan_verdict *items;
+	uint32_t count;
+	/* answers */
+	uint32_t done;
+	struct position position;    /* of the last op written, or where this region stood */
+};
+/* Those that cannot be done say why, and the others are done. ERR_NOT_PRIMARY, or a failed commit: then the items tell which
+ * were done before it. Likewise. */
+MUST_USE enum err committer_decide_orphans(struct committer *c, struct orphan_decision *d, struct fault *reterr_fault);
+
 /* Where the state stands that a read transaction sees; all zero before the first op. Any thread. */
 MUST_USE enum err committer_read_place(struct store *s, struct store_txn *t, struct position *ret_position,
 				       uint64_t *ret_chain_hash);
@@ -307,6 +346,7 @@ struct committer_state {
 	uint64_t multi_log;          /* that this region writes since its start; 0: none yet */
 	uint64_t multi_ops;          /* held, of all logs of SCOPE_MULTI */
 	uint64_t multi_bytes;
+	struct orphan_totals orphans;
 };
 void committer_state(struct committer *c, struct committer_state *ret_state);
 /* This region's history and where it stands in it, of one moment; fleet and region are the caller's to fill in.

@@ -5,6 +5,8 @@
  * Slots. A slot that a row gives up is still referred to by the op that wrote it, while the log holds that op;
  * trimming frees it then. When that op is gone already, the slot is freed with the commit. As one writer stamps in
  * the order of the log, the op is gone exactly when the vector's stamp lies below that of the oldest op held.
+ * Vectors that come from an orphan (OP_ORPHAN_APPLY) have its stamp, which may lie above that of the oldest op although no op
+ * of the log refers to their slots, as that one has its values in line: such a slot is found free at the next start.
  * No slot is freed before the transaction is committed: an abandoned one leaves the rows as they were.
  */
 #include "replicator/commit_inner.h"
@@ -14,7 +16,6 @@
 #include "base/panic.h"
 #include "index/order.h"
 #include "replicator/conflict.h"
-#include "replicator/orphan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,7 +257,8 @@ static enum err apply_row(struct committer *c, struct collection *collection, st
 /* The number is that of the one history; where several write there is none, and rows must be equal everywhere. */
 enum err commit_txn_rows(struct committer *c, struct op *op, struct fault *reterr_fault)
 {
-	struct collection *collection = catalog_get_incarnation(c->o.catalog, op->incarnation);
+	struct op *subject = op->kind == OP_ORPHAN_APPLY ? op->inner : op;
+	struct collection *collection = catalog_get_incarnation(c->o.catalog, subject->incarnation);
 	/* Dropped meanwhile: what others write into it goes nowhere, once it cannot come back. */
 	if (!collection && op->scope == SCOPE_MULTI)
 		return commit_undo_may_return(c, op->incarnation)
@@ -270,11 +272,11 @@ enum err commit_txn_rows(struct committer *c, struct op *op, struct fault *reter
 			(unsigned long long)op->epoch, (unsigned long long)op->seq);
 	struct position p = { .epoch = op->epoch, .seq = op->seq };
 	uint64_t number = op->scope == SCOPE_MULTI ? 0 : history_number(commit_history(c), p);
-	uint32_t count = op->points ? op->point_count : op->id_count;
+	uint32_t count = subject->points ? subject->point_count : subject->id_count;
 	enum err err = ERR_NONE;
 
 	for (uint32_t i = 0; i < count && !err; i++)
-		err = apply_row(c, collection, op, i, number, reterr_fault);
+		err = apply_row(c, collection, subject, i, number, reterr_fault);
 	collection_unref(collection);
 	return err;
 }
@@ -343,6 +345,18 @@ static void tell_marked(struct committer *c)
 	(void)pthread_mutex_unlock(&c->marked_lock);
 }
 
+static enum err apply_effect(struct committer *c, struct op *op, struct fault *reterr_fault);
+
+/* The number of its rows is that of this op, their versions are the orphan's. */
+static enum err apply_orphan(struct committer *c, struct op *op, struct fault *reterr_fault)
+{
+	enum err err = commit_orphan_decide(c, op);
+
+	if (err)
+		return fault_set(reterr_fault, err, "deciding about an orphan: %s", err_sentence(err));
+	return op->inner->kind >= OP_UPSERT ? commit_txn_rows(c, op, reterr_fault) : apply_effect(c, op->inner, reterr_fault);
+}
+
 static enum err apply_effect(struct committer *c, struct op *op, struct fault *reterr_fault)
 {
 	struct catalog *catalog = c->o.catalog;
@@ -387,6 +401,12 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 	case OP_DELETE_VECTORS:
 		return commit_txn_rows(c, op, reterr_fault);
 	case OP_ORPHAN:
+	case OP_ORPHAN_DROP: {
+		enum err err = op->kind == OP_ORPHAN ? commit_orphan_list(c, op) : commit_orphan_decide(c, op);
+		return err ? fault_set(reterr_fault, err, "the list of orphans: %s", err_sentence(err)) : err;
+	}
+	case OP_ORPHAN_APPLY:
+		return apply_orphan(c, op, reterr_fault);
 	case OP_GC:
 		break;
 	}
@@ -394,9 +414,14 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 			 op_kind_name(op->kind));
 }
 
-bool commit_is_alone(enum op_kind kind)
+bool commit_kind_is_alone(enum op_kind kind)
 {
-	return kind < OP_UPSERT && kind != OP_MARK;
+	return kind < OP_UPSERT && kind != OP_MARK && kind != OP_ORPHAN && kind != OP_ORPHAN_DROP;
+}
+
+bool commit_is_alone(const struct op *op)
+{
+	return commit_kind_is_alone(op_subject(op)->kind);
 }
 
 enum err commit_encode(struct committer *c, const struct op *op, struct bytes *ret_wire)
@@ -432,6 +457,9 @@ enum err commit_txn_apply(struct committer *c, struct op *op, struct bytes wire,
 		return fault_set(reterr_fault, err, "writing an undo record: %s", err_sentence(err));
 	p->chain_hash = op_chain_hash(p->chain_hash, wire);
 	p->position = (struct position){ .epoch = op->epoch, .seq = op->seq };
+	err = commit_orphan_is_in(c, op);
+	if (err)
+		return fault_set(reterr_fault, err, "the orphan store: %s", err_sentence(err));
 	err = oplog_append(c->o.store, c->txn.store, op, p->chain_hash, &record_bytes);
 	if (err)
 		return fault_set(reterr_fault, err, "writing the op log: %s", err_sentence(err));
@@ -557,6 +585,7 @@ static void state_update(struct committer *c)
 	s->multi_log = c->own_log;
 	s->multi_ops = c->place.multi.ops;
 	s->multi_bytes = c->place.multi.bytes;
+	s->orphans = c->place.orphans;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->state_lock);
 }
@@ -576,6 +605,7 @@ static void tell_metrics(struct committer *c, uint64_t began_ns)
 	metric_add(METRIC_isthmus_commits_total, 1);
 	metric_observe(METRIC_isthmus_commit_duration_seconds, (double)took_ns / 1e9);
 	metric_observe(METRIC_batch_size, c->txn.ops);
+	commit_orphan_metrics(c);
 	metric_set(METRIC_isthmus_epoch, (double)c->history.epoch);
 	metric_set(METRIC_isthmus_seq, (double)c->place.position.seq);
 }
@@ -687,15 +717,16 @@ static enum err check_vector(struct collection *collection, const struct op_vect
 /* Its writer refused what does not fit its collection: here it is damage, or a bug. */
 enum err commit_check_remote(struct committer *c, const struct op *op, struct fault *reterr_fault)
 {
+	const struct op *subject = op_subject(op);
 	struct collection *collection =
-		op->points ? catalog_get_incarnation(c->o.catalog, op->incarnation) : NULL;
+		subject->points ? catalog_get_incarnation(c->o.catalog, subject->incarnation) : NULL;
 	enum err err = ERR_NONE;
 
 	if (!collection)
 		return ERR_NONE;
-	for (uint32_t i = 0; i < op->point_count && !err; i++)
-		for (uint32_t k = 0; k < op->points[i].vector_count && !err; k++)
-			err = check_vector(collection, &op->points[i].vectors[k]);
+	for (uint32_t i = 0; i < subject->point_count && !err; i++)
+		for (uint32_t k = 0; k < subject->points[i].vector_count && !err; k++)
+			err = check_vector(collection, &subject->points[i].vectors[k]);
 	collection_unref(collection);
 	if (err)
 		return fault_set(reterr_fault, err,
@@ -813,7 +844,7 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, uint64_t
 	enum err err = op_decode(wire, OP_FORM_WIRE, &a, &op, reterr_fault);
 	if (err)
 		return err;
-	bool alone = commit_is_alone(op.kind);
+	bool alone = commit_is_alone(&op);
 	if (alone || c->txn.ops >= COMMIT_OPS_MAX || c->txn.bytes >= COMMIT_BYTES_MAX) {
 		err = commit_txn_commit(c, reterr_fault);
 		if (err)
@@ -834,9 +865,6 @@ static enum err apply_remote_op(struct committer *c, struct bytes wire, uint64_t
 			(unsigned long long)op.epoch, (unsigned long long)op.seq, op.region);
 	}
 	err = commit_txn_apply(c, &op, wire, reterr_fault);
-	/* What was taken back for one history is in the next: no orphan any more. */
-	if (!err && op.epoch < c->promised)
-		err = orphan_remove(c->o.store, c->txn.store, op.scope, (struct position){ op.epoch, op.seq });
 	if (!err && alone)
 		err = commit_txn_commit(c, reterr_fault);
 	if (!err && op.kind == OP_EPOCH_START)

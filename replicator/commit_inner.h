@@ -9,6 +9,7 @@
  *   commit_settle.c rows that another region has right
  *   commit_promise.c the fence of promised epochs
  *   commit_undo.c   what unconfirmed ops replaced, and walking back
+ *   commit_orphan.c the list of orphans, and what is decided about them
  *   commit_meta.c   the records that say where the region stands
  */
 #pragma once
@@ -40,6 +41,7 @@ struct place {
 	uint64_t log_bytes;
 	struct stamp oldest; /* of its first op */
 	struct oplog_size multi;
+	struct orphan_totals orphans; /* likewise, of the orphan store */
 };
 
 /* One log of SCOPE_MULTI. */
@@ -190,7 +192,9 @@ void commit_set_writing(struct committer *c, bool writing);
 /* An I/O error: nothing more is written. */
 void commit_fail(struct committer *c, const struct fault *f);
 /* Does the op want a transaction of its own? */
-bool commit_is_alone(enum op_kind kind);
+bool commit_is_alone(const struct op *op);
+/* The same of one that clients ask for. */
+bool commit_kind_is_alone(enum op_kind kind);
 
 /* --- commit_multi.c --- */
 MUST_USE enum err commit_multi_open(struct committer *c, struct fault *reterr_fault);
@@ -251,6 +255,8 @@ MUST_USE enum err commit_undo_begin(struct committer *c, const struct op *op);
 MUST_USE enum err commit_undo_end(struct committer *c, const struct op *op);
 /* Within: what the op does to its point at `at`. stored NULL: it was not there; row NULL: it stays as it is. */
 MUST_USE enum err commit_undo_row(struct committer *c, uint32_t at, const struct row *stored, const struct row *row);
+/* Within: the orphan as it is listed before the op; NULL: it is not. */
+MUST_USE enum err commit_undo_orphan(struct committer *c, const struct orphan_id *id, const struct orphan *before);
 /* Before the log is trimmed: removes records of what is confirmed. */
 MUST_USE enum err commit_undo_trim(struct committer *c, struct fault *reterr_fault);
 /* Is it a slot that only an undo record refers to? */
@@ -264,6 +270,24 @@ MUST_USE enum err commit_rewind(struct committer *c, struct rewind *r, struct fa
 /* What the intent's actions come to; in the arena and of the intent. */
 MUST_USE enum err commit_alias_changes(struct committer *c, const struct intent *in, struct arena *a,
 				       struct alias_list *ret_changes, struct fault *reterr_fault);
+
+/* --- commit_orphan.c --- */
+/* At open: counts them. */
+MUST_USE enum err commit_orphan_open(struct committer *c, struct fault *reterr_fault);
+/* The record becomes this one. */
+MUST_USE enum err commit_orphan_set(struct committer *c, const struct orphan *o);
+/* The effects of OP_ORPHAN, and of _APPLY and _DROP without that on rows and collections. */
+MUST_USE enum err commit_orphan_list(struct committer *c, const struct op *op);
+MUST_USE enum err commit_orphan_decide(struct committer *c, const struct op *op);
+/* The op was applied in the history, and the running hash is the one after it: if it was an orphan here, it is none. */
+MUST_USE enum err commit_orphan_is_in(struct committer *c, const struct op *op);
+/* Taking back what an op about orphans did: by its record, or, of an OP_ORPHAN without one, to LOCAL. */
+MUST_USE enum err commit_orphan_restore(struct committer *c, const struct undo_orphan *before);
+MUST_USE enum err commit_orphan_unlist(struct committer *c, const struct op *op);
+void commit_orphan_metrics(const struct committer *c);
+/* What is pending must have been committed. */
+MUST_USE enum err commit_orphans_offered(struct committer *c, struct orphan_offer *offer, struct fault *reterr_fault);
+MUST_USE enum err commit_orphans_decided(struct committer *c, struct orphan_decision *d, struct fault *reterr_fault);
 
 /* --- commit_local.c --- */
 /* Has everything before it to be committed first? */

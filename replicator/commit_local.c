@@ -44,7 +44,7 @@ struct local {
 
 bool commit_intent_is_alone(const struct intent *in)
 {
-	return in->filter || commit_is_alone(in->kind);
+	return in->filter || commit_kind_is_alone(in->kind);
 }
 
 /* --- may this region write? --- */
@@ -669,6 +669,8 @@ static enum err run_intent(struct local *l, bool *ret_dirty)
 	case OP_RELEASE:
 	case OP_ORPHAN:
 	case OP_GC:
+	case OP_ORPHAN_APPLY:
+	case OP_ORPHAN_DROP:
 		break;
 	}
 	return fault_set(l->fault, ERR_BAD_INPUT, "%s is no operation of a client",

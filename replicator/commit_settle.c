@@ -122,8 +122,10 @@ static struct point_id item_id(const struct op *op, uint32_t i)
 	return op->points ? op->points[i].id : op->ids[i];
 }
 
-static bool concerns(const struct settle_run *r, const struct op *op)
+static bool concerns(const struct settle_run *r, const struct op *logged)
 {
+	const struct op *op = op_subject(logged);
+
 	if (op->kind < OP_UPSERT || incarnation_compare(op->incarnation, r->s->incarnation) != 0)
 		return false;
 	for (uint32_t i = 0; i < item_count(op); i++)
@@ -132,10 +134,11 @@ static bool concerns(const struct settle_run *r, const struct op *op)
 	return false;
 }
 
-static enum err apply_again(struct settle_run *r, struct op *op)
+static enum err apply_again(struct settle_run *r, struct op *logged)
 {
-	struct position p = { .epoch = op->epoch, .seq = op->seq };
-	enum err err = oplog_fill(r->c->o.catalog, op, &r->arena);
+	struct position p = { .epoch = logged->epoch, .seq = logged->seq };
+	enum err err = oplog_fill(r->c->o.catalog, logged, &r->arena);
+	const struct op *op = op_subject(logged);
 
 	for (uint32_t i = 0; i < item_count(op) && !err; i++) {
 		struct settling *s = find(r, item_id(op, i));

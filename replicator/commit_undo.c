@@ -23,7 +23,6 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "index/order.h"
-#include "replicator/orphan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -205,16 +204,20 @@ enum err commit_undo_begin(struct committer *c, const struct op *op)
 {
 	struct undo_draft *d = &c->draft;
 	struct position p = { .epoch = op->epoch, .seq = op->seq };
+	const struct op *subject = op_subject(op);
+	bool is_about_orphan = op->kind == OP_ORPHAN || op->kind == OP_ORPHAN_DROP;
 
-	*d = (struct undo_draft){ .wanted = c->o.undo && op->kind >= OP_CREATE_COLLECTION &&
+	*d = (struct undo_draft){ .wanted = c->o.undo && (subject->kind >= OP_CREATE_COLLECTION || is_about_orphan) &&
 					    position_compare(p, c->txn.confirmed) > 0 };
 	arena_init(&d->arena, UNDO_ARENA_BYTES_MAX);
-	d->undo.incarnation = op->incarnation;
-	if (!d->wanted || op->kind >= OP_UPSERT)
+	d->undo.incarnation = subject->incarnation;
+	if (!d->wanted || subject->kind >= OP_UPSERT || is_about_orphan)
 		return ERR_NONE;
-	enum err err = op->kind == OP_ALIASES
+	/* What may be left of one whose creation was taken back is nothing to come back to. */
+	enum err err = subject->kind == OP_CREATE_COLLECTION ? ERR_NONE
+		       : subject->kind == OP_ALIASES
 			       ? catalog_aliases_get_raw(c->o.catalog, c->txn.store, &d->arena, &d->undo.catalog_record)
-			       : catalog_record_get_raw(c->o.catalog, c->txn.store, op->incarnation, &d->arena,
+			       : catalog_record_get_raw(c->o.catalog, c->txn.store, subject->incarnation, &d->arena,
 							&d->undo.catalog_record);
 	if (!d->undo.catalog_record.data)
 		d->undo.catalog_record.data = (const uint8_t *)"";
@@ -284,12 +287,31 @@ enum err commit_undo_row(struct committer *c, uint32_t at, const struct row *sto
 	return add_entry(d, &e);
 }
 
+enum err commit_undo_orphan(struct committer *c, const struct orphan_id *id, const struct orphan *before)
+{
+	CLEANUP(buf_release) struct buf record = BUF_INIT(2 * OP_BYTES_MAX);
+	struct undo_draft *d = &c->draft;
+	enum err err = before ? orphan_encode(before, &record) : ERR_NONE;
+
+	if (!d->wanted || err)
+		return err;
+	ASSERT(d->undo.orphan_count < UNDO_ORPHANS_MAX);
+	uint8_t *copy = arena_alloc(&d->arena, record.len + 1);
+	if (!copy)
+		return ERR_NO_MEMORY;
+	if (record.len > 0)
+		memcpy(copy, record.data, record.len);
+	d->undo.orphans[d->undo.orphan_count++] =
+		(struct undo_orphan){ .id = *id, .record = { .data = copy, .len = record.len } };
+	return ERR_NONE;
+}
+
 static enum err keep_draft(struct committer *c, const struct op *op)
 {
 	const struct undo *u = &c->draft.undo;
 	struct position p = { .epoch = op->epoch, .seq = op->seq };
 
-	if (!c->draft.wanted || (u->entry_count == 0 && !u->catalog_record.data))
+	if (!c->draft.wanted || (u->entry_count == 0 && u->orphan_count == 0 && !u->catalog_record.data))
 		return ERR_NONE;
 	c->txn.undo_changed = true;
 	enum err err = undo_put(c->o.store, c->txn.store, op->scope, p, u);
@@ -378,11 +400,11 @@ struct walk {
 	struct committer *c;
 	struct rewind *r;
 	struct fault *fault;
-	uint64_t orphan_bytes;    /* in the store */
 	uint64_t lost;            /* vectors that could not come back */
 	/* the op */
 	struct arena arena;
 	struct oplog_entry entry;
+	const struct op *subject; /* of it */
 	struct position at;
 	struct undo undo;
 	bool has_undo;
@@ -418,7 +440,7 @@ static enum err check_target(const struct walk *w)
 static enum err free_slot_of(struct walk *w, const struct collection *collection, const struct row *row,
 			     const struct row_vector *v)
 {
-	const struct oplog_slot slot = { .collection = w->entry.op.incarnation,
+	const struct oplog_slot slot = { .collection = w->subject->incarnation,
 					 .shard = collection_shard_of(collection, row->id),
 					 .vector_name = v->name,
 					 .slot = v->slot };
@@ -446,7 +468,7 @@ static enum err free_logged_slots(struct walk *w, const struct collection *colle
 
 	for (uint32_t k = 0; k < p->vector_count && !err; k++) {
 		const struct op_vector *v = &p->vectors[k];
-		const struct oplog_slot slot = { .collection = w->entry.op.incarnation,
+		const struct oplog_slot slot = { .collection = w->subject->incarnation,
 						 .shard = collection_shard_of(collection, p->id),
 						 .vector_name = v->name,
 						 .slot = v->slot };
@@ -537,7 +559,7 @@ static enum err put_back(struct walk *w, struct collection *collection, const st
 static enum err undo_point(struct walk *w, struct collection *collection, uint32_t at, const struct undo_entry *e)
 {
 	CLEANUP(arena_release) struct arena a;
-	const struct op *op = &w->entry.op;
+	const struct op *op = w->subject;
 	struct point_id id = op->points ? op->points[at].id : op->ids[at];
 	struct row now;
 
@@ -561,7 +583,7 @@ static enum err undo_point(struct walk *w, struct collection *collection, uint32
 
 static enum err undo_points(struct walk *w)
 {
-	const struct op *op = &w->entry.op;
+	const struct op *op = w->subject;
 	struct collection *collection = catalog_get_incarnation(w->c->o.catalog, op->incarnation);
 	uint32_t left = w->undo.entry_count;
 	enum err err = collection ? ERR_NONE : ERR_NOT_FOUND;
@@ -606,14 +628,14 @@ static enum err mark_collection(void *ctx, struct collection *collection)
 
 static enum err undo_collection(struct walk *w)
 {
-	const struct catalog_restoring r = { .incarnation = w->entry.op.incarnation,
+	const struct catalog_restoring r = { .incarnation = w->subject->incarnation,
 					     .record = w->undo.catalog_record,
 					     .mark = mark_collection,
 					     .ctx = w->c };
 
 	if (!w->has_undo || !w->undo.catalog_record.data)
 		return walk_fail(w, ERR_NOT_FOUND, "its undo record");
-	if (w->entry.op.kind == OP_ALIASES)
+	if (op_subject(&w->entry.op)->kind == OP_ALIASES)
 		return catalog_aliases_restore(w->c->o.catalog, w->c->txn.store, w->undo.catalog_record, w->fault);
 	return catalog_restore(w->c->o.catalog, w->c->txn.store, &r, w->fault);
 }
@@ -632,13 +654,29 @@ static enum err undo_epoch(struct walk *w)
 	return err ? walk_fail(w, err, "the history before it") : ERR_NONE;
 }
 
+/* Listed orphans as they were; what only this op had listed is this region's to offer again. */
+static enum err undo_listing(struct walk *w)
+{
+	enum err err = ERR_NONE;
+
+	for (uint32_t i = w->undo.orphan_count; i > 0 && !err; i--)
+		err = commit_orphan_restore(w->c, &w->undo.orphans[i - 1]);
+	if (!err && w->undo.orphan_count == 0)
+		err = w->entry.op.kind == OP_ORPHAN ? commit_orphan_unlist(w->c, &w->entry.op) : ERR_NOT_FOUND;
+	return err ? walk_fail(w, err, "the list of orphans") : ERR_NONE;
+}
+
 static enum err undo_effect(struct walk *w)
 {
 	enum op_kind kind = w->entry.op.kind;
+	bool is_about_orphan = kind == OP_ORPHAN || kind == OP_ORPHAN_APPLY || kind == OP_ORPHAN_DROP;
+	enum err err = is_about_orphan ? undo_listing(w) : ERR_NONE;
 
-	if (kind >= OP_UPSERT)
+	if (err)
+		return err;
+	if (w->subject->kind >= OP_UPSERT)
 		return undo_points(w);
-	if (kind >= OP_CREATE_COLLECTION)
+	if (w->subject->kind >= OP_CREATE_COLLECTION)
 		return undo_collection(w);
 	return kind == OP_EPOCH_START ? undo_epoch(w) : ERR_NONE;
 }
@@ -646,27 +684,27 @@ static enum err undo_effect(struct walk *w)
 static enum err keep_orphan(struct walk *w)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(2 * OP_BYTES_MAX);
+	const struct orphan_totals *t = &w->c->txn.place.orphans;
 	struct op *op = &w->entry.op;
-	uint64_t bytes = 0;
 
 	if (op->kind < OP_CREATE_COLLECTION)
 		return ERR_NONE;
 	enum err err = oplog_fill(w->c->o.catalog, op, &w->arena);
 	if (!err)
 		err = op_encode(op, OP_FORM_WIRE, &b);
-	if (!err && w->orphan_bytes + b.len > w->c->o.orphan_bytes_max)
+	if (!err && t->bytes[ORPHAN_LOCAL] + t->bytes[ORPHAN_OPEN] + b.len > w->c->o.orphan_bytes_max)
 		return fault_set(w->fault, ERR_NO_SPACE,
-				 "the orphan store is full (%llu bytes): decide about the orphans that are listed first",
+				 "the orphan store is full (%llu bytes): decide about the orphans that are listed first "
+				 "(isthmusctl orphans)",
 				 (unsigned long long)w->c->o.orphan_bytes_max);
-	const struct orphan o = { .scope = op->scope,
-				  .position = w->at,
-				  .chain_hash = w->entry.chain_hash,
-				  .op = buf_bytes(&b) };
+	struct orphan o = { .id = { op->scope, w->at, w->entry.chain_hash },
+			    .state = ORPHAN_LOCAL,
+			    .op = buf_bytes(&b) };
+	orphan_describe(&o, op);
 	if (!err)
-		err = orphan_put(w->c->o.store, w->c->txn.store, &o, &bytes);
+		err = commit_orphan_set(w->c, &o);
 	if (err)
 		return walk_fail(w, err, "keeping it as an orphan");
-	w->orphan_bytes += bytes;
 	w->r->orphans++;
 	return ERR_NONE;
 }
@@ -721,6 +759,7 @@ static enum err walk_op(struct walk *w)
 
 	if (err)
 		return err;
+	w->subject = op_subject(&w->entry.op);
 	err = undo_get(c->o.store, c->txn.store, SCOPE_FLEET, w->at, &w->arena, &w->undo);
 	w->has_undo = !err;
 	if (err == ERR_NOT_FOUND)
@@ -750,29 +789,12 @@ static enum err walk_part(struct walk *w)
 			break;
 		arena_init(&w->arena, UNDO_ARENA_BYTES_MAX);
 		err = oplog_get(c->o.store, c->txn.store, SCOPE_FLEET, w->at, &w->arena, &w->entry, w->fault);
-		alone = !err && commit_is_alone(w->entry.op.kind);
+		alone = !err && commit_is_alone(&w->entry.op);
 		if (!err && !(alone && i > 0))
 			err = walk_op(w);
 		arena_release(&w->arena);
 	}
 	return err ? err : commit_txn_commit(c, w->fault);
-}
-
-static enum err count_orphans(struct walk *w)
-{
-	struct store *s = w->c->o.store;
-	struct orphan_size size;
-	struct store_txn *t;
-	enum err err = s->ops->begin(s, false, &t);
-
-	if (!err) {
-		err = orphan_count(s, t, &size);
-		s->ops->abort(t);
-	}
-	if (err)
-		return fault_set(w->fault, err, "reading the orphan store: %s", err_sentence(err));
-	w->orphan_bytes = size.bytes;
-	return ERR_NONE;
 }
 
 /* Which of its ops make way is decided here, where no other op comes in between. */
@@ -808,8 +830,6 @@ enum err commit_rewind(struct committer *c, struct rewind *r, struct fault *rete
 	enum err err = find_target(&w);
 	if (!err)
 		err = check_target(&w);
-	if (!err)
-		err = count_orphans(&w);
 	if (err || position_compare(c->place.position, r->to) == 0)
 		return err;
 	commit_set_writing(c, false);

@@ -486,6 +486,8 @@ static enum err take_op(struct merging *m, uint32_t at)
 	case OP_MARK:
 	case OP_ORPHAN:
 	case OP_GC:
+	case OP_ORPHAN_APPLY:
+	case OP_ORPHAN_DROP:
 	case OP_CREATE_COLLECTION:
 	case OP_UPDATE_COLLECTION:
 	case OP_DROP_COLLECTION:

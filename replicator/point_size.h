@@ -10,7 +10,7 @@
 
 #include "replicator/change.h"
 
-/* Header, counts and lengths of an op; generous. */
+/* Header, counts and lengths of an op, and of the one that carries it when it is an orphan; generous. */
 #define OP_HEAD_BYTES 128
 #define POINT_BYTES_MAX ((size_t)OP_BYTES_MAX - OP_HEAD_BYTES)
 /* Of a key or a vector that was deleted, beside its name. */

@@ -195,11 +195,12 @@ bool replicator_lease_state(struct replicator *r, struct lease_run_state *ret_st
 
 /* --- opening --- */
 
-/* One step for each epoch that has orphans. */
+/* One step for each epoch that has orphans of a kind. */
 static enum err find_newest_orphan(struct replicator *r, uint64_t *ret_epoch)
 {
 	struct store *s = r->options.store;
-	struct position after = { 0 };
+	struct orphan after = { 0 };
+	bool any = false;
 	struct store_txn *t;
 	enum err err = s->ops->begin(s, false, &t);
 
@@ -211,10 +212,12 @@ static enum err find_newest_orphan(struct replicator *r, uint64_t *ret_epoch)
 		struct orphan o;
 
 		arena_init(&a, ORPHAN_ARENA_BYTES_MAX);
-		err = orphan_next(s, t, SCOPE_FLEET, after, &a, &o);
+		err = orphan_next(s, t, any ? &after : NULL, &a, &o);
 		if (err == ERR_NONE) {
-			*ret_epoch = o.position.epoch;
-			after = (struct position){ o.position.epoch, UINT64_MAX };
+			*ret_epoch = MAX(*ret_epoch, o.id.position.epoch);
+			after = (struct orphan){ .state = o.state,
+						 .id = { .scope = o.id.scope, .position = { o.id.position.epoch, UINT64_MAX } } };
+			any = true;
 		}
 		arena_release(&a);
 	}

@@ -3,9 +3,11 @@
  * Table STORE_UNDO
  *   key    u16 scope, u64 epoch, u64 seq; big-endian, as in STORE_LOG
  *   value  u8      version, 1
- *          u8      flags: 1 = a record of the catalogue follows
+ *          u8      flags: 1 = a record of the catalogue follows, 2 = orphans
  *          u64     hlc and u8 region of the collection's incarnation
  *          bytes   (varint length, bytes) that record, with flag 1; empty: there was none
+ *          u8      count of orphans, with flag 2; for each: u16 scope, u64 epoch, u64 seq, u64 running hash, bytes its record
+ *                  (orphan.c), empty when there was none
  *          varint  count of entries, then each, ascending by place:
  *                    varint place of the point in the op
  *                    u8     1: the op left it unchanged, and no more follows; else 0, and
@@ -22,20 +24,52 @@
 #define RECORD_VERSION 1
 #define RECORD_TAIL 8
 #define FLAG_CATALOG 1
+#define FLAG_ORPHANS 2
 #define UNDO_BYTES_MAX ((size_t)1 << 30)
 #define KEY_BYTES 18
 #define ENTRY_BYTES_MIN 2
+
+static void orphans_put(const struct undo *u, struct buf *out)
+{
+	wire_put_u8(out, (uint8_t)u->orphan_count);
+	for (uint32_t i = 0; i < u->orphan_count; i++) {
+		const struct undo_orphan *o = &u->orphans[i];
+		wire_put_u16(out, o->id.scope);
+		wire_put_u64(out, o->id.position.epoch);
+		wire_put_u64(out, o->id.position.seq);
+		wire_put_u64(out, o->id.chain_hash);
+		wire_put_bytes(out, o->record.data, o->record.len);
+	}
+}
+
+static void orphans_get(struct wire_reader *r, struct undo *u)
+{
+	uint8_t count = wire_u8(r);
+
+	if (count == 0 || count > UNDO_ORPHANS_MAX)
+		wire_fail(r);
+	for (; !r->err && u->orphan_count < count; u->orphan_count++) {
+		struct undo_orphan *o = &u->orphans[u->orphan_count];
+		o->id.scope = wire_u16(r);
+		o->id.position.epoch = wire_u64(r);
+		o->id.position.seq = wire_u64(r);
+		o->id.chain_hash = wire_u64(r);
+		o->record = wire_bytes(r);
+	}
+}
 
 enum err undo_encode(const struct undo *u, struct buf *out)
 {
 	size_t start = out->len;
 
 	wire_put_u8(out, RECORD_VERSION);
-	wire_put_u8(out, u->catalog_record.data ? FLAG_CATALOG : 0);
+	wire_put_u8(out, (u->catalog_record.data ? FLAG_CATALOG : 0) | (u->orphan_count > 0 ? FLAG_ORPHANS : 0));
 	wire_put_u64(out, u->incarnation.hlc);
 	wire_put_u8(out, u->incarnation.region);
 	if (u->catalog_record.data)
 		wire_put_bytes(out, u->catalog_record.data, u->catalog_record.len);
+	if (u->orphan_count > 0)
+		orphans_put(u, out);
 	wire_put_varint(out, u->entry_count);
 	for (uint32_t i = 0; i < u->entry_count; i++) {
 		const struct undo_entry *e = &u->entries[i];
@@ -100,12 +134,14 @@ enum err undo_decode(struct bytes b, struct arena *a, struct undo *ret_undo)
 	if (wire_u8(&r) != RECORD_VERSION)
 		return ERR_VERSION;
 	uint8_t flags = wire_u8(&r);
-	if (flags & ~FLAG_CATALOG)
+	if (flags & ~(FLAG_CATALOG | FLAG_ORPHANS))
 		return ERR_CORRUPT;
 	u.incarnation.hlc = wire_u64(&r);
 	u.incarnation.region = wire_u8(&r);
 	if (flags & FLAG_CATALOG)
 		u.catalog_record = wire_bytes(&r);
+	if (flags & FLAG_ORPHANS)
+		orphans_get(&r, &u);
 	uint64_t count = wire_varint(&r);
 	if (r.err || count > wire_left(&r) / ENTRY_BYTES_MIN)
 		return ERR_CORRUPT;

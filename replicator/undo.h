@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "replicator/oplog.h"
+#include "replicator/orphan.h"
 
 /* Rows of one record at most: a thousand of the largest that a point may be are within its bounds. */
 #define UNDO_ROWS_MAX 1024
@@ -21,6 +21,13 @@ struct undo_entry {
 	uint32_t given_up_count;
 };
 
+/* An orphan as it was listed before the op; record empty: it was not. */
+struct undo_orphan {
+	struct orphan_id id;
+	struct bytes record;
+};
+#define UNDO_ORPHANS_MAX 2
+
 struct undo {
 	struct incarnation incarnation;  /* of the collection */
 	/* of ops about points: ascending by place */
@@ -29,6 +36,9 @@ struct undo {
 	/* of ops about collections and aliases: the catalogue's record as it was, empty when there was none; data == NULL: the op
 	 * is about points */
 	struct bytes catalog_record;
+	/* of ops about orphans */
+	struct undo_orphan orphans[UNDO_ORPHANS_MAX];
+	uint32_t orphan_count;
 };
 
 MUST_USE enum err undo_encode(const struct undo *u, struct buf *out);

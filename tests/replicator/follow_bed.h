@@ -213,13 +213,13 @@ static inline struct applier_state bed_state(uint32_t i)
 static inline uint64_t bed_orphans(uint32_t i)
 {
 	struct store *s = bed[i].r.store;
-	struct orphan_size size;
+	struct orphan_totals totals;
 	struct store_txn *t;
 
 	ck_assert_int_eq(s->ops->begin(s, false, &t), ERR_NONE);
-	ck_assert_int_eq(orphan_count(s, t, &size), ERR_NONE);
+	ck_assert_int_eq(orphan_count(s, t, &totals), ERR_NONE);
 	s->ops->abort(t);
-	return size.count;
+	return totals.count[ORPHAN_LOCAL];
 }
 
 /* The trees say what the rows are; as one number. */

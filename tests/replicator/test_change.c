@@ -99,6 +99,23 @@ static struct collection_config config_of(void)
 					   .client_config = { .data = client_config, .len = 2 } };
 }
 
+static void make_about_orphan(struct op *op)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
+	struct op inner = head(OP_UPSERT);
+
+	inner.epoch = 0x0101;
+	inner.points = points_of();
+	inner.point_count = 2;
+	ck_assert_int_eq(op_encode(&inner, OP_FORM_WIRE, &b), ERR_NONE);
+	uint8_t *copy = arena_alloc(&arena, b.len);
+	ck_assert_ptr_nonnull(copy);
+	memcpy(copy, b.data, b.len);
+	op->orphan = (struct bytes){ .data = copy, .len = b.len };
+	op->orphan_at = (struct position){ 0x0101, 7 };
+	op->orphan_hash = 0xabcdef;
+}
+
 /* One op of each kind that has a form. */
 static uint32_t every_kind(struct op ops[KINDS_MAX])
 {
@@ -112,7 +129,8 @@ static uint32_t every_kind(struct op ops[KINDS_MAX])
 		OP_UPDATE_COLLECTION, OP_DROP_COLLECTION,   OP_ALIASES,
 		OP_FIELD_INDEX_PUT,   OP_FIELD_INDEX_DROP,  OP_UPSERT,         OP_DELETE,
 		OP_SET_PAYLOAD,       OP_OVERWRITE_PAYLOAD, OP_DELETE_PAYLOAD, OP_CLEAR_PAYLOAD,
-		OP_UPDATE_VECTORS,    OP_DELETE_VECTORS
+		OP_UPDATE_VECTORS,    OP_DELETE_VECTORS,    OP_ORPHAN,         OP_ORPHAN_APPLY,
+		OP_ORPHAN_DROP
 	};
 	for (size_t i = 0; i < LEN(kinds); i++) {
 		struct op *op = &ops[i];
@@ -142,6 +160,7 @@ static uint32_t every_kind(struct op ops[KINDS_MAX])
 		op->chain_count = LEN(chain);
 		op->target = 5;
 		op->mark = 12;
+		make_about_orphan(op);
 	}
 	return LEN(kinds);
 }
@@ -183,7 +202,6 @@ START_TEST(unknown_versions_and_kinds_are_told_apart_from_damage)
 		{ "kind 0", 1, 0, ERR_VERSION },
 		{ "kind 200", 1, 200, ERR_VERSION },
 		{ "gc has no form yet", 1, OP_GC, ERR_VERSION },
-		{ "orphan has no form yet", 1, OP_ORPHAN, ERR_VERSION },
 	};
 	struct op op = head(OP_DELETE);
 	struct op back;
@@ -364,10 +382,22 @@ START_TEST(contents_come_back)
 		} else if (op.kind == OP_RELEASE) {
 			ck_assert_uint_eq(op.target, 5);
 			seen |= 8;
+		} else if (op.kind == OP_ORPHAN_APPLY) {
+			ck_assert_uint_eq(op.orphan_hash, 0xabcdef);
+			ck_assert_uint_eq(op.orphan_at.epoch, 0x101);
+			ck_assert_ptr_eq(op_subject(&op), op.inner);
+			ck_assert_int_eq(op.inner->kind, OP_UPSERT);
+			ck_assert_uint_eq(op.inner->point_count, 2);
+			seen |= 16;
+		} else if (op.kind == OP_ORPHAN_DROP) {
+			ck_assert_uint_eq(op.orphan_at.epoch, 0x101);
+			ck_assert_uint_eq(op.orphan_at.seq, 7);
+			ck_assert_ptr_eq(op_subject(&op), &op);
+			seen |= 32;
 		}
 		encoded_free(b);
 	}
-	ck_assert_uint_eq(seen, 15);
+	ck_assert_uint_eq(seen, 63);
 }
 END_TEST
 
@@ -388,6 +418,40 @@ START_TEST(log_form_refers_to_slots_and_keeps_what_has_none)
 	ck_assert_ptr_null(v[0].vector.values);
 	ck_assert_uint_eq(v[1].slot, SLOT_NONE);
 	ck_assert(vector_equal(&v[1].vector, &op.points[0].vectors[1].vector));
+	encoded_free(b);
+}
+END_TEST
+
+START_TEST(only_ops_of_clients_are_orphans)
+{
+	static const enum op_kind kinds[] = { OP_EPOCH_START, OP_MARK, OP_ORPHAN, OP_ORPHAN_APPLY, OP_ORPHAN_DROP };
+	struct op ops[KINDS_MAX];
+	uint32_t count = every_kind(ops);
+
+	for (uint32_t i = 0; i < count; i++)
+		for (size_t k = 0; k < LEN(kinds); k++) {
+			struct op op = head(OP_ORPHAN);
+			struct op back;
+			if (ops[i].kind != kinds[k])
+				continue;
+			op.orphan = encoded(&ops[i], OP_FORM_WIRE);
+			struct bytes b = encoded(&op, OP_FORM_WIRE);
+			ck_assert_msg(decode(b, OP_FORM_WIRE, &back) == ERR_CORRUPT, "%s", op_kind_name(kinds[k]));
+			encoded_free(op.orphan);
+			encoded_free(b);
+		}
+}
+END_TEST
+
+START_TEST(an_orphan_of_another_scope_is_refused)
+{
+	struct op op = head(OP_ORPHAN);
+	struct op back;
+
+	make_about_orphan(&op);
+	op.scope = 2;
+	struct bytes b = encoded(&op, OP_FORM_WIRE);
+	ck_assert_int_eq(decode(b, OP_FORM_WIRE, &back), ERR_CORRUPT);
 	encoded_free(b);
 }
 END_TEST
@@ -454,6 +518,8 @@ int main(void)
 	tcase_add_test(refused, any_changed_byte_is_refused_or_another_op_but_never_harm);
 	tcase_add_test(refused, wild_counts_do_not_allocate);
 	tcase_add_test(refused, unsound_configs_are_refused);
+	tcase_add_test(refused, only_ops_of_clients_are_orphans);
+	tcase_add_test(refused, an_orphan_of_another_scope_is_refused);
 	suite_add_tcase(s, refused);
 
 	TCase *ordinary = tcase_create("ordinary");

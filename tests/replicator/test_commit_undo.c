@@ -5,6 +5,7 @@
  */
 #include "replicator/orphan.h"
 #include "replicator/undo.h"
+#include "tests/index/scratch.h"
 #include "tests/replicator/region.h"
 
 static struct region r;
@@ -145,13 +146,13 @@ static enum err try_rewind(struct position to, struct fault *f)
 
 static uint64_t orphan_total(void)
 {
-	struct orphan_size size;
+	struct orphan_totals totals;
 	struct store_txn *t;
 
 	ck_assert_int_eq(r.store->ops->begin(r.store, false, &t), ERR_NONE);
-	ck_assert_int_eq(orphan_count(r.store, t, &size), ERR_NONE);
+	ck_assert_int_eq(orphan_count(r.store, t, &totals), ERR_NONE);
 	r.store->ops->abort(t);
-	return size.count;
+	return totals.count[ORPHAN_LOCAL];
 }
 
 static uint64_t undo_total(void)
@@ -380,7 +381,8 @@ START_TEST(the_ops_are_kept_as_orphans_in_order_and_as_they_were)
 	struct orphan o;
 	struct store_txn *t;
 	struct fault f;
-	struct position after = { 0 };
+	const struct orphan *after = NULL;
+	struct orphan before;
 
 	write_well(&r, upsert_of(&r, "c", 100, 2));
 	write_well(&r, set_payload_of(&r, "c", 1, "k", 5));
@@ -391,15 +393,16 @@ START_TEST(the_ops_are_kept_as_orphans_in_order_and_as_they_were)
 	ck_assert_int_eq(r.store->ops->begin(r.store, false, &t), ERR_NONE);
 	for (uint32_t i = 0; i < 2; i++) {
 		struct op op;
-		ck_assert_int_eq(orphan_next(r.store, t, SCOPE_FLEET, after, &a, &o), ERR_NONE);
-		ck_assert_int_eq(position_compare(o.position, log.positions[i]), 0);
-		ck_assert_uint_eq(o.chain_hash, log.hashes[i]);
+		ck_assert_int_eq(orphan_next(r.store, t, after, &a, &o), ERR_NONE);
+		ck_assert_int_eq(position_compare(o.id.position, log.positions[i]), 0);
+		ck_assert_uint_eq(o.id.chain_hash, log.hashes[i]);
 		ck_assert_uint_eq(o.op.len, log.ops[i].len);
 		ck_assert_mem_eq(o.op.data, log.ops[i].data, o.op.len);
 		ck_assert_int_eq(op_decode(o.op, OP_FORM_WIRE, &a, &op, &f), ERR_NONE);
-		after = o.position;
+		before = o;
+		after = &before;
 	}
-	ck_assert_int_eq(orphan_next(r.store, t, SCOPE_FLEET, after, &a, &o), ERR_NOT_FOUND);
+	ck_assert_int_eq(orphan_next(r.store, t, after, &a, &o), ERR_NOT_FOUND);
 	r.store->ops->abort(t);
 }
 END_TEST
@@ -418,6 +421,80 @@ START_TEST(what_was_taken_back_can_be_applied_again)
 	struct picture now = picture();
 	check_same(&p, &now);
 	check_trees();
+}
+END_TEST
+
+/* A failover takes it back, the next one finds that it was not lost. Files and rows of the first time are in nobody's way. */
+static void create_again(bool files)
+{
+	struct scratch scratch;
+	struct fault f = { 0 };
+
+	tear_down();
+	if (files)
+		scratch_new(&scratch);
+	region_init(&r, 1);
+	r.options.undo = true;
+	r.options.trim_floor = floor_of;
+	r.dir = files ? scratch.dir : NULL;
+	region_open(&r);
+	region_begin(&r);
+	struct position to = region_state(&r).position;
+	write_well(&r, create_of(&r, "c", DISTANCE_DOT));
+	write_well(&r, upsert_of(&r, "c", 1, 20));
+	write_well(&r, upsert_of(&r, "c", 5, 1));
+	struct picture p = picture();
+	struct log_part log = read_log_after(&r, to, 100);
+	for (unsigned round = 0; round < 3; round++) {
+		(void)rewind_to(to);
+		ck_assert_ptr_null(catalog_get(r.catalog, STR("c")));
+		if (round == 1)
+			restart();
+		ck_assert_msg(!apply_part(&r, &log, 0, log.count, &f), "%s", f.text);
+		struct picture now = picture();
+		check_same(&p, &now);
+		check_trees();
+		restart();
+		now = picture();
+		check_same(&p, &now);
+		check_trees();
+	}
+	if (!files)
+		return;
+	region_shut(&r);
+	r.dir = NULL;
+	scratch_remove(&scratch);
+}
+
+START_TEST(a_collection_whose_creation_was_taken_back_can_be_created_again)
+{
+	create_again(false);
+}
+END_TEST
+
+START_TEST(a_collection_with_files_whose_creation_was_taken_back_can_be_created_again)
+{
+	create_again(true);
+}
+END_TEST
+
+START_TEST(a_collection_that_is_still_being_read_is_created_again_once_it_is_not)
+{
+	struct intent in = create_of(&r, "d", DISTANCE_DOT);
+	struct position to = region_state(&r).position;
+	struct fault f = { 0 };
+
+	write_well(&r, in);
+	struct log_part log = read_log_after(&r, to, 100);
+	struct collection *reader = catalog_get(r.catalog, STR("d"));
+	(void)rewind_to(to);
+	ck_assert_int_eq(apply_part(&r, &log, 0, log.count, &f), ERR_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(f.text, "still being read"));
+	collection_unref(reader);
+	ck_assert_int_eq(apply_part(&r, &log, 0, log.count, &f), ERR_NONE);
+	reader = catalog_get(r.catalog, STR("d"));
+	ck_assert_ptr_nonnull(reader);
+	collection_unref(reader);
 }
 END_TEST
 
@@ -1032,6 +1109,9 @@ static Suite *suite(void)
 	tcase_add_test(t, after_a_restart_it_is_taken_back_just_as_well);
 	tcase_add_test(t, more_than_one_transaction_can_hold_is_taken_back);
 	tcase_add_test(t, a_request_that_replaces_more_than_one_record_holds_is_written_and_taken_back);
+	tcase_add_test(t, a_collection_whose_creation_was_taken_back_can_be_created_again);
+	tcase_add_test(t, a_collection_with_files_whose_creation_was_taken_back_can_be_created_again);
+	tcase_add_test(t, a_collection_that_is_still_being_read_is_created_again_once_it_is_not);
 	tcase_add_test(t, the_ops_are_kept_as_orphans_in_order_and_as_they_were);
 	tcase_add_test(t, what_was_taken_back_can_be_applied_again);
 	tcase_add_test(t, what_an_op_left_unchanged_stays);

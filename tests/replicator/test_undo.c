@@ -35,12 +35,31 @@ static const struct undo rows = { .incarnation = { 77, 3 }, .entries = entries, 
 static const struct undo created = { .incarnation = { 78, 3 }, .catalog_record = { (const uint8_t *)"", 0 } };
 static const struct undo updated = { .incarnation = { 78, 3 }, .catalog_record = { (const uint8_t *)"rec", 3 } };
 
+static const struct undo decided = { .incarnation = { 78, 3 },
+				     .orphans = { { { 0, { 257, 9 }, 7 }, { (const uint8_t *)"was open", 8 } },
+						  { { 0, { 256, 1 }, UINT64_MAX }, { (const uint8_t *)"", 0 } } },
+				     .orphan_count = 2,
+				     .entries = entries,
+				     .entry_count = 3 };
+
+static void check_same_orphans(const struct undo *a, const struct undo *b)
+{
+	ck_assert_uint_eq(a->orphan_count, b->orphan_count);
+	for (uint32_t i = 0; i < a->orphan_count; i++) {
+		ck_assert_int_eq(orphan_id_compare(&a->orphans[i].id, &b->orphans[i].id), 0);
+		ck_assert_uint_eq(a->orphans[i].record.len, b->orphans[i].record.len);
+		if (a->orphans[i].record.len > 0)
+			ck_assert_mem_eq(a->orphans[i].record.data, b->orphans[i].record.data, a->orphans[i].record.len);
+	}
+}
+
 static void check_same(const struct undo *a, const struct undo *b)
 {
 	ck_assert_uint_eq(a->incarnation.hlc, b->incarnation.hlc);
 	ck_assert_uint_eq(a->incarnation.region, b->incarnation.region);
 	ck_assert_int_eq(a->catalog_record.data != NULL, b->catalog_record.data != NULL);
 	ck_assert_uint_eq(a->catalog_record.len, b->catalog_record.len);
+	check_same_orphans(a, b);
 	ck_assert_uint_eq(a->entry_count, b->entry_count);
 	for (uint32_t i = 0; i < a->entry_count; i++) {
 		const struct undo_entry *x = &a->entries[i];
@@ -74,7 +93,7 @@ END_TEST
 
 START_TEST(a_record_is_read_as_it_was_written)
 {
-	static const struct undo *const all[] = { &rows, &created, &updated };
+	static const struct undo *const all[] = { &rows, &created, &updated, &decided };
 
 	for (size_t i = 0; i < LEN(all); i++) {
 		CLEANUP(buf_release) struct buf b = BUF_INIT(4096);
