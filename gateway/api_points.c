@@ -148,6 +148,31 @@ static enum err new_points(struct call *c, struct intent *in, uint32_t count)
 	return ERR_NONE;
 }
 
+/* A filter that is there and empty matches everything. */
+static const struct filter *filter_or_all(const struct filter *f)
+{
+	static const struct filter all;
+
+	return f ? f : &all;
+}
+
+#define SET_CONDITION(in, m) ((in)->condition = (m)->has_update_filter ? filter_or_all((m)->update_filter) : NULL)
+
+static void set_mode(struct intent *in, bool has_mode, enum update_mode mode)
+{
+	switch (has_mode ? mode : UPDATE_MODE_UPSERT) {
+	case UPDATE_MODE_UPSERT:
+		in->mode = INTENT_UPSERT;
+		break;
+	case UPDATE_MODE_INSERT_ONLY:
+		in->mode = INTENT_INSERT_ONLY;
+		break;
+	case UPDATE_MODE_UPDATE_ONLY:
+		in->mode = INTENT_UPDATE_ONLY;
+		break;
+	}
+}
+
 static enum err set_points(struct call *c, struct intent *in, const struct msg_point_list *points)
 {
 	enum err err = new_points(c, in, points->count);
@@ -162,6 +187,15 @@ static enum err set_points(struct call *c, struct intent *in, const struct msg_p
 	}
 	return err;
 }
+
+/* An operation that sets a payload, alone or in a batch. */
+struct payload_to_set {
+	struct value payload;
+	bool has_key;
+	struct str key;
+	const struct msg_points_selector *selector;
+};
+#define PAYLOAD_OF(m) ((struct payload_to_set){ (m)->payload, (m)->has_key, (m)->key, &(m)->selector })
 
 static enum err set_point_vectors(struct call *c, struct intent *in,
 				  const struct msg_point_vectors_list *points)
@@ -180,8 +214,6 @@ static enum err set_point_vectors(struct call *c, struct intent *in,
 static enum err set_selected(struct call *c, struct intent *in, enum op_kind kind,
 			     const struct msg_points_selector *s)
 {
-	static const struct filter all;
-
 	in->kind = kind;
 	if (s->has_points) {
 		in->body.ids = s->points.ids.items;
@@ -190,36 +222,60 @@ static enum err set_selected(struct call *c, struct intent *in, enum op_kind kin
 	}
 	if (!s->has_filter)
 		return fault_set(&c->fault, ERR_BAD_REQUEST, "No filter or points provided");
-	in->filter = s->filter ? s->filter : &all;
+	in->filter = filter_or_all(s->filter);
 	return ERR_NONE;
 }
 
-static enum err set_payload(struct call *c, struct intent *in, enum op_kind kind,
-			    struct value payload, const struct msg_points_selector *s)
+static enum err parse_paths(struct call *c, struct intent *in, const struct str *texts, uint32_t count)
 {
-	in->body.payload = payload;
-	return set_selected(c, in, kind, s);
+	struct path *paths = arena_array(c->arena, count, sizeof(*paths));
+	enum err err = paths ? ERR_NONE : no_room(c);
+
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = path_parse(texts[i], &paths[i], &c->fault);
+	in->paths = paths;
+	in->path_count = count;
+	return err;
 }
 
-/* Keys of DELETE_PAYLOAD are top-level keys; a path into the payload is not built, and must not be taken for one. */
-static enum err set_keys(struct call *c, struct intent *in, const struct str_list *paths)
+/* What replaces a whole payload has no place inside it: to ignore the key would be to lose the rest. */
+static enum err set_payload(struct call *c, struct intent *in, enum op_kind kind, const struct payload_to_set *p)
 {
-	in->body.keys = arena_array(c->arena, paths->count, sizeof(*in->body.keys));
-	if (!in->body.keys)
-		return no_room(c);
-	in->body.key_count = paths->count;
-	for (uint32_t i = 0; i < paths->count; i++) {
-		struct path path;
-		enum err err = path_parse(paths->items[i], &path, &c->fault);
-		if (err)
-			return err;
-		if (path.count != 1 || path.steps[0].kind != PATH_KEY)
-			return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
-					 "deleting a nested payload key (%.*s)",
-					 STR_FMT(paths->items[i]));
-		in->body.keys[i] = path.steps[0].key;
+	enum err err = ERR_NONE;
+
+	in->body.payload = p->payload;
+	if (p->has_key && kind == OP_OVERWRITE_PAYLOAD)
+		return fault_set(&c->fault, ERR_BAD_REQUEST,
+				 "`key` is not possible where the whole payload is overwritten: set the payload at the key");
+	if (p->has_key)
+		err = parse_paths(c, in, &p->key, 1);
+	return err ? err : set_selected(c, in, kind, p->selector);
+}
+
+static bool is_top_level(const struct path *p)
+{
+	return p->count == 1 && p->steps[0].kind == PATH_KEY;
+}
+
+/* Keys of the payload itself go by name; where one of them leads into it, all are paths. */
+static enum err set_keys(struct call *c, struct intent *in, const struct str_list *texts)
+{
+	enum err err = parse_paths(c, in, texts->items, texts->count);
+	bool inside = false;
+
+	in->body.keys = arena_array(c->arena, texts->count, sizeof(*in->body.keys));
+	if (!err && !in->body.keys)
+		err = no_room(c);
+	for (uint32_t i = 0; i < texts->count && !err; i++) {
+		inside |= !is_top_level(&in->paths[i]);
+		in->body.keys[i] = in->paths[i].steps[0].key;
 	}
-	return ERR_NONE;
+	if (inside)
+		in->body.keys = NULL;
+	else
+		in->path_count = 0;
+	in->body.key_count = inside ? 0 : texts->count;
+	return err;
 }
 
 static enum err delete_keys(struct call *c, struct intent *in, const struct str_list *paths,
@@ -253,8 +309,11 @@ void api_points_upsert(struct call *c)
 	const struct msg_points_upsert *in = c->in;
 	struct intent *intent = api_intents(c, in->collection_name, 1, OP_UPSERT);
 
-	if (intent)
-		write_or_fail(c, set_points(c, intent, &in->points), &API_UPDATE(in, intent));
+	if (!intent)
+		return;
+	SET_CONDITION(intent, in);
+	set_mode(intent, in->has_update_mode, in->update_mode);
+	write_or_fail(c, set_points(c, intent, &in->points), &API_UPDATE(in, intent));
 }
 
 void api_vectors_update(struct call *c)
@@ -262,9 +321,10 @@ void api_vectors_update(struct call *c)
 	const struct msg_vectors_update *in = c->in;
 	struct intent *intent = api_intents(c, in->collection_name, 1, OP_UPDATE_VECTORS);
 
-	if (intent)
-		write_or_fail(c, set_point_vectors(c, intent, &in->points),
-			      &API_UPDATE(in, intent));
+	if (!intent)
+		return;
+	SET_CONDITION(intent, in);
+	write_or_fail(c, set_point_vectors(c, intent, &in->points), &API_UPDATE(in, intent));
 }
 
 static void select_points(struct call *c, enum op_kind kind)
@@ -293,8 +353,7 @@ static void put_payload(struct call *c, enum op_kind kind)
 	struct intent *intent = api_intents(c, in->collection_name, 1, kind);
 
 	if (intent)
-		write_or_fail(c, set_payload(c, intent, kind, in->payload, &in->selector),
-			      &API_UPDATE(in, intent));
+		write_or_fail(c, set_payload(c, intent, kind, &PAYLOAD_OF(in)), &API_UPDATE(in, intent));
 }
 
 void api_payload_set(struct call *c)
@@ -333,22 +392,25 @@ void api_vectors_delete(struct call *c)
 static enum err set_operation(struct call *c, struct intent *in,
 			      const struct msg_update_operation *o)
 {
-	if (o->has_upsert)
+	if (o->has_upsert) {
+		SET_CONDITION(in, &o->upsert);
+		set_mode(in, o->upsert.has_update_mode, o->upsert.update_mode);
 		return set_points(c, in, &o->upsert.points);
+	}
 	if (o->has_delete_points)
 		return set_selected(c, in, OP_DELETE, &o->delete_points.selector);
 	if (o->has_set_payload)
-		return set_payload(c, in, OP_SET_PAYLOAD, o->set_payload.payload,
-				   &o->set_payload.selector);
+		return set_payload(c, in, OP_SET_PAYLOAD, &PAYLOAD_OF(&o->set_payload));
 	if (o->has_overwrite_payload)
-		return set_payload(c, in, OP_OVERWRITE_PAYLOAD, o->overwrite_payload.payload,
-				   &o->overwrite_payload.selector);
+		return set_payload(c, in, OP_OVERWRITE_PAYLOAD, &PAYLOAD_OF(&o->overwrite_payload));
 	if (o->has_delete_payload)
 		return delete_keys(c, in, &o->delete_payload.keys, &o->delete_payload.selector);
 	if (o->has_clear_payload)
 		return set_selected(c, in, OP_CLEAR_PAYLOAD, &o->clear_payload.selector);
-	if (o->has_update_vectors)
+	if (o->has_update_vectors) {
+		SET_CONDITION(in, &o->update_vectors);
 		return set_point_vectors(c, in, &o->update_vectors.points);
+	}
 	ASSERT(o->has_delete_vectors);
 	return delete_vectors(c, in, &o->delete_vectors.vector.names, &o->delete_vectors.selector);
 }

@@ -33,6 +33,7 @@
  *   UPSERT, UPDATE_VECTORS
  *                      varint points; for each: id, varint vectors, for each: str name, vector;
  *                      then payload (UPSERT only)
+ *   SET_FIELDS         varint points; for each: id, payload
  *   DELETE, CLEAR_PAYLOAD
  *                      varint ids; the ids
  *   SET_PAYLOAD, OVERWRITE_PAYLOAD
@@ -241,10 +242,11 @@ static void put_points(struct buf *b, const struct op *op, enum op_form form)
 	for (uint32_t i = 0; i < op->point_count; i++) {
 		const struct op_point *p = &op->points[i];
 		point_id_put(b, p->id);
-		wire_put_varint(b, p->vector_count);
+		if (op->kind != OP_SET_FIELDS)
+			wire_put_varint(b, p->vector_count);
 		for (uint32_t k = 0; k < p->vector_count; k++)
 			put_vector(b, &p->vectors[k], form);
-		if (op->kind == OP_UPSERT)
+		if (op->kind != OP_UPDATE_VECTORS)
 			put_value(b, p->payload);
 	}
 }
@@ -332,6 +334,7 @@ enum err op_encode(const struct op *op, enum op_form form, struct buf *out)
 		break;
 	case OP_UPSERT:
 	case OP_UPDATE_VECTORS:
+	case OP_SET_FIELDS:
 		put_points(out, op, form);
 		break;
 	case OP_SET_PAYLOAD:
@@ -424,11 +427,12 @@ static void get_point(struct op_reader *o, const struct op *op, struct op_point 
 {
 	struct op_point p = { .id = point_id_get(&o->r) };
 
-	p.vector_count = get_count(&o->r, COLLECTION_VECTORS_MAX);
+	if (op->kind != OP_SET_FIELDS)
+		p.vector_count = get_count(&o->r, COLLECTION_VECTORS_MAX);
 	p.vectors = read_array(o, p.vector_count, sizeof(*p.vectors));
 	for (uint32_t i = 0; p.vectors && i < p.vector_count && !o->r.err && !o->err; i++)
 		get_vector(o, &p.vectors[i]);
-	if (op->kind == OP_UPSERT)
+	if (op->kind != OP_UPDATE_VECTORS)
 		p.payload = get_object(o);
 	*ret = p;
 }
@@ -585,6 +589,7 @@ static void get_body(struct op_reader *o, struct op *op)
 		break;
 	case OP_UPSERT:
 	case OP_UPDATE_VECTORS:
+	case OP_SET_FIELDS:
 		get_points(o, op);
 		break;
 	case OP_SET_PAYLOAD:

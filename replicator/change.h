@@ -103,7 +103,7 @@ struct op {
 	struct op_seen *seen;            /* SCOPE_MULTI: what its writer had seen, by region, its own included */
 	uint32_t seen_count;
 
-	/* UPSERT, UPDATE_VECTORS */
+	/* UPSERT, UPDATE_VECTORS; SET_FIELDS: each with a payload as SET_PAYLOAD's, and no vectors */
 	struct op_point *points;
 	uint32_t point_count;
 	/* DELETE, *_PAYLOAD, DELETE_VECTORS */

@@ -40,6 +40,13 @@ struct intent {
 	enum op_kind kind;
 	struct str collection;           /* name or alias; resolved in the commit */
 	const struct filter *filter;     /* for kinds with ids: instead of ids */
+	/* UPSERT, UPDATE_VECTORS: of the points that are there, only those that it matches are written */
+	const struct filter *condition;
+	enum { INTENT_UPSERT, INTENT_INSERT_ONLY, INTENT_UPDATE_ONLY } mode; /* UPSERT */
+	/* Inside the payload, written as SET_FIELDS. SET_PAYLOAD: the one path below which body.payload is set; DELETE_PAYLOAD: the
+	 * paths of what is removed, instead of body.keys */
+	const struct path *paths;
+	uint32_t path_count;
 	bool local_conditions;           /* a filter may be evaluated here although other regions write, too */
 	const struct alias_action *alias_actions; /* ALIASES: in their order */
 	uint32_t alias_action_count;

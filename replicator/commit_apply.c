@@ -399,6 +399,7 @@ static enum err apply_effect(struct committer *c, struct op *op, struct fault *r
 	case OP_CLEAR_PAYLOAD:
 	case OP_UPDATE_VECTORS:
 	case OP_DELETE_VECTORS:
+	case OP_SET_FIELDS:
 		return commit_txn_rows(c, op, reterr_fault);
 	case OP_ORPHAN:
 	case OP_ORPHAN_DROP: {

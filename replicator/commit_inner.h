@@ -3,6 +3,7 @@
  * What the files of the committer share; nobody else includes this.
  *   commit.c        the thread, the queue, the batch of writes, epochs
  *   commit_local.c  a client's intents: what only the commit can judge, and cutting into ops
+ *   commit_point.c  what an intent means for one point
  *   commit_alias.c  a client's actions on aliases
  *   commit_apply.c  the transaction: ops into rows, log and position; the ops of peers
  *   commit_multi.c  the logs of collections that every region writes
@@ -265,6 +266,14 @@ bool commit_undo_holds(const struct committer *c, const struct oplog_slot *slot)
 bool commit_undo_may_return(struct committer *c, struct incarnation i);
 /* What is pending must have been committed. */
 MUST_USE enum err commit_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault);
+
+/* --- commit_point.c --- */
+bool commit_has_condition(const struct intent *in);
+/* Is the point to be written? row NULL: it is not there. */
+MUST_USE enum err commit_takes_point(const struct intent *in, const struct row *row, bool *ret_takes);
+/* The top-level keys that the intent's paths change, each with its new value or null; data == NULL: none. In the arena. */
+MUST_USE enum err commit_change_inside(const struct intent *in, const struct row *row, struct arena *a,
+				       struct value *ret_fields);
 
 /* --- commit_alias.c --- */
 /* What the intent's actions come to; in the arena and of the intent. */

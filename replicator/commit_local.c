@@ -34,8 +34,11 @@ struct local {
 	struct intent *in;
 	struct collection *collection; /* a reference */
 	struct arena arena;
-	struct point_id *ids; /* given, or found by the filter */
+	enum op_kind kind;       /* of its ops */
+	struct point_id *ids;    /* given, or found by the filter */
 	uint32_t id_count;
+	struct op_point *points; /* given, those that the condition leaves, or what paths make of the ids' payloads */
+	uint32_t point_count;
 	uint32_t first_op; /* ops of the transaction before this intent's */
 	bool more;         /* the filter finds more, from next on */
 	struct point_id next;
@@ -79,10 +82,11 @@ static enum err begin_multi(struct local *l)
 
 	if (c->state.failed)
 		return fault_set(l->fault, ERR_IO, "writing stopped: %s", c->state.failure);
-	if (l->in->filter && !l->in->local_conditions)
+	bool depends = l->in->filter || commit_has_condition(l->in) || l->in->path_count > 0;
+	if (depends && !l->in->local_conditions)
 		return fault_set(l->fault, ERR_BAD_INPUT,
-				 "every region writes this collection: what a filter finds here may be another "
-				 "thing elsewhere; send `isthmus-conditional: local` to change what this region finds");
+				 "every region writes this collection: what a filter finds here, or what a point holds, may be "
+				 "another thing elsewhere; send `isthmus-conditional: local` to change what this region finds");
 	enum err err = c->o.may_originate ? c->o.may_originate(c->o.ctx, l->fault) : ERR_NONE;
 	if (!err)
 		err = commit_txn_begin(c, l->fault);
@@ -285,37 +289,72 @@ static struct id_at *sort_ids(struct local *l, const struct op_point *points, ui
 /* The vectors that the points are to get: they exist, and have room. */
 static enum err check_updates(struct local *l)
 {
-	const struct op *body = &l->in->body;
-	uint32_t count = body->point_count;
-	const struct id_at *ids = sort_ids(l, body->points, count);
+	uint32_t count = l->point_count;
+	const struct id_at *ids = sort_ids(l, l->points, count);
 	uint32_t *items = arena_array(&l->arena, count, sizeof(*items));
 	enum err err = ids && items ? ERR_NONE : ERR_NO_MEMORY;
 
 	if (err)
 		return fault_set(l->fault, err, "no memory for %u points", count);
 	for (uint32_t i = 0; i < count && !err;) {
-		struct growth g = { .op = *body, .items = items };
+		struct growth g = { .op = { .kind = l->kind, .points = l->points, .point_count = count },
+				    .items = items };
 		struct point_id id = ids[i].id;
-		g.op.kind = l->in->kind;
 		for (; i < count && point_id_equal(ids[i].id, id); i++) {
 			items[g.count++] = ids[i].at;
-			g.bytes += point_size_of_op(&body->points[ids[i].at]);
+			g.bytes += point_size_of_op(&l->points[ids[i].at]);
 		}
 		err = check_row(l, id, &g);
 	}
 	return err;
 }
 
-static enum err check_points(struct local *l)
+static enum err is_taken(struct local *l, struct point_id id, bool *ret_taken)
 {
-	const struct op *body = &l->in->body;
+	CLEANUP(arena_release) struct arena a;
+	bool visible = false;
+	struct row row;
 
-	for (uint32_t i = 0; i < body->point_count; i++) {
-		enum err err = check_point(l, &body->points[i]);
+	arena_init(&a, ROW_ARENA_BYTES_MAX);
+	enum err err = load_visible(l, id, &a, &row, &visible);
+	if (err)
+		return err;
+	err = commit_takes_point(l->in, visible ? &row : NULL, ret_taken);
+	return err ? fault_set(l->fault, err, "evaluating the condition: %s", err_sentence(err)) : ERR_NONE;
+}
+
+/* All are judged by what is there before the first is written, also of one that is given twice. */
+static enum err keep_taken(struct local *l)
+{
+	struct op_point *kept = arena_array(&l->arena, l->point_count, sizeof(*kept));
+	uint32_t count = 0;
+
+	if (!kept)
+		return fault_set(l->fault, ERR_NO_MEMORY, "no memory for %u points", l->point_count);
+	for (uint32_t i = 0; i < l->point_count; i++) {
+		bool taken = false;
+		enum err err = is_taken(l, l->points[i].id, &taken);
 		if (err)
 			return err;
+		if (taken)
+			kept[count++] = l->points[i];
 	}
-	return l->in->kind == OP_UPDATE_VECTORS ? check_updates(l) : ERR_NONE;
+	l->points = kept;
+	l->point_count = count;
+	return ERR_NONE;
+}
+
+static enum err check_points(struct local *l)
+{
+	enum err err = ERR_NONE;
+
+	l->points = l->in->body.points;
+	l->point_count = l->in->body.point_count;
+	for (uint32_t i = 0; i < l->point_count && !err; i++)
+		err = check_point(l, &l->points[i]);
+	if (!err && commit_has_condition(l->in))
+		err = keep_taken(l);
+	return !err && l->kind == OP_UPDATE_VECTORS ? check_updates(l) : err;
 }
 
 /* A delete of what is not there is a success. With one writer, nothing of it can be on its way either: no
@@ -433,7 +472,7 @@ static enum err add_op(struct local *l, struct op *op)
 
 static struct op op_of(const struct local *l)
 {
-	struct op op = { .kind = l->in->kind };
+	struct op op = { .kind = l->kind };
 
 	if (l->collection)
 		op.incarnation = collection_incarnation(l->collection);
@@ -460,25 +499,24 @@ static enum err normalize(struct local *l, struct op_vector *v)
 /* Points as they are stored; the client's own stay as they are, should the write be tried again. */
 static enum err copy_points(struct local *l, struct op_point **ret_points)
 {
-	const struct op *body = &l->in->body;
-	struct op_point *points = arena_array(&l->arena, body->point_count, sizeof(*points));
+	struct op_point *points = arena_array(&l->arena, l->point_count, sizeof(*points));
 
 	if (!points)
 		return ERR_NO_MEMORY;
-	for (uint32_t i = 0; i < body->point_count; i++) {
+	for (uint32_t i = 0; i < l->point_count; i++) {
 		struct op_point *p = &points[i];
-		*p = body->points[i];
+		*p = l->points[i];
 		p->vectors = arena_array(&l->arena, p->vector_count, sizeof(*p->vectors));
 		if (!p->vectors)
 			return ERR_NO_MEMORY;
 		for (uint32_t k = 0; k < p->vector_count; k++) {
-			p->vectors[k] = body->points[i].vectors[k];
+			p->vectors[k] = l->points[i].vectors[k];
 			p->vectors[k].slot = SLOT_NONE;
 			enum err err = normalize(l, &p->vectors[k]);
 			if (err)
 				return err;
 		}
-		if (l->in->kind != OP_UPSERT)
+		if (l->kind == OP_UPDATE_VECTORS)
 			p->payload = (struct value){ 0 };
 	}
 	*ret_points = points;
@@ -502,7 +540,7 @@ static enum err find_repeated(struct local *l, const struct op_point *points, ui
 
 static enum err add_points(struct local *l, bool *ret_dirty)
 {
-	uint32_t count = l->in->body.point_count;
+	uint32_t count = l->point_count;
 	struct op_point *points;
 	bool *repeated;
 	enum err err = copy_points(l, &points);
@@ -548,6 +586,66 @@ static enum err add_ids(struct local *l, size_t common_bytes, bool *ret_dirty)
 	return ERR_NONE;
 }
 
+/* What the paths make of one point's payload; nothing when it stays as it is. */
+static enum err change_inside(struct local *l, struct point_id id)
+{
+	CLEANUP(arena_release) struct arena a;
+	char text[POINT_ID_TEXT_MAX];
+	struct op_point *p = &l->points[l->point_count];
+	bool visible = false;
+	struct row row;
+
+	arena_init(&a, ROW_ARENA_BYTES_MAX);
+	enum err err = load_visible(l, id, &a, &row, &visible);
+	if (err)
+		return err;
+	(void)point_id_format(id, text);
+	if (!visible)
+		return fault_set(l->fault, ERR_NOT_FOUND, "No point with id %s found", text);
+	*p = (struct op_point){ .id = id };
+	err = commit_change_inside(l->in, &row, &l->arena, &p->payload);
+	if (err == ERR_BAD_INPUT)
+		return fault_set(l->fault, err, "Point %s: its payload would be nested more than %d deep", text,
+				 VALUE_DEPTH_MAX);
+	if (err)
+		return fault_set(l->fault, err, "changing a payload: %s", err_sentence(err));
+	if (!p->payload.data)
+		return ERR_NONE;
+	err = check_point(l, p);
+	if (err)
+		return err;
+	l->point_count++;
+	struct growth g = { .op = { .kind = l->kind, .points = p, .point_count = 1 },
+			    .count = 1,
+			    .bytes = point_size_of_op(p) + row.field_count * (size_t)POINT_SIZE_ABSENT_MAX };
+	return check_growth(l, &g, &row, &a);
+}
+
+/* A filter's part ends where its payloads would take too much memory. */
+static enum err inside_intent(struct local *l, bool *ret_dirty)
+{
+	size_t common_bytes, before = l->arena.used;
+	enum err err = check_common(l, &common_bytes);
+
+	if (!err)
+		err = choose_ids(l);
+	if (err)
+		return err;
+	l->kind = OP_SET_FIELDS;
+	l->points = arena_array(&l->arena, l->id_count, sizeof(*l->points));
+	if (!l->points)
+		return fault_set(l->fault, ERR_NO_MEMORY, "no memory for %u points", l->id_count);
+	for (uint32_t i = 0; i < l->id_count && !err; i++) {
+		if (l->in->filter && i > 0 && l->arena.used - before > COMMIT_BYTES_MAX) {
+			l->more = true;
+			l->next = l->ids[i];
+			break;
+		}
+		err = change_inside(l, l->ids[i]);
+	}
+	return err ? err : add_points(l, ret_dirty);
+}
+
 static enum err data_intent(struct local *l, bool *ret_dirty)
 {
 	size_t common_bytes = 0;
@@ -561,6 +659,8 @@ static enum err data_intent(struct local *l, bool *ret_dirty)
 		err = check_points(l);
 		return err ? err : add_points(l, ret_dirty);
 	}
+	if (l->in->path_count > 0)
+		return inside_intent(l, ret_dirty);
 	err = check_common(l, &common_bytes);
 	if (!err)
 		err = find_ids(l, common_bytes);
@@ -671,6 +771,7 @@ static enum err run_intent(struct local *l, bool *ret_dirty)
 	case OP_GC:
 	case OP_ORPHAN_APPLY:
 	case OP_ORPHAN_DROP:
+	case OP_SET_FIELDS:
 		break;
 	}
 	return fault_set(l->fault, ERR_BAD_INPUT, "%s is no operation of a client",
@@ -680,7 +781,7 @@ static enum err run_intent(struct local *l, bool *ret_dirty)
 enum err commit_intent(struct committer *c, struct write *w, struct intent *in, bool *ret_dirty,
 		       struct fault *reterr_fault)
 {
-	struct local l = { .c = c, .w = w, .in = in, .fault = reterr_fault };
+	struct local l = { .c = c, .w = w, .in = in, .kind = in->kind, .fault = reterr_fault };
 
 	*ret_dirty = false;
 	arena_init(&l.arena, INTENT_ARENA_BYTES_MAX);

@@ -15,6 +15,7 @@
  *   UPSERT             created, reset; its vectors and keys
  *   DELETE             deleted
  *   SET_PAYLOAD        its keys; null: the key absent
+ *   SET_FIELDS         the same, other keys for each point
  *   OVERWRITE_PAYLOAD  payload_reset; its keys
  *   CLEAR_PAYLOAD      payload_reset
  *   DELETE_PAYLOAD     the keys absent
@@ -471,6 +472,8 @@ static enum err take_op(struct merging *m, uint32_t at)
 		return ERR_NONE;
 	case OP_SET_PAYLOAD:
 		return write_payload(m, op->payload, true);
+	case OP_SET_FIELDS:
+		return write_payload(m, op->points[at].payload, true);
 	case OP_OVERWRITE_PAYLOAD:
 		m->changed |= mark_raise(&r->payload_reset, m->stamp);
 		return write_payload(m, op->payload, false);

@@ -25,7 +25,6 @@ const NOT_BUILT = {
     'query fusion': () => c.query(PLAIN, {prefetch: [{query: Q}], query: {fusion: 'rrf'}}),
     'query recommend': () => c.query(PLAIN, {query: {recommend: {positive: [1]}}}),
     'scroll order_by': () => c.scroll(PLAIN, {order_by: 'n'}),
-    'setPayload at a key': () => c.setPayload(PLAIN, {payload: {x: 1}, points: [1], key: 'a.b'}),
 };
 
 const pairs = (points) => points.map((p) => [p.id, p.score]);

@@ -34,7 +34,6 @@ NOT_BUILT = {
     "multivectors": lambda c: c.create_collection("multi", vectors_config=m.VectorParams(
         size=2, distance=m.Distance.DOT,
         multivector_config=m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM))),
-    "set_payload at a key": lambda c: c.set_payload(PLAIN, {"x": 1}, points=[1], key="a.b"),
 }
 
 
@@ -262,6 +261,15 @@ def payload(c):
     expect("overwrite replaces", of(1), {"only": "this"})
     expect("delete", c.delete_payload(PLAIN, ["uk", "absent"], points=[2]).status, done)
     expect("delete removes", of(2), {"city": "London", "n": 2})
+    expect("set at a key", c.set_payload(PLAIN, {"x": 1}, points=[2], key="a.b").status, done)
+    expect("inside", of(2), {"city": "London", "n": 2, "a": {"b": {"x": 1}}})
+    expect("delete inside", c.delete_payload(PLAIN, ["a.b.x", "a.c"], points=[2]).status, done)
+    expect("inside it goes", of(2), {"city": "London", "n": 2, "a": {"b": {}}})
+    expect("delete the key", c.delete_payload(PLAIN, ["a"], points=[2]).status, done)
+    kept = m.PointStruct(id=2, vector=[5.0, 5.0, 5.0, 5.0], payload={})
+    expect("insert only", c.upsert(PLAIN, [kept], update_mode=m.UpdateMode.INSERT_ONLY).status, done)
+    expect("update if", c.upsert(PLAIN, [kept], update_filter=match("city", "Rome")).status, done)
+    expect("neither wrote", of(2), {"city": "London", "n": 2})
     expect("clear", c.clear_payload(PLAIN, points_selector=[1]).status, done)
     expect("clear removes all", of(1), {})
 

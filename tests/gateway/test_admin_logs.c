@@ -18,7 +18,7 @@ static struct replicator *replicator;
 /* The region of the world as one of three; nothing of the replicator runs. */
 static void set_up(void)
 {
-	static const struct peer_config others[] = { { "fra", 2, true }, { "nyc", 3, true } };
+	static const struct peer_config others[] = { { .name = "fra", .id = 2, .data = true }, { .name = "nyc", .id = 3, .data = true } };
 	struct fault f = { 0 };
 
 	world_open(&one, &(struct world_options){ 0 });
@@ -29,7 +29,7 @@ static void set_up(void)
 					.store = store,
 					.catalog = catalog,
 					.fleet = "f",
-					.self = { "eu-north", 7, true },
+					.self = { .name = "eu-north", .id = 7, .data = true },
 					.others = others,
 					.other_count = LEN(others) };
 	ck_assert_msg(replicator_open(&o, &replicator, &f) == ERR_NONE, "%s", f.text);

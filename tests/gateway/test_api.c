@@ -196,6 +196,41 @@ static const struct step steps[] = {
 	{ "collection_exists", "/collections/v/exists", NULL, "{\"exists\":true}" },
 	{ "points_count", "/collections/v/points/count", "{}", "{\"count\":5}" },
 	{ "collection_delete", "/collections/v", NULL, "false" },
+	/* Conditions, and changes inside payloads. */
+	{ "points_upsert", "/collections/c/points?wait=true",
+	  "{\"update_mode\":\"insert_only\",\"points\":[{\"id\":1,\"vector\":[0,0,0,0],\"payload\":{\"new\":1}},"
+	  "{\"id\":30,\"vector\":[1,1,1,1],\"payload\":{\"new\":1,\"o\":{\"x\":1,\"y\":2},\"l\":[{\"a\":1},{\"a\":2}]}}]}",
+	  "{\"operation_id\":27,\"status\":\"completed\"}" },
+	{ "points_upsert", "/collections/c/points?wait=true",
+	  "{\"update_mode\":\"update_only\",\"update_filter\":{\"must\":{\"key\":\"tag\",\"match\":{\"value\":\"b\"}}},"
+	  "\"points\":[{\"id\":1,\"vector\":[0,0,0,1],\"payload\":{\"tag\":\"c\"}},{\"id\":30,\"vector\":[2,2,2,2]},"
+	  "{\"id\":31,\"vector\":[2,2,2,2]}]}",
+	  "{\"operation_id\":28,\"status\":\"completed\"}" },
+	{ "vectors_update", "/collections/c/points/vectors?wait=true",
+	  "{\"update_filter\":{\"must\":{\"has_vector\":\"small\"}},\"points\":[{\"id\":1,\"vector\":[9,9,9,9]},"
+	  "{\"id\":20,\"vector\":[7,7,7,7]}]}",
+	  "{\"operation_id\":29,\"status\":\"completed\"}" },
+	{ "payload_set", "/collections/c/points/payload?wait=true",
+	  "{\"key\":\"o.z\",\"payload\":{\"deep\":true},\"points\":[30,1]}",
+	  "{\"operation_id\":30,\"status\":\"completed\"}" },
+	{ "payload_set", "/collections/c/points/payload?wait=true",
+	  "{\"key\":\"l[1]\",\"payload\":{\"b\":3},\"filter\":{\"must\":{\"key\":\"l[].a\",\"match\":{\"value\":2}}}}",
+	  "{\"operation_id\":31,\"status\":\"completed\"}" },
+	{ "payload_delete", "/collections/c/points/payload/delete?wait=true",
+	  "{\"keys\":[\"o.x\",\"l[].a\",\"new\"],\"points\":[30]}", "{\"operation_id\":32,\"status\":\"completed\"}" },
+	{ "points_batch", "/collections/c/points/batch?wait=true",
+	  "{\"operations\":[{\"set_payload\":{\"payload\":{\"q\":1},\"points\":[30],\"key\":\"o.z\"}},"
+	  "{\"upsert\":{\"points\":[{\"id\":30,\"vector\":[3,3,3,3]}],\"update_mode\":\"insert_only\"}},"
+	  "{\"update_vectors\":{\"points\":[{\"id\":30,\"vector\":[5,5,5,5]}],"
+	  "\"update_filter\":{\"must\":{\"key\":\"o.z.q\",\"match\":{\"value\":1}}}}}]}",
+	  "[{\"operation_id\":33,\"status\":\"completed\"},{\"operation_id\":33,\"status\":\"completed\"},"
+	  "{\"operation_id\":34,\"status\":\"completed\"}]" },
+	{ "points_retrieve", "/collections/c/points",
+	  "{\"ids\":[1,20,30,31],\"with_payload\":true,\"with_vector\":true}",
+	  "[{\"id\":1,\"payload\":{\"o\":{\"z\":{\"deep\":true}},\"tag\":\"c\"},\"vector\":[0.0,0.0,0.0,1.0]},"
+	  "{\"id\":20,\"payload\":{\"b\":2,\"c\":3},\"vector\":{\"\":[7.0,7.0,7.0,7.0],\"small\":[1.0,1.0]}},"
+	  "{\"id\":30,\"payload\":{\"l\":[{},{\"b\":3}],\"o\":{\"y\":2,\"z\":{\"deep\":true,\"q\":1}}},"
+	  "\"vector\":[5.0,5.0,5.0,5.0]}]" },
 	{ "isthmus_status", "/isthmus/status", NULL, NULL },
 	{ "collection_delete", "/collections/c", NULL, "true" },
 	{ "collection_exists", "/collections/c/exists", NULL, "{\"exists\":false}" },
@@ -447,10 +482,20 @@ static const struct {
 	{ VERB_POST, P "/vectors/delete", "{\"points\":[1],\"vector\":[\"nope\"]}", 400,
 	  "Not existing vector name error: nope" },
 	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1}}", 400, "No filter or points provided" },
-	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1},\"points\":[1],\"key\":\"x\"}", 501,
-	  "Not implemented: " },
-	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"a.b\"],\"points\":[1]}", 501,
-	  "Not implemented: deleting a nested" },
+	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1},\"points\":[1],\"key\":\"x..y\"}", 400,
+	  "Wrong input: `x..y` is not a payload path" },
+	{ VERB_POST, P "/payload", "{\"payload\":{\"a\":1},\"points\":[42],\"key\":\"x\"}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_PUT, P "/payload", "{\"payload\":{\"a\":1},\"points\":[1],\"key\":\"x\"}", 400,
+	  "Bad request: `key` is not possible" },
+	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"a.b\"],\"points\":[42]}", 404,
+	  "Not found: No point with id 42 found" },
+	{ VERB_PUT, P, "{\"points\":[],\"update_mode\":\"sometimes\"}", 400, "unknown variant `sometimes`" },
+	{ VERB_PUT, P, "{\"points\":[],\"update_filter\":{\"nope\":[]}}", 400, "Format error in JSON body" },
+	{ VERB_PUT, P, "{\"points\":[{\"id\":1,\"vector\":[1,2]}],\"update_mode\":\"insert_only\"}", 400,
+	  "Wrong input: Vector dimension error: expected dim: 4, got 2" },
+	{ VERB_PUT, P "/vectors", "{\"points\":[{\"id\":42,\"vector\":[1,2,3,4]}],\"update_filter\":{}}", 404,
+	  "Not found: No point with id 42 found" },
 	{ VERB_POST, P "/payload/delete", "{\"keys\":[\"\"],\"points\":[1]}", 400,
 	  "Wrong input: " },
 	{ VERB_POST, P "/query", "{\"query\":[1,2,3]}", 400,

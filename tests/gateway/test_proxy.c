@@ -121,7 +121,7 @@ static void listen_as_eu(struct test *t)
 
 static void open_replicator(struct test *t)
 {
-	static const struct peer_config others[] = { { "eu", EU, true }, { "ap", AP, true } };
+	static const struct peer_config others[] = { { .name = "eu", .id = EU, .data = true }, { .name = "ap", .id = AP, .data = true } };
 	struct fault f = { 0 };
 
 	ck_assert_int_eq(store_mem_new(&t->store), ERR_NONE);
@@ -132,7 +132,7 @@ static void open_replicator(struct test *t)
 		.store = t->store,
 		.catalog = t->catalog,
 		.fleet = "test",
-		.self = { "us", US, true },
+		.self = { .name = "us", .id = US, .data = true },
 		.others = others,
 		.other_count = LEN(others),
 	};

@@ -130,7 +130,7 @@ static uint32_t every_kind(struct op ops[KINDS_MAX])
 		OP_FIELD_INDEX_PUT,   OP_FIELD_INDEX_DROP,  OP_UPSERT,         OP_DELETE,
 		OP_SET_PAYLOAD,       OP_OVERWRITE_PAYLOAD, OP_DELETE_PAYLOAD, OP_CLEAR_PAYLOAD,
 		OP_UPDATE_VECTORS,    OP_DELETE_VECTORS,    OP_ORPHAN,         OP_ORPHAN_APPLY,
-		OP_ORPHAN_DROP
+		OP_ORPHAN_DROP,       OP_SET_FIELDS
 	};
 	for (size_t i = 0; i < LEN(kinds); i++) {
 		struct op *op = &ops[i];
@@ -139,7 +139,9 @@ static uint32_t every_kind(struct op ops[KINDS_MAX])
 		op->point_count = 2;
 		if (kinds[i] == OP_UPDATE_VECTORS)
 			op->points[1].payload = (struct value){ 0 };
-		if (kinds[i] != OP_UPSERT && kinds[i] != OP_UPDATE_VECTORS) {
+		if (kinds[i] == OP_SET_FIELDS)
+			op->points[0].vector_count = op->points[1].vector_count = 0;
+		if (kinds[i] != OP_UPSERT && kinds[i] != OP_UPDATE_VECTORS && kinds[i] != OP_SET_FIELDS) {
 			op->points = NULL;
 			op->point_count = 0;
 		}

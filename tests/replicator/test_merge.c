@@ -140,7 +140,8 @@ static void random_op(struct test_op *t, const struct test_op *before)
 					      OP_DELETE,         OP_SET_PAYLOAD,
 					      OP_SET_PAYLOAD,    OP_OVERWRITE_PAYLOAD,
 					      OP_DELETE_PAYLOAD, OP_CLEAR_PAYLOAD,
-					      OP_UPDATE_VECTORS, OP_DELETE_VECTORS };
+					      OP_UPDATE_VECTORS, OP_DELETE_VECTORS,
+					      OP_SET_FIELDS };
 	*t = (struct test_op){ .op = { .kind = kinds[random_below(LEN(kinds))] } };
 	/* Three writers with clocks that disagree, in two epochs; now and then exactly the stamp of another op. */
 	t->op.epoch = 1 + random_below(2);
@@ -156,7 +157,11 @@ static void random_op(struct test_op *t, const struct test_op *before)
 	t->payload = (unsigned)random_below(PAYLOADS);
 	if (t->op.kind == OP_UPSERT || t->op.kind == OP_UPDATE_VECTORS)
 		random_vectors(t);
-	if (t->op.kind == OP_UPSERT)
+	if (t->op.kind == OP_SET_FIELDS) {
+		t->op.points = &t->point;
+		t->op.point_count = 1;
+	}
+	if (t->op.kind == OP_UPSERT || t->op.kind == OP_SET_FIELDS)
 		t->point.payload = payloads[t->payload];
 	if (t->op.kind == OP_SET_PAYLOAD || t->op.kind == OP_OVERWRITE_PAYLOAD)
 		t->op.payload = payloads[t->payload];
@@ -227,8 +232,8 @@ static void add_steps(struct step *steps, uint32_t *count, const struct test_op 
 	for (unsigned k = 0; k < KEYS; k++) {
 		unsigned value = digit(t->payload, k);
 		bool given = value != 0 && (kind == OP_UPSERT || kind == OP_SET_PAYLOAD ||
-					    kind == OP_OVERWRITE_PAYLOAD);
-		if (kind == OP_SET_PAYLOAD && value == NULL_VALUE)
+					    kind == OP_OVERWRITE_PAYLOAD || kind == OP_SET_FIELDS);
+		if ((kind == OP_SET_PAYLOAD || kind == OP_SET_FIELDS) && value == NULL_VALUE)
 			value = 0;
 		if (kind == OP_DELETE_PAYLOAD && t->key_touched[k]) {
 			given = true;
