@@ -469,15 +469,21 @@ static bool is_orphan(const struct oracle *o, struct position p)
 	bool found = false;
 
 	for (uint32_t i = 0; i < NET_REGIONS && !found; i++) {
-		CLEANUP(arena_release) struct arena a;
 		struct store *s = disk_content(o->sites[i].disk);
-		struct orphan orphan;
+		struct orphan orphan, last;
 		struct store_txn *t;
+		enum err err = ERR_NONE;
 
-		arena_init(&a, ARENA_BYTES);
 		ASSERT(s->ops->begin(s, false, &t) == ERR_NONE);
-		found = orphan_next(s, t, SCOPE_FLEET, (struct position){ p.epoch, p.seq - 1 }, &a, &orphan) == ERR_NONE &&
-			position_compare(orphan.position, p) == 0;
+		for (bool any = false; err == ERR_NONE && !found; any = true) {
+			CLEANUP(arena_release) struct arena a;
+
+			arena_init(&a, ARENA_BYTES);
+			err = orphan_next(s, t, any ? &last : NULL, &a, &orphan);
+			found = err == ERR_NONE && position_compare(orphan.id.position, p) == 0;
+			/* What it points at goes with the arena; only its place is looked at again. */
+			last = orphan;
+		}
 		s->ops->abort(t);
 	}
 	return found;
