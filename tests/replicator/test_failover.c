@@ -50,6 +50,22 @@ static uint32_t writer_of(uint32_t except)
 	return 0;
 }
 
+/* As begin(), and ops go by the logs alone, so that a region that is cut off has none of the others' and gives none. */
+static uint32_t begin_without_streams(void)
+{
+	fleet_new(&fleet);
+	fleet.failover = true;
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
+		fleet.regions[i].no_stream = true;
+		fleet_start(&fleet, i);
+	}
+	uint32_t writer = writer_of(FLEET_REGIONS);
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
+		fleet_wait(&fleet, has_list_one, i);
+	fleet_write_well(&fleet, writer, create_of(region(writer), "c", DISTANCE_DOT));
+	return writer;
+}
+
 /* All up, with an elected primary, whose number it returns, the stores of all in the voter list, and the collection "c". */
 static uint32_t begin(void)
 {
@@ -126,6 +142,79 @@ START_TEST(primary_that_reaches_nobody_stops_and_follows_when_it_is_back)
 }
 END_TEST
 
+/* Of those that this region took back, or has listed. */
+static uint64_t orphans_of(uint32_t number)
+{
+	struct replicator_state s = fleet_state(&fleet, number);
+
+	return s.commit.orphans.count[ORPHAN_LOCAL] + s.commit.orphans.count[ORPHAN_OPEN];
+}
+
+START_TEST(what_only_the_lost_primary_had_is_taken_back_and_kept)
+{
+	uint32_t first = begin_without_streams();
+
+	fleet_upsert(&fleet, first, 1, 10);
+	fleet_check_equal(&fleet, first);
+	cut(first, true);
+	/* Its lease goes on for a while. */
+	for (uint64_t i = 0; i < 5; i++) {
+		struct fleet_answer a = fleet_submit(&fleet, first, upsert_of(region(first), "c", 5 + i, 3), ACK_VISIBLE, 0);
+		ck_assert_msg(!a.err, "%s", a.fault.text);
+	}
+	uint32_t second = writer_of(first);
+	ck_assert_uint_eq(count_points(region(second), "c"), 10);
+	fleet_upsert(&fleet, second, 101, 10);
+	cut(first, false);
+	fleet_check_equal(&fleet, second);
+	ck_assert_uint_eq(count_points(region(first), "c"), 20);
+	ck_assert_uint_eq(orphans_of(first), 5);
+}
+END_TEST
+
+START_TEST(strong_writes_are_refused_by_a_primary_that_reaches_no_majority)
+{
+	uint32_t first = begin_without_streams();
+
+	fleet_check_equal(&fleet, first);
+	cut(first, true);
+	struct fleet_answer a = fleet_submit(&fleet, first, upsert_of(region(first), "c", 1, 1), ACK_CONFIRMED, 3000);
+	ck_assert(a.err != ERR_NONE || a.reached < ACK_CONFIRMED);
+	uint32_t second = writer_of(first);
+	a = fleet_submit(&fleet, second, upsert_of(region(second), "c", 2, 1), ACK_CONFIRMED, 10000);
+	ck_assert_msg(!a.err && a.reached == ACK_CONFIRMED, "%s", a.fault.text);
+	cut(first, false);
+	fleet_check_equal(&fleet, second);
+	ck_assert_uint_eq(count_points(region(first), "c"), 1);
+}
+END_TEST
+
+/* Each primary is lost with ops of its own, then the next one; all return. */
+START_TEST(two_failovers_in_a_row_leave_all_regions_equal)
+{
+	uint32_t lost[2];
+	uint32_t writer = begin_without_streams();
+
+	fleet_check_equal(&fleet, writer);
+	for (uint32_t i = 0; i < 2; i++) {
+		lost[i] = writer;
+		cut(writer, true);
+		struct fleet_answer a =
+			fleet_submit(&fleet, writer, upsert_of(region(writer), "c", 1000 * (i + 1), 1), ACK_VISIBLE, 0);
+		ck_assert_msg(!a.err, "%s", a.fault.text);
+		uint32_t next = writer_of(writer);
+		fleet_upsert(&fleet, next, 10 * (i + 1), 5);
+		/* The next is to be lost too: a majority needs the one before. */
+		cut(writer, false);
+		fleet_check_equal(&fleet, next);
+		writer = next;
+	}
+	ck_assert_uint_eq(count_points(region(writer), "c"), 10);
+	ck_assert_uint_ge(orphans_of(lost[0]), 1);
+	ck_assert_uint_ge(orphans_of(lost[1]), 1);
+}
+END_TEST
+
 START_TEST(switchover_by_the_lease_goes_to_the_region_that_was_named)
 {
 	uint32_t first = begin();
@@ -151,6 +240,9 @@ int main(void)
 		fleet_elects_a_primary_and_stores_its_voters,
 		another_region_takes_over_from_a_dead_primary_with_all_that_was_confirmed,
 		primary_that_reaches_nobody_stops_and_follows_when_it_is_back,
+		what_only_the_lost_primary_had_is_taken_back_and_kept,
+		strong_writes_are_refused_by_a_primary_that_reaches_no_majority,
+		two_failovers_in_a_row_leave_all_regions_equal,
 		switchover_by_the_lease_goes_to_the_region_that_was_named,
 	};
 	Suite *s = suite_create("failover");
