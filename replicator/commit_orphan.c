@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/panic.h"
 #include "index/order.h"
 
 #include <string.h>
@@ -86,9 +87,9 @@ enum err commit_orphan_is_in(struct committer *c, const struct op *op)
 	const struct orphan_id id = { op->scope, p->position, p->chain_hash };
 	struct orphan o;
 
+	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (p->orphans.count[ORPHAN_LOCAL] == 0)
 		return ERR_NONE;
-	arena_init(&a, OP_ARENA_BYTES_MAX);
 	enum err err = get(c, &id, &a, &o);
 	if (!err && o.state == ORPHAN_LOCAL)
 		err = forget(c, &o);
@@ -124,9 +125,9 @@ static enum err forget_oldest_decided(struct committer *c)
 	const struct orphan_totals *t = &c->txn.place.orphans;
 	struct orphan o;
 
+	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (t->count[ORPHAN_APPLIED] + t->count[ORPHAN_DROPPED] <= ORPHANS_DECIDED_MAX)
 		return ERR_NONE;
-	arena_init(&a, OP_ARENA_BYTES_MAX);
 	enum err err = orphan_first(c->o.store, c->txn.store, ORPHAN_DROPPED, &a, &o);
 	if (!err)
 		err = commit_undo_orphan(c, &o.id, &o);
@@ -320,9 +321,9 @@ static enum err check_field_index(struct committer *c, const struct op *orphan, 
 	struct field_index_info *fields;
 	uint32_t count = 0;
 
+	arena_init(&a, OP_ARENA_BYTES_MAX);
 	if (!collection)
 		return fault_set(f, ERR_NOT_FOUND, "its collection is not there");
-	arena_init(&a, OP_ARENA_BYTES_MAX);
 	enum err err = collection_field_indexes(collection, &a, &fields, &count);
 	collection_unref(collection);
 	for (uint32_t i = 0; i < count && !err; i++)
@@ -338,6 +339,7 @@ static enum err check_applicable(struct committer *c, const struct op *op, struc
 	const struct op *orphan = op->inner;
 	struct incarnation i;
 
+	ASSERT(orphan != NULL);
 	if (orphan->kind >= OP_UPSERT)
 		return check_points(c, op, f);
 	if (orphan->kind == OP_FIELD_INDEX_PUT)
