@@ -2,6 +2,7 @@
 /*
  * Regions that elect their primary, whole and with their threads: see fleet.h.
  */
+#include "replicator/orphan.h"
 #include "tests/replicator/fleet.h"
 
 static struct fleet fleet;
@@ -50,13 +51,13 @@ static uint32_t writer_of(uint32_t except)
 	return 0;
 }
 
-/* As begin(), and ops go by the logs alone, so that a region that is cut off has none of the others' and gives none. */
-static uint32_t begin_without_streams(void)
+/* All up, with an elected primary, whose number it returns, the stores of all in the voter list, and the collection "c". */
+static uint32_t begin_with(bool streams)
 {
 	fleet_new(&fleet);
 	fleet.failover = true;
 	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
-		fleet.regions[i].no_stream = true;
+		fleet.regions[i].no_stream = !streams;
 		fleet_start(&fleet, i);
 	}
 	uint32_t writer = writer_of(FLEET_REGIONS);
@@ -66,18 +67,9 @@ static uint32_t begin_without_streams(void)
 	return writer;
 }
 
-/* All up, with an elected primary, whose number it returns, the stores of all in the voter list, and the collection "c". */
 static uint32_t begin(void)
 {
-	fleet_new(&fleet);
-	fleet.failover = true;
-	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
-		fleet_start(&fleet, i);
-	uint32_t writer = writer_of(FLEET_REGIONS);
-	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
-		fleet_wait(&fleet, has_list_one, i);
-	fleet_write_well(&fleet, writer, create_of(region(writer), "c", DISTANCE_DOT));
-	return writer;
+	return begin_with(/* streams: */ true);
 }
 
 static void cut(uint32_t number, bool yes)
@@ -142,6 +134,11 @@ START_TEST(primary_that_reaches_nobody_stops_and_follows_when_it_is_back)
 }
 END_TEST
 
+static bool is_aside(struct fleet *f, uint64_t number)
+{
+	return fleet_state(f, (uint32_t)number).applier.aside;
+}
+
 /* Of those that this region took back, or has listed. */
 static uint64_t orphans_of(uint32_t number)
 {
@@ -150,31 +147,9 @@ static uint64_t orphans_of(uint32_t number)
 	return s.commit.orphans.count[ORPHAN_LOCAL] + s.commit.orphans.count[ORPHAN_OPEN];
 }
 
-START_TEST(what_only_the_lost_primary_had_is_taken_back_and_kept)
-{
-	uint32_t first = begin_without_streams();
-
-	fleet_upsert(&fleet, first, 1, 10);
-	fleet_check_equal(&fleet, first);
-	cut(first, true);
-	/* Its lease goes on for a while. */
-	for (uint64_t i = 0; i < 5; i++) {
-		struct fleet_answer a = fleet_submit(&fleet, first, upsert_of(region(first), "c", 5 + i, 3), ACK_VISIBLE, 0);
-		ck_assert_msg(!a.err, "%s", a.fault.text);
-	}
-	uint32_t second = writer_of(first);
-	ck_assert_uint_eq(count_points(region(second), "c"), 10);
-	fleet_upsert(&fleet, second, 101, 10);
-	cut(first, false);
-	fleet_check_equal(&fleet, second);
-	ck_assert_uint_eq(count_points(region(first), "c"), 20);
-	ck_assert_uint_eq(orphans_of(first), 5);
-}
-END_TEST
-
 START_TEST(strong_writes_are_refused_by_a_primary_that_reaches_no_majority)
 {
-	uint32_t first = begin_without_streams();
+	uint32_t first = begin_with(/* streams: */ false);
 
 	fleet_check_equal(&fleet, first);
 	cut(first, true);
@@ -189,29 +164,35 @@ START_TEST(strong_writes_are_refused_by_a_primary_that_reaches_no_majority)
 }
 END_TEST
 
-/* Each primary is lost with ops of its own, then the next one; all return. */
-START_TEST(two_failovers_in_a_row_leave_all_regions_equal)
+/* Its lease lasts on for a moment: what it acknowledges then nobody else has. Twice, so that who took back writes again. */
+START_TEST(what_a_primary_wrote_while_it_was_cut_off_is_kept_as_orphans)
 {
-	uint32_t lost[2];
-	uint32_t writer = begin_without_streams();
+	uint32_t writer = begin_with(/* streams: */ false);
+	uint32_t acknowledged[FLEET_REGIONS] = { 0 };
 
-	fleet_check_equal(&fleet, writer);
-	for (uint32_t i = 0; i < 2; i++) {
-		lost[i] = writer;
-		cut(writer, true);
-		struct fleet_answer a =
-			fleet_submit(&fleet, writer, upsert_of(region(writer), "c", 1000 * (i + 1), 1), ACK_VISIBLE, 0);
-		ck_assert_msg(!a.err, "%s", a.fault.text);
-		uint32_t next = writer_of(writer);
-		fleet_upsert(&fleet, next, 10 * (i + 1), 5);
-		/* The next is to be lost too: a majority needs the one before. */
-		cut(writer, false);
-		fleet_check_equal(&fleet, next);
-		writer = next;
+	for (uint64_t n = 1; n <= 2; n++) {
+		struct session s = { 0 };
+		struct fault fault = { 0 };
+		uint32_t cut_off = writer;
+		fleet_upsert(&fleet, cut_off, 1, 10);
+		fleet_check_equal(&fleet, cut_off);
+		cut(cut_off, true);
+		for (uint64_t id = 5; id < 8; id++)
+			acknowledged[cut_off] += fleet_submit(&fleet, cut_off, upsert_of(region(cut_off), "c", 1000 * n + id, 1),
+							      ACK_VISIBLE, 0)
+							 .err == ERR_NONE;
+		ck_assert_uint_gt(acknowledged[cut_off], 0);
+		replicator_session(fleet.regions[cut_off].replicator, &s);
+		writer = writer_of(cut_off);
+		fleet_upsert(&fleet, writer, 11, 10);
+		cut(cut_off, false);
+		fleet_check_equal(&fleet, writer);
+		ck_assert(!is_aside(&fleet, cut_off));
+		ck_assert_uint_eq(orphans_of(cut_off), acknowledged[cut_off]);
+		ck_assert_int_eq(replicator_find_session(fleet.regions[cut_off].replicator, &s, FLEET_WAIT_MS, &fault),
+				 ERR_SESSION_ORPHANED);
+		ck_assert_uint_eq(count_points(region(cut_off), "c"), 20);
 	}
-	ck_assert_uint_eq(count_points(region(writer), "c"), 10);
-	ck_assert_uint_ge(orphans_of(lost[0]), 1);
-	ck_assert_uint_ge(orphans_of(lost[1]), 1);
 }
 END_TEST
 
@@ -240,9 +221,8 @@ int main(void)
 		fleet_elects_a_primary_and_stores_its_voters,
 		another_region_takes_over_from_a_dead_primary_with_all_that_was_confirmed,
 		primary_that_reaches_nobody_stops_and_follows_when_it_is_back,
-		what_only_the_lost_primary_had_is_taken_back_and_kept,
 		strong_writes_are_refused_by_a_primary_that_reaches_no_majority,
-		two_failovers_in_a_row_leave_all_regions_equal,
+		what_a_primary_wrote_while_it_was_cut_off_is_kept_as_orphans,
 		switchover_by_the_lease_goes_to_the_region_that_was_named,
 	};
 	Suite *s = suite_create("failover");
