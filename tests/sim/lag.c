@@ -46,7 +46,8 @@ static void check(struct world *w, struct site *s, const struct moment *moments,
 
 		if (now_ns - m->at_ns <= lag_ns)
 			continue;
-		if (position_compare(m->position, state.position) > 0)
+		/* What was taken back is nothing that anybody lacks. */
+		if (position_compare(m->position, state.position) > 0 && oracle_in_history(w->oracle, m->position))
 			violation("lag", "%s says that it is %.3f s behind, and has not (%lu,%lu) of %.3f s ago", s->name,
 				  lag_s, (unsigned long)m->position.epoch, (unsigned long)m->position.seq,
 				  (double)(now_ns - m->at_ns) / 1e9);

@@ -395,6 +395,16 @@ void oracle_excuse(struct oracle *o, uint32_t number)
 			o->acks[i].excused = true;
 }
 
+bool oracle_in_history(const struct oracle *o, struct position p)
+{
+	uint32_t first = 0;
+
+	for (uint32_t i = 1; i < NET_REGIONS; i++)
+		if (position_compare(o->places[i].fleet, o->places[first].fleet) > 0)
+			first = i;
+	return disk_has(o, first, p);
+}
+
 bool oracle_may_lose(const struct oracle *o, uint32_t number)
 {
 	for (uint32_t i = 0; i < o->ack_count; i++)

@@ -52,6 +52,8 @@ void oracle_excuse(struct oracle *o, uint32_t number);
 bool oracle_may_lose(const struct oracle *o, uint32_t number);
 /* The greatest position of the fleet's history that was acknowledged and not excused. */
 struct position oracle_promised(const struct oracle *o);
+/* Does who is furthest have it? */
+bool oracle_in_history(const struct oracle *o, struct position p);
 /* How far the disk of a site is in the fleet's history. */
 struct position oracle_position(const struct oracle *o, uint32_t number);
 /* Do all disks hold the same logs? */
