@@ -40,6 +40,10 @@ struct peer_link {
 	/* Gives it a message about leases (lease_message.h), by a connection that nothing else uses. NULL as above. Blocks, for
 	 * LEASE_SEND_MS_MAX at most. */
 	enum err (*lease)(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *reterr_fault);
+	/* Offers it orphans, answered by that region's replicator_orphans(); both bounded (orphan_offer.h). NULL as above. Blocks, for
+	 * ten seconds at most. */
+	enum err (*orphans)(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
+			    struct fault *reterr_fault);
 };
 #define LEASE_SEND_MS_MAX 1000
 

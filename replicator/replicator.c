@@ -412,6 +412,21 @@ static enum err start_threads(struct replicator *r, struct fault *f)
 	return ERR_NONE;
 }
 
+static enum err start_keeper(struct replicator *r)
+{
+	const struct orphan_keeper_options o = {
+		.clock = r->options.clock,
+		.committer = r->committer,
+		.peers = r->peers,
+		.policy = r->options.orphans,
+		.writer = replicator_writer,
+		.ctx = r,
+	};
+	enum err err = orphan_keeper_new(&o, &r->keeper);
+
+	return err == ERR_NONE ? orphan_keeper_start(r->keeper) : err;
+}
+
 /* The order: what is told before whoever tells it; the committer before whoever waits for its commits. */
 static enum err start_with_peers(struct replicator *r, struct fault *f)
 {
@@ -437,6 +452,8 @@ static enum err start_with_peers(struct replicator *r, struct fault *f)
 		r->applier = made;
 	if (err == ERR_NONE)
 		err = start_threads(r, f);
+	if (err == ERR_NONE && r->options.self.data)
+		err = start_keeper(r);
 	return err == ERR_NONE && replicator_has_lease(r) ? lease_run_start(r->lease.run, f) : err;
 }
 
@@ -470,6 +487,7 @@ void replicator_stop(struct replicator *r)
 			(void)pthread_join(r->askers[i].thread, NULL);
 		r->askers[i].started = false;
 	}
+	orphan_keeper_stop(r->keeper);
 	applier_stop(r->applier);
 	/* Its threads wait for the applier and the committer. */
 	lease_run_stop(r->lease.run);
@@ -488,6 +506,7 @@ void replicator_free(struct replicator *r)
 	lease_run_free(r->lease.run);
 	publisher_free(r->publisher);
 	applier_free(r->applier);
+	orphan_keeper_free(r->keeper);
 	committer_close(r->committer);
 	peers_free(r->peers);
 	(void)pthread_cond_destroy(&r->wake);

@@ -8,6 +8,7 @@
  * grew from a region that was alone. Each start of the primary begins a new epoch. Whoever begins one has heard a majority
  * since its start, and nobody who is ahead. Whoever released an epoch, or heard of a newer one, writes no more in it.
  * With `failover` the regions elect instead: whoever holds the lease (lease.h) writes, and a release names who is to be elected.
+ * What a change of the primary took back is offered to the new one (orphan_keeper.h).
  * Threads: its own for heartbeats and the role, and one for each peer that can be asked. The functions may be called from
  * any but the committer's; those that block say so.
  */
@@ -16,6 +17,7 @@
 #include "replicator/applier.h"
 #include "replicator/commit.h"
 #include "replicator/lease_run.h"
+#include "replicator/orphan_keeper.h"
 #include "replicator/publisher.h"
 #include "replicator/session.h"
 
@@ -34,6 +36,7 @@ struct replicator_options {
 					      * they elect; 0: none */
 	bool failover;                       /* regions elect their primary; the same in all of them */
 	struct lease_config lease;           /* of that */
+	enum orphan_policy orphans;          /* what this region does about them when it writes */
 	struct peer_link *link;              /* NULL: peers cannot be asked */
 	/* Makes the stream when the events to give it are known; NULL: no stream. */
 	enum err (*make_stream)(void *ctx, const struct stream_events *events, struct stream **ret_stream,
@@ -96,6 +99,9 @@ void replicator_accept_loss(struct replicator *r, uint64_t for_ms);
 /* Before this region stops: hands the role that it holds by election to the data region that is furthest, so that nobody has to
  * miss it first. ERR_NOT_PRIMARY: it has none to hand over; otherwise as replicator_switchover(). Blocks. */
 MUST_USE enum err replicator_step_down(struct replicator *r, uint64_t timeout_ms, struct fault *reterr_fault);
+
+/* Orphans that a peer offers (orphan_offer.h), and what is answered. As committer_list_orphans(); blocks. */
+MUST_USE enum err replicator_orphans(struct replicator *r, struct bytes request, struct buf *out, struct fault *reterr_fault);
 
 /* This region's heartbeat now, HEARTBEAT_BYTES, for a peer that asks. */
 MUST_USE enum err replicator_heartbeat(struct replicator *r, struct buf *out);

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "replicator/orphan_offer.h"
 
 /* 80 % of what a stamp may lie ahead of another region's clock. */
 #define CLOCK_OFF_MS (HLC_OFFSET_MS_MAX_DEFAULT * 8 / 10)
 /* Whoever was silent for longer is not waited for. */
 #define HEARD_MS 2000
 #define LOG_ENTRY_BYTES_MAX (16u << 20)
+#define OFFER_ARENA_BYTES_MAX (64u << 10)
 
 /* --- questions --- */
 
@@ -54,6 +56,14 @@ enum err replicator_admit(struct replicator *r, uint8_t *ret_writer, struct faul
 		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "this fleet's next epoch has not begun yet; retry");
 	*ret_writer = writer;
 	return fault_set(reterr_fault, ERR_NOT_PRIMARY, "this region is not the primary");
+}
+
+uint8_t replicator_writer(void *ctx)
+{
+	struct replicator *r = ctx;
+	uint8_t writer;
+
+	return replicator_admit(r, &writer, NULL) == ERR_NONE ? r->options.self.id : writer;
 }
 
 double replicator_staleness_seconds(struct replicator *r)
@@ -197,6 +207,18 @@ enum err replicator_log(struct replicator *r, uint16_t scope, struct position af
 	return log_message(&source, scope, after, 0, PUBLISH_BYTES_TARGET, out, &head, reterr_fault);
 }
 
+enum err replicator_orphans(struct replicator *r, struct bytes request, struct buf *out, struct fault *reterr_fault)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct orphan_offer offer;
+
+	arena_init(&a, OFFER_ARENA_BYTES_MAX);
+	enum err err = orphan_offer_decode(request, r->fleet, &a, &offer, reterr_fault);
+	if (err == ERR_NONE)
+		err = committer_list_orphans(r->committer, &offer, reterr_fault);
+	return err == ERR_NONE ? orphan_answer_encode(&offer, out) : err;
+}
+
 void replicator_state(struct replicator *r, struct replicator_state *ret_state)
 {
 	*ret_state = (struct replicator_state){ .alone = r->alone, .has_stream = r->stream != NULL };
@@ -293,6 +315,8 @@ static enum err find_log_end(struct replicator *r, struct position p, uint64_t w
 
 static enum err find_position(struct replicator *r, struct position p, uint64_t wait_ms, struct fault *f)
 {
+	const struct orphan_id id = { SCOPE_FLEET, p, 0 };
+	char orphan[ORPHAN_ID_TEXT_MAX];
 	struct committer_state s;
 	enum history_place place = committer_find(r->committer, p);
 
@@ -306,8 +330,11 @@ static enum err find_position(struct replicator *r, struct position p, uint64_t 
 	case HISTORY_IN:
 		return ERR_NONE;
 	case HISTORY_ORPHAN:
-		return fault_set(f, ERR_SESSION_ORPHANED, "the write at (%llu,%llu) did not survive a change of the primary",
-				 (unsigned long long)p.epoch, (unsigned long long)p.seq);
+		orphan_id_format(&id, orphan);
+		return fault_set(f, ERR_SESSION_ORPHANED,
+				 "the write at (%llu,%llu) did not survive a change of the primary; it is orphan %s, which "
+				 "`isthmusctl orphans` lists until somebody decides about it",
+				 (unsigned long long)p.epoch, (unsigned long long)p.seq, orphan);
 	case HISTORY_FORGOTTEN:
 		return fault_set(f, ERR_SESSION_ORPHANED,
 				 "the session is so old that nobody knows whether its write at (%llu,%llu) survived",

@@ -65,6 +65,7 @@ struct replicator {
 
 	struct asker askers[PEERS_MAX];
 	struct replicator_lease lease;
+	struct orphan_keeper *keeper; /* of a region that holds data and is not alone; else NULL */
 
 	pthread_mutex_t lock;         /* guards the rest; never held while another lock is taken */
 	pthread_cond_t wake;          /* for the thread above alone */
@@ -84,6 +85,8 @@ struct position replicator_confirmed(struct replicator *r, const struct committe
 /* May this region write, by what it knows of itself? */
 bool replicator_is_writer(struct replicator *r, const struct committer_state *s);
 bool replicator_is_handing_over(struct replicator *r);
+/* Who writes now: this region's own id, another's, or 0. */
+uint8_t replicator_writer(void *ctx);
 
 /* --- replicator_ask.c --- */
 /* What the oldest op of the log follows: from there on the log holds all. */

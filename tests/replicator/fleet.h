@@ -337,6 +337,22 @@ static inline enum err fleet_link_standing(struct peer_link *l, uint8_t region, 
 	return err;
 }
 
+static inline enum err fleet_link_orphans(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
+					  struct fault *f)
+{
+	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
+	struct fleet_region *to = &link->fleet->regions[region - 1];
+
+	if (atomic_load(&link->fleet->regions[link->from].cut_log[region - 1]))
+		return fault_set(f, ERR_UNAVAILABLE, "cut off");
+	struct replicator *r = fleet_enter(to);
+	if (!r)
+		return fault_set(f, ERR_UNAVAILABLE, "down");
+	enum err err = replicator_orphans(r, request, out, f);
+	fleet_leave(to);
+	return err;
+}
+
 static inline enum err fleet_link_lease(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *f)
 {
 	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
@@ -409,7 +425,8 @@ static inline void fleet_new(struct fleet *f)
 		g->link = (struct fleet_link){ .link = { .log = fleet_link_log,
 							 .standing = fleet_link_standing,
 							 .lease = fleet_link_lease,
-							 .chain = fleet_link_chain },
+							 .chain = fleet_link_chain,
+							 .orphans = fleet_link_orphans },
 					       .fleet = f,
 					       .from = i };
 		for (uint32_t k = 0, n = 0; k < FLEET_REGIONS; k++)

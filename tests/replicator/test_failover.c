@@ -196,6 +196,53 @@ START_TEST(what_a_primary_wrote_while_it_was_cut_off_is_kept_as_orphans)
 }
 END_TEST
 
+static bool lists_orphans(struct fleet *f, uint64_t count)
+{
+	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
+		struct orphan_totals t = fleet_state(f, i).commit.orphans;
+		if (t.count[ORPHAN_LOCAL] != 0 || t.count[ORPHAN_OPEN] != count)
+			return false;
+	}
+	return true;
+}
+
+/* Its writes were acknowledged, but for nothing that a region cut off could promise. */
+START_TEST(what_a_primary_wrote_while_it_was_cut_off_is_listed_everywhere_and_can_be_applied)
+{
+	uint32_t first = begin_with(false);
+	fleet_upsert(&fleet, first, 1, 10);
+	fleet_check_equal(&fleet, first);
+	cut(first, true);
+	fleet_upsert(&fleet, first, 100, 10);
+	fleet_write_well(&fleet, first, set_payload_of(region(first), "c", 1, "k", 5));
+	uint32_t second = writer_of(first);
+	fleet_write_well(&fleet, second, set_payload_of(region(second), "c", 1, "k", 6));
+	cut(first, false);
+	fleet_wait(&fleet, lists_orphans, 2);
+	fleet_check_equal(&fleet, second);
+	ck_assert_uint_eq(count_points(region(first), "c"), 10);
+
+	struct orphan_verdict v[2] = { { .apply = true }, { .apply = true } };
+	struct orphan_decision d = { .items = v, .count = 2 };
+	struct fault f = { 0 };
+	struct store *s = region(second)->store;
+	struct orphan o, last;
+	struct store_txn *t;
+	ck_assert_int_eq(s->ops->begin(s, false, &t), ERR_NONE);
+	for (uint32_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(orphan_next(s, t, i ? &last : NULL, &region(second)->arena, &o), ERR_NONE);
+		v[i].id = o.id;
+		last = o;
+	}
+	s->ops->abort(t);
+	ck_assert_msg(!committer_decide_orphans(region(second)->committer, &d, &f), "%s", f.text);
+	ck_assert_uint_eq(d.done, 2);
+	fleet_check_equal(&fleet, second);
+	ck_assert_uint_eq(count_points(region(first), "c"), 20);
+	ck_assert_int_eq(payload_number(region(first), "c", 1, "k"), 6);
+}
+END_TEST
+
 START_TEST(switchover_by_the_lease_goes_to_the_region_that_was_named)
 {
 	uint32_t first = begin();
@@ -223,6 +270,7 @@ int main(void)
 		primary_that_reaches_nobody_stops_and_follows_when_it_is_back,
 		strong_writes_are_refused_by_a_primary_that_reaches_no_majority,
 		what_a_primary_wrote_while_it_was_cut_off_is_kept_as_orphans,
+		what_a_primary_wrote_while_it_was_cut_off_is_listed_everywhere_and_can_be_applied,
 		switchover_by_the_lease_goes_to_the_region_that_was_named,
 	};
 	Suite *s = suite_create("failover");

@@ -193,6 +193,18 @@ static enum err link_audit(struct peer_link *l, uint8_t region, struct bytes req
 	return ask(l, region, answer_audit, &q, out, f);
 }
 
+static enum err answer_orphans(struct net_end *to, const void *question, struct buf *out, struct fault *f)
+{
+	const struct bytes *request = question;
+
+	return replicator_orphans(to->replicator, *request, out, f);
+}
+
+static enum err link_orphans(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out, struct fault *f)
+{
+	return ask(l, region, answer_orphans, &request, out, f);
+}
+
 /* --- the ends --- */
 
 void net_attach(struct net_end *e, struct net *n, uint32_t region, struct process *p)
@@ -201,7 +213,12 @@ void net_attach(struct net_end *e, struct net *n, uint32_t region, struct proces
 		.net = n,
 		.region = region,
 		.process = p,
-		.link = { .log = link_log, .standing = link_standing, .chain = link_chain, .audit = link_audit, .lease = link_lease },
+		.link = { .log = link_log,
+			  .standing = link_standing,
+			  .chain = link_chain,
+			  .audit = link_audit,
+			  .orphans = link_orphans,
+			  .lease = link_lease },
 	};
 	ASSERT(!n->ends[region]);
 	n->ends[region] = e;
