@@ -115,6 +115,12 @@ static enum err build_hnsw(const struct msg_hnsw_config *of_collection,
 			   &out->ef_construct, reterr_fault);
 }
 
+/* What is said by default is not told apart from what is not said. */
+static enum datatype stored_datatype(const struct msg_vector_params *p)
+{
+	return p->has_datatype && p->datatype != DATATYPE_FLOAT32 ? p->datatype : 0;
+}
+
 static int vector_order(const void *a, const void *b)
 {
 	const struct vector_config *x = a, *y = b;
@@ -142,7 +148,8 @@ static enum err build_vectors(struct arena *a, const struct msg_collection_creat
 		struct vector_config *v = &out->vectors[out->vector_count++];
 		*v = (struct vector_config){ .name = m->vectors.keys[i],
 					     .dim = (uint32_t)p->size,
-					     .distance = p->distance };
+					     .distance = p->distance,
+					     .datatype = stored_datatype(p) };
 		err = build_hnsw(hnsw, p->has_hnsw_config ? &p->hnsw_config : &none, &v->hnsw,
 				 reterr_fault);
 	}

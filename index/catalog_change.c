@@ -242,7 +242,7 @@ static bool same_vectors(const struct collection_config *a, const struct collect
 	for (uint32_t i = 0; i < a->vector_count; i++) {
 		const struct vector_config *x = &a->vectors[i], *y = &b->vectors[i];
 
-		if (str_compare(x->name, y->name) != 0 || x->sparse != y->sparse)
+		if (str_compare(x->name, y->name) != 0 || vector_config_flags(x) != vector_config_flags(y))
 			return false;
 		if (!x->sparse && (x->dim != y->dim || x->distance != y->distance))
 			return false;
@@ -266,7 +266,7 @@ enum err catalog_update(struct catalog *c, struct store_txn *t, struct incarnati
 	if (!same_vectors(&p->config, config))
 		return fault_set(
 			reterr_fault, ERR_BAD_INPUT,
-			"names, sizes and distances of vectors, and the number of shards, cannot be changed");
+			"names, sizes, distances and datatypes of vectors, and the number of shards, cannot be changed");
 	e = collection_config_copy(config, &c->pending_arena, &p->config);
 	p->config_changed = true;
 	if (!e)

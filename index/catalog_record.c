@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Key      u64 BE hlc, u8 region of the incarnation
- * Record   u8 format version, 1; u8 state: 0 live, 1 dropped; name
- *          varint vectors, each: name, u8 sparse, varint dim, u8 distance, varint m, ef_construct,
- *            full_scan_threshold_kb
+ * Record   u8 format version, the least that can hold it, 1 or 2; u8 state: 0 live, 1 dropped; name
+ *          varint vectors, each: name, u8 flags, varint dim, u8 distance, varint m, ef_construct,
+ *            full_scan_threshold_kb; flags: 1 sparse; from version 2 on also 16 float16, 32 uint8
  *          varint shards; varint indexing_threshold_kb; u8 multi_writer; client_config; shards * u32 uid
  *          varint payload indexes, each: key, u8 schema, client_params
  *          u64 hash64 of all before
@@ -14,7 +14,7 @@
 #include "base/hash.h"
 #include "index/order.h"
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION_MAX 2
 #define HASH_BYTES 8
 
 void catalog_key(struct incarnation i, uint8_t out[CATALOG_KEY_BYTES])
@@ -33,7 +33,7 @@ static void put_config(struct buf *b, const struct catalog_record *r)
 		const struct vector_config *v = &c->vectors[i];
 
 		wire_put_str(b, v->name);
-		wire_put_u8(b, v->sparse);
+		wire_put_u8(b, vector_config_flags(v));
 		wire_put_varint(b, v->dim);
 		wire_put_u8(b, (uint8_t)v->distance);
 		wire_put_varint(b, v->hnsw.m);
@@ -52,7 +52,7 @@ enum err catalog_record_put(struct buf *out, const struct catalog_record *r)
 {
 	size_t start = out->len;
 
-	wire_put_u8(out, FORMAT_VERSION);
+	wire_put_u8(out, collection_config_version(&r->config));
 	wire_put_u8(out, r->dropped);
 	wire_put_str(out, r->name);
 	put_config(out, r);
@@ -81,7 +81,10 @@ static uint32_t get_bounded(struct wire_reader *r, uint32_t max)
 static void get_vector(struct wire_reader *r, struct vector_config *v)
 {
 	v->name = wire_str(r);
-	v->sparse = wire_u8(r) != 0;
+	uint8_t flags = wire_u8(r);
+
+	if (!vector_config_set_flags(v, flags))
+		wire_fail(r);
 	v->dim = get_bounded(r, VECTOR_DIM_MAX);
 	v->distance = (enum distance)wire_u8(r);
 	v->hnsw.m = get_bounded(r, UINT32_MAX);
@@ -140,7 +143,9 @@ enum err catalog_record_get(struct bytes record, struct arena *a, struct catalog
 
 	if (wire_u64(&tail) != hash64(record.data, record.len - HASH_BYTES, 0))
 		return ERR_CORRUPT;
-	if (wire_u8(&r) != FORMAT_VERSION)
+	uint8_t version = wire_u8(&r);
+
+	if (version < 1 || version > FORMAT_VERSION_MAX)
 		return ERR_VERSION;
 	out.dropped = wire_u8(&r) != 0;
 	out.name = wire_str(&r);

@@ -36,8 +36,44 @@ const struct vector_config *collection_vector(const struct collection *c, struct
 
 void collection_normalize(const struct vector_config *config, float *values)
 {
-	if (!config->sparse && config->distance == DISTANCE_COSINE)
+	if (config->sparse)
+		return;
+	if (vector_config_distance(config) == DISTANCE_COSINE)
 		distance_normalize(values, config->dim);
+	if (config->datatype)
+		datatype_round(config->datatype, values, config->dim);
+}
+
+enum distance vector_config_distance(const struct vector_config *v)
+{
+	return v->distance == DISTANCE_COSINE && v->datatype == DATATYPE_UINT8 ? DISTANCE_COSINE_OF_ANY : v->distance;
+}
+
+uint8_t vector_config_flags(const struct vector_config *v)
+{
+	if (v->sparse)
+		return VECTOR_FLAG_SPARSE;
+	return v->datatype == DATATYPE_FLOAT16 ? VECTOR_FLAG_FLOAT16
+	       : v->datatype == DATATYPE_UINT8 ? VECTOR_FLAG_UINT8
+					       : 0;
+}
+
+uint8_t collection_config_version(const struct collection_config *c)
+{
+	uint8_t flags = 0;
+
+	for (uint32_t i = 0; i < c->vector_count; i++)
+		flags |= vector_config_flags(&c->vectors[i]);
+	return flags & ~VECTOR_FLAGS_BEFORE ? 2 : 1;
+}
+
+bool vector_config_set_flags(struct vector_config *v, uint8_t flags)
+{
+	v->sparse = (flags & VECTOR_FLAG_SPARSE) != 0;
+	v->datatype = flags & VECTOR_FLAG_FLOAT16 ? DATATYPE_FLOAT16
+		      : flags & VECTOR_FLAG_UINT8 ? DATATYPE_UINT8
+						  : 0;
+	return vector_config_flags(v) == flags;
 }
 
 uint32_t collection_shard_of(const struct collection *c, struct point_id id)

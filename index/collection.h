@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/pool.h"
+#include "index/datatype.h"
 #include "index/deadline.h"
 #include "index/distance.h"
 #include "index/filter.h"
@@ -36,8 +37,20 @@ struct vector_config {
 	bool sparse;
 	uint32_t dim;                /* dense */
 	enum distance distance;      /* dense */
+	enum datatype datatype;      /* dense; 0 is float32 */
 	struct hnsw_config hnsw;     /* dense */
 };
+/* For formats: which of its kinds a vector is. A byte 0 or 1 is what formats had before there were more. */
+enum { VECTOR_FLAG_SPARSE = 1, VECTOR_FLAG_FLOAT16 = 16, VECTOR_FLAG_UINT8 = 32 };
+#define VECTOR_FLAGS_BEFORE VECTOR_FLAG_SPARSE
+uint8_t vector_config_flags(const struct vector_config *v);
+/* False: no vector has these. */
+bool vector_config_set_flags(struct vector_config *v, uint8_t flags);
+/* The least version of a format that can hold it: 1, or 2 for other flags than those of before. */
+struct collection_config;
+uint8_t collection_config_version(const struct collection_config *c);
+/* By which its vectors are compared, as they are stored. */
+enum distance vector_config_distance(const struct vector_config *v);
 
 enum field_schema {
 	FIELD_KEYWORD = 1, FIELD_INTEGER, FIELD_FLOAT, FIELD_GEO, FIELD_TEXT, FIELD_BOOL, FIELD_DATETIME, FIELD_UUID
@@ -68,8 +81,8 @@ struct incarnation collection_incarnation(const struct collection *c);
 /* The vector of that name, or NULL. */
 const struct vector_config *collection_vector(const struct collection *c, struct str name);
 
-/* What validation does to a dense vector of the client before anything is logged, so that regions are
- * byte-equal: unit length where the distance is cosine. In place. */
+/* What is done to a dense vector of the client before anything is logged, so that regions are byte-equal: unit length where
+ * the distance is cosine (but of uint8, which would have little left), then rounded to the type of its components. In place. */
 void collection_normalize(const struct vector_config *config, float *values);
 
 struct search_query {

@@ -218,13 +218,38 @@ enum kernel_set kernel_set_best(void)
 #endif
 
 /* Similarities that need the same sums share a row. */
-enum sum { SUM_DOT, SUM_EUCLID, SUM_MANHATTAN, SUM_COUNT };
+enum sum { SUM_DOT, SUM_EUCLID, SUM_MANHATTAN, SUM_COSINE, SUM_COUNT };
+
+/* A vector without length is near to none. */
+static float cosine_by(distance_f32_fn dot, const float *a, const float *b, uint32_t dim)
+{
+	float lengths = sqrtf(dot(a, a, dim)) * sqrtf(dot(b, b, dim));
+
+	return lengths > 0.0F ? dot(a, b, dim) / lengths : 0.0F;
+}
+
+static float cosine_scalar(const float *a, const float *b, uint32_t dim)
+{
+	return cosine_by(dot_scalar, a, b, dim);
+}
+
+#if defined(__x86_64__)
+static float cosine_avx2(const float *a, const float *b, uint32_t dim)
+{
+	return cosine_by(dot_avx2, a, b, dim);
+}
+
+static float cosine_avx512(const float *a, const float *b, uint32_t dim)
+{
+	return cosine_by(dot_avx512, a, b, dim);
+}
+#endif
 
 static const distance_f32_fn kernels[KERNEL_SET_COUNT][SUM_COUNT] = {
-	[KERNEL_SET_SCALAR] = { dot_scalar, euclid_scalar, manhattan_scalar },
+	[KERNEL_SET_SCALAR] = { dot_scalar, euclid_scalar, manhattan_scalar, cosine_scalar },
 #if defined(__x86_64__)
-	[KERNEL_SET_AVX2] = { dot_avx2, euclid_avx2, manhattan_avx2 },
-	[KERNEL_SET_AVX512] = { dot_avx512, euclid_avx512, manhattan_avx512 },
+	[KERNEL_SET_AVX2] = { dot_avx2, euclid_avx2, manhattan_avx2, cosine_avx2 },
+	[KERNEL_SET_AVX512] = { dot_avx512, euclid_avx512, manhattan_avx512, cosine_avx512 },
 #endif
 };
 
@@ -238,6 +263,8 @@ static enum sum sum_of(enum distance d)
 		return SUM_EUCLID;
 	case DISTANCE_MANHATTAN:
 		return SUM_MANHATTAN;
+	case DISTANCE_COSINE_OF_ANY:
+		return SUM_COSINE;
 	}
 	PANIC("unknown distance");
 }
@@ -263,6 +290,7 @@ static double exact_term(enum sum sum, float a, float b)
 	case SUM_MANHATTAN:
 		return fabs((double)d);
 	case SUM_DOT:
+	case SUM_COSINE:
 	case SUM_COUNT:
 		break;
 	}
@@ -278,6 +306,13 @@ static double exact_sum(enum sum sum, const float *a, const float *b, uint32_t d
 	       ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
+static float exact_cosine(const float *a, const float *b, uint32_t dim)
+{
+	double lengths = sqrt(exact_sum(SUM_DOT, a, a, dim)) * sqrt(exact_sum(SUM_DOT, b, b, dim));
+
+	return lengths > 0.0 ? (float)(exact_sum(SUM_DOT, a, b, dim) / lengths) : 0.0F;
+}
+
 float distance_exact(enum distance d, const float *a, const float *b, uint32_t dim)
 {
 	switch (sum_of(d)) {
@@ -285,6 +320,8 @@ float distance_exact(enum distance d, const float *a, const float *b, uint32_t d
 		return (float)-exact_sum(SUM_EUCLID, a, b, dim);
 	case SUM_MANHATTAN:
 		return (float)-exact_sum(SUM_MANHATTAN, a, b, dim);
+	case SUM_COSINE:
+		return exact_cosine(a, b, dim);
 	case SUM_DOT:
 	case SUM_COUNT:
 		break;
@@ -307,6 +344,7 @@ float distance_to_score(enum distance d, float similarity)
 	switch (d) {
 	case DISTANCE_COSINE:
 	case DISTANCE_DOT:
+	case DISTANCE_COSINE_OF_ANY:
 		break;
 	case DISTANCE_EUCLID:
 		return sqrtf(fabsf(similarity));
@@ -321,6 +359,7 @@ float distance_from_score(enum distance d, float score)
 	switch (d) {
 	case DISTANCE_COSINE:
 	case DISTANCE_DOT:
+	case DISTANCE_COSINE_OF_ANY:
 		break;
 	case DISTANCE_EUCLID:
 		/* A negative threshold stays out of reach. */
@@ -333,5 +372,5 @@ float distance_from_score(enum distance d, float score)
 
 bool distance_larger_is_nearer(enum distance d)
 {
-	return sum_of(d) == SUM_DOT;
+	return sum_of(d) == SUM_DOT || sum_of(d) == SUM_COSINE;
 }

@@ -12,7 +12,9 @@
 
 #include "base/macros.h"
 
-enum distance { DISTANCE_COSINE = 1, DISTANCE_EUCLID = 2, DISTANCE_DOT = 3, DISTANCE_MANHATTAN = 4 };
+enum distance { DISTANCE_COSINE = 1, DISTANCE_EUCLID = 2, DISTANCE_DOT = 3, DISTANCE_MANHATTAN = 4,
+		/* The cosine of vectors that keep their lengths; no client names it, and no graph is built by it. */
+		DISTANCE_COSINE_OF_ANY = 5 };
 
 /* Weakest first; a processor that has one has those before it. KERNEL_SET_AVX512 means F, BW and VNNI. */
 enum kernel_set { KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512, KERNEL_SET_COUNT };

@@ -367,6 +367,7 @@ static void set_terms(struct codes *c, uint32_t node, const uint8_t *row)
 	switch (c->distance) {
 	case DISTANCE_COSINE:
 	case DISTANCE_DOT:
+	case DISTANCE_COSINE_OF_ANY: /* never built */
 		post = weighted_sum(c, row);
 		break;
 	case DISTANCE_EUCLID:

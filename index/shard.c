@@ -30,7 +30,9 @@ void shard_key(uint32_t uid, uint32_t row, uint8_t out[SHARD_KEY_BYTES])
 uint32_t shard_tail_max(const struct collection_config *config, const struct vector_config *v,
 			uint32_t tail_vectors_max)
 {
-	if (v->sparse || v->hnsw.m == 0 || config->indexing_threshold_kb == 0)
+	bool no_graph = v->sparse || vector_config_distance(v) == DISTANCE_COSINE_OF_ANY;
+
+	if (no_graph || v->hnsw.m == 0 || config->indexing_threshold_kb == 0)
 		return DENSE_NEVER;
 	if (tail_vectors_max)
 		return tail_vectors_max;
@@ -106,7 +108,7 @@ static enum err vectors_open(struct shard *s, const struct shard_options *o,
 			.dir = o->dir,
 			.index = i,
 			.dim = v->dim,
-			.distance = v->distance,
+			.distance = vector_config_distance(v),
 			.hnsw = v->hnsw,
 			.tail_max = shard_tail_max(o->config, v, o->tail_vectors_max),
 			.build_threads = o->build_threads,

@@ -43,9 +43,10 @@
  * GC has no form yet: reading one is ERR_VERSION, as is an unknown kind.
  *
  * config
- *   u8      version, 1
- *   varint  vectors, for each in the order of their names: str name, u8 sparse, and when dense: varint dim,
- *           u8 distance, varint m, varint ef_construct, varint full_scan_threshold_kb
+ *   u8      version, the least that can hold it, 1 or 2
+ *   varint  vectors, for each in the order of their names: str name, u8 flags, and when dense: varint dim,
+ *           u8 distance, varint m, varint ef_construct, varint full_scan_threshold_kb; flags: 1 sparse; version 2 has
+ *           16 float16 and 32 uint8 besides
  *   varint  shards
  *   varint  indexing_threshold_kb
  *   u8      multi_writer
@@ -62,7 +63,7 @@
 #include "replicator/history.h"
 
 #define OP_VERSION 1
-#define CONFIG_VERSION 1
+#define CONFIG_VERSION_MAX 2
 /* The log form has a byte more for each vector that stays in line. */
 #define OP_LOG_BYTES_MAX (2 * OP_BYTES_MAX)
 #define CLIENT_CONFIG_BYTES_MAX (256u << 10)
@@ -114,7 +115,7 @@ uint64_t op_chain_hash(uint64_t prev, struct bytes wire_form)
 static void vector_config_put(struct buf *b, const struct vector_config *v)
 {
 	wire_put_str(b, v->name);
-	wire_put_u8(b, v->sparse);
+	wire_put_u8(b, vector_config_flags(v));
 	if (v->sparse)
 		return;
 	wire_put_varint(b, v->dim);
@@ -126,7 +127,7 @@ static void vector_config_put(struct buf *b, const struct vector_config *v)
 
 void collection_config_put(struct buf *b, const struct collection_config *c)
 {
-	wire_put_u8(b, CONFIG_VERSION);
+	wire_put_u8(b, collection_config_version(c));
 	wire_put_varint(b, c->vector_count);
 	for (uint32_t i = 0; i < c->vector_count; i++)
 		vector_config_put(b, &c->vectors[i]);
@@ -171,7 +172,8 @@ static struct vector_config vector_config_get(struct wire_reader *r)
 {
 	struct vector_config v = { .name = wire_str(r) };
 
-	v.sparse = get_flag(r);
+	if (!vector_config_set_flags(&v, wire_u8(r)))
+		wire_fail(r);
 	if (v.sparse)
 		return v;
 	v.dim = get_between(r, 1, VECTOR_DIM_MAX);
@@ -190,7 +192,9 @@ enum err collection_config_get(struct wire_reader *r, struct arena *a,
 {
 	struct collection_config c = { 0 };
 
-	if (wire_u8(r) != CONFIG_VERSION && !r->err)
+	uint8_t version = wire_u8(r);
+
+	if ((version < 1 || version > CONFIG_VERSION_MAX) && !r->err)
 		return ERR_VERSION;
 	c.vector_count = get_count(r, COLLECTION_VECTORS_MAX);
 	c.vectors = arena_array(a, c.vector_count, sizeof(*c.vectors));
@@ -206,6 +210,9 @@ enum err collection_config_get(struct wire_reader *r, struct arena *a,
 	c.multi_writer = get_flag(r);
 	c.client_config = wire_bytes(r);
 	if (c.client_config.len > CLIENT_CONFIG_BYTES_MAX)
+		wire_fail(r);
+	/* One config has one form: logs are compared by their bytes. */
+	if (!r->err && collection_config_version(&c) != version)
 		wire_fail(r);
 	if (r->err)
 		return r->err;

@@ -479,19 +479,20 @@ static struct op op_of(const struct local *l)
 	return op;
 }
 
-/* Cosine compares directions: lengths are made 1 before anything is stored, so that log, rows and regions hold the
- * same bytes. */
+/* Before anything is stored, so that log, rows and regions hold the same bytes. */
 static enum err normalize(struct local *l, struct op_vector *v)
 {
 	const struct vector_config *config = collection_vector(l->collection, v->name);
 
-	if (v->vector.kind != VECTOR_DENSE || config->distance != DISTANCE_COSINE)
+	bool as_it_is = vector_config_distance(config) != DISTANCE_COSINE && !config->datatype;
+
+	if (v->vector.kind != VECTOR_DENSE || as_it_is)
 		return ERR_NONE;
 	float *values = arena_array(&l->arena, v->vector.count, sizeof(*values));
 	if (!values)
 		return ERR_NO_MEMORY;
 	memcpy(values, v->vector.values, v->vector.count * sizeof(*values));
-	distance_normalize(values, v->vector.count);
+	collection_normalize(config, values);
 	v->vector.values = values;
 	return ERR_NONE;
 }

@@ -231,6 +231,26 @@ static const struct step steps[] = {
 	  "{\"id\":20,\"payload\":{\"b\":2,\"c\":3},\"vector\":{\"\":[7.0,7.0,7.0,7.0],\"small\":[1.0,1.0]}},"
 	  "{\"id\":30,\"payload\":{\"l\":[{},{\"b\":3}],\"o\":{\"y\":2,\"z\":{\"deep\":true,\"q\":1}}},"
 	  "\"vector\":[5.0,5.0,5.0,5.0]}]" },
+	/* Types of components. */
+	{ "collection_create", "/collections/d",
+	  "{\"vectors\":{\"b\":{\"size\":2,\"distance\":\"Cosine\",\"datatype\":\"uint8\"},"
+	  "\"h\":{\"size\":2,\"distance\":\"Euclid\",\"datatype\":\"float16\"},"
+	  "\"f\":{\"size\":2,\"distance\":\"Dot\",\"datatype\":\"float32\"}},"
+	  "\"sparse_vectors\":{\"s\":{\"index\":{\"datatype\":\"float16\"}}}}",
+	  "true" },
+	{ "points_upsert", "/collections/d/points?wait=true",
+	  "{\"points\":[{\"id\":1,\"vector\":{\"b\":[30.9,40],\"h\":[2049,0.1],\"f\":[0.1,0.2]}},"
+	  "{\"id\":2,\"vector\":{\"b\":[-5,999],\"h\":[70000,0]}}]}",
+	  NULL },
+	{ "points_retrieve", "/collections/d/points", "{\"ids\":[1,2],\"with_vector\":true}",
+	  "[{\"id\":1,\"vector\":{\"b\":[30.0,40.0],\"f\":[0.1,0.2],\"h\":[2048.0,0.099975586]}},"
+	  "{\"id\":2,\"vector\":{\"b\":[0.0,255.0],\"h\":[65504.0,0.0]}}]" },
+	{ "points_query", "/collections/d/points/query", "{\"query\":[3,4],\"using\":\"b\",\"limit\":2}",
+	  "{\"points\":[{\"id\":1,\"version\":36,\"score\":1.0},{\"id\":2,\"version\":36,\"score\":0.8}]}" },
+	{ "points_query", "/collections/d/points/query", "{\"query\":[2049,0],\"using\":\"h\",\"limit\":1,\"score_threshold\":1}",
+	  NULL },
+	{ "collection_get", "/collections/d", NULL, NULL },
+	{ "collection_delete", "/collections/d", NULL, "true" },
 	{ "isthmus_status", "/isthmus/status", NULL, NULL },
 	{ "collection_delete", "/collections/c", NULL, "true" },
 	{ "collection_exists", "/collections/c/exists", NULL, "{\"exists\":false}" },

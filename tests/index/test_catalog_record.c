@@ -126,6 +126,26 @@ START_TEST(record_is_these_bytes)
 }
 END_TEST
 
+START_TEST(types_of_components_come_back_from_a_record_of_version_2)
+{
+	struct vector_config typed[2] = { vectors[0], vectors[1] };
+	struct catalog_record r = example(), back;
+	struct buf b = BUF_INIT(1000);
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	typed[0].datatype = DATATYPE_UINT8;
+	r.config.vectors = typed;
+	ck_assert_int_eq(catalog_record_put(&b, &r), ERR_NONE);
+	ck_assert_uint_eq(b.data[0], 2);
+	ck_assert_int_eq(catalog_record_get(buf_bytes(&b), &a, &back), ERR_NONE);
+	ck_assert_int_eq(back.config.vectors[0].datatype, DATATYPE_UINT8);
+	ck_assert(!back.config.vectors[0].sparse && back.config.vectors[1].sparse);
+	buf_release(&b);
+	arena_release(&a);
+}
+END_TEST
+
 START_TEST(key_sorts_by_time_then_region)
 {
 	uint8_t key[CATALOG_KEY_BYTES];
@@ -144,6 +164,7 @@ int main(void)
 	tcase_add_test(t, every_damaged_byte_and_every_cut_is_refused);
 	tcase_add_test(t, impossible_configs_are_refused);
 	tcase_add_test(t, record_is_these_bytes);
+	tcase_add_test(t, types_of_components_come_back_from_a_record_of_version_2);
 	tcase_add_test(t, key_sorts_by_time_then_region);
 	suite_add_tcase(s, t);
 

@@ -513,6 +513,69 @@ START_TEST(normalising_is_for_cosine_only)
 }
 END_TEST
 
+START_TEST(components_are_rounded_to_their_type_after_normalising)
+{
+	struct collection_config config = bed_config(1);
+	struct vector_config v = config.vectors[1]; /* Cosine */
+	float values[BED_IMG_DIM] = { 30.7F, 40.9F };
+
+	v.datatype = DATATYPE_UINT8;
+	collection_normalize(&v, values);
+	ck_assert(values[0] == 30.0F && values[1] == 40.0F);
+	ck_assert_int_eq(vector_config_distance(&v), DISTANCE_COSINE_OF_ANY);
+	v.datatype = DATATYPE_FLOAT16;
+	collection_normalize(&v, values);
+	ck_assert(values[0] == 0x1.334p-1F && values[1] == 0x1.998p-1F);
+	ck_assert_int_eq(vector_config_distance(&v), DISTANCE_COSINE);
+}
+END_TEST
+
+START_TEST(vectors_of_bytes_are_found_by_their_cosine_and_never_become_a_graph)
+{
+	struct collection_config config = bed_config(2);
+	struct vector_config v[3];
+	struct collection_info info;
+	struct bed b;
+
+	bed_init(&b, false, true, 0, 10);
+	memcpy(v, config.vectors, sizeof(v));
+	v[0].distance = DISTANCE_COSINE;
+	v[0].datatype = DATATYPE_UINT8;
+	config.vectors = v;
+	struct store_txn *t = bed_begin(&b);
+	ck_assert_int_eq(catalog_create(b.catalog, t, BED_NAME, b.incarnation, &config, NULL), ERR_NONE);
+	bed_commit(&b, t);
+	b.collection = catalog_get(b.catalog, BED_NAME);
+	t = bed_begin(&b);
+	for (uint32_t i = 0; i < 100; i++) {
+		float values[BED_DIM] = { 100, (float)(i * 2) };
+		struct row_vector vector = { .name = STR(""),
+					     .present = true,
+					     .slot = SLOT_NONE,
+					     .stamp = { 1, i + 1, 1 },
+					     .vector = { .count = BED_DIM, .values = values } };
+		struct row row = { .id = bed_id(i), .created = { 1, i + 1, 1 }, .vectors = &vector,
+				   .vector_count = 1, .visible = true };
+		collection_normalize(&v[0], values);
+		ck_assert_int_eq(collection_row_store(b.collection, t, &row, NULL), ERR_NONE);
+	}
+	bed_commit(&b, t);
+	build(&b);
+	bed_reopen(&b);
+	collection_info(b.collection, &info);
+	ck_assert(!info.optimizing);
+	float query[BED_DIM] = { 50.9F, 50.2F };
+	struct scored found[3];
+	uint32_t count;
+	struct search_query q = { .vector_name = STR(""), .limit = 3, .vector = { .count = BED_DIM, .values = query } };
+	ck_assert_int_eq(collection_search(b.collection, NULL, &q, found, &count, NULL), ERR_NONE);
+	ck_assert_uint_eq(count, 3);
+	ck_assert(point_id_equal(found[0].id, bed_id(50)));
+	ck_assert(fabsf(found[0].score - 1.0F) < 1e-6F && found[1].score < found[0].score);
+	bed_release(&b);
+}
+END_TEST
+
 START_TEST(one_shard_and_five_answer_alike)
 {
 	struct bed one, five;
@@ -913,6 +976,8 @@ int main(void)
 	tcase_add_loop_test(t, abandoned_transaction_leaves_no_trace, 0, PLACES);
 	tcase_add_loop_test(t, removed_row_is_as_if_it_had_never_been, 0, PLACES);
 	tcase_add_test(t, normalising_is_for_cosine_only);
+	tcase_add_test(t, components_are_rounded_to_their_type_after_normalising);
+	tcase_add_test(t, vectors_of_bytes_are_found_by_their_cosine_and_never_become_a_graph);
 	tcase_add_test(t, one_shard_and_five_answer_alike);
 	tcase_add_test(t, scores_that_round_to_one_are_ordered_by_id);
 	tcase_add_test(t, equal_scores_are_ordered_by_id);

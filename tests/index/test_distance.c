@@ -104,6 +104,27 @@ START_TEST(kernels_read_nothing_beyond_the_end)
 }
 END_TEST
 
+START_TEST(the_cosine_of_any_vectors_is_that_of_their_directions)
+{
+	static const float zero[64];
+
+	fill_random(5);
+	for (uint32_t dim = 1; dim <= 64; dim++) {
+		double lengths, unused, dot = plain(DISTANCE_DOT, a, b, dim, &unused);
+		lengths = sqrt(plain(DISTANCE_DOT, a, a, dim, &unused)) * sqrt(plain(DISTANCE_DOT, b, b, dim, &unused));
+		for (int set = KERNEL_SET_SCALAR; set <= (int)kernel_set_best(); set++) {
+			distance_f32_fn cosine = distance_f32_of(DISTANCE_COSINE_OF_ANY, (enum kernel_set)set);
+			ck_assert(fabs((double)cosine(a, b, dim) - dot / lengths) < 1e-5);
+			ck_assert(cosine(a, zero, dim) == 0.0F);
+		}
+		ck_assert(fabs((double)distance_exact(DISTANCE_COSINE_OF_ANY, a, b, dim) - dot / lengths) < 1e-6);
+		ck_assert(distance_exact(DISTANCE_COSINE_OF_ANY, zero, b, dim) == 0.0F);
+	}
+	ck_assert(distance_larger_is_nearer(DISTANCE_COSINE_OF_ANY));
+	ck_assert(distance_to_score(DISTANCE_COSINE_OF_ANY, 0.25F) == 0.25F);
+}
+END_TEST
+
 static uint32_t bits_of(float f)
 {
 	uint32_t bits;
@@ -214,6 +235,7 @@ int main(void)
 	TCase *t = tcase_create("distance");
 	tcase_add_test(t, kernels_agree_with_a_plain_sum);
 	tcase_add_test(t, kernels_read_nothing_beyond_the_end);
+	tcase_add_test(t, the_cosine_of_any_vectors_is_that_of_their_directions);
 	tcase_add_test(t, exact_distances_have_these_bits);
 	tcase_add_test(t, exact_distances_are_symmetric);
 	tcase_add_test(t, normalizing_gives_unit_length);

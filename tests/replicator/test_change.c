@@ -480,6 +480,39 @@ START_TEST(names_and_positions_are_ordered)
 }
 END_TEST
 
+START_TEST(configs_have_the_least_version_that_can_hold_them)
+{
+	static const struct {
+		enum datatype type;
+		uint8_t version, flags;
+	} cases[] = { { 0, 1, 0 }, { DATATYPE_FLOAT16, 2, 16 }, { DATATYPE_UINT8, 2, 32 } };
+
+	for (size_t i = 0; i < LEN(cases); i++) {
+		CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
+		struct collection_config c = config_of(), back;
+		c.vectors[0].datatype = cases[i].type;
+		collection_config_put(&b, &c);
+		/* version, 2 vectors, "" and its flags */
+		const uint8_t head[] = { cases[i].version, 2, 0, cases[i].flags };
+		ck_assert_mem_eq(b.data, head, sizeof(head));
+		struct wire_reader r = wire_reader_of(b.data, b.len);
+		ck_assert_int_eq(collection_config_get(&r, &arena, &back), ERR_NONE);
+		ck_assert_int_eq(back.vectors[0].datatype, cases[i].type);
+		/* With the other version it would be a second form of the same. */
+		b.data[0] ^= 3;
+		r = wire_reader_of(b.data, b.len);
+		ck_assert_int_eq(collection_config_get(&r, &arena, &back), ERR_CORRUPT);
+		b.data[0] = 3;
+		r = wire_reader_of(b.data, b.len);
+		ck_assert_int_eq(collection_config_get(&r, &arena, &back), ERR_VERSION);
+		b.data[0] = 2;
+		b.data[3] = 17;
+		r = wire_reader_of(b.data, b.len);
+		ck_assert_int_eq(collection_config_get(&r, &arena, &back), ERR_CORRUPT);
+	}
+}
+END_TEST
+
 START_TEST(unsound_configs_are_refused)
 {
 	struct op op = head(OP_CREATE_COLLECTION);
@@ -522,6 +555,7 @@ int main(void)
 	tcase_add_test(refused, unsound_configs_are_refused);
 	tcase_add_test(refused, only_ops_of_clients_are_orphans);
 	tcase_add_test(refused, an_orphan_of_another_scope_is_refused);
+	tcase_add_test(refused, configs_have_the_least_version_that_can_hold_them);
 	suite_add_tcase(s, refused);
 
 	TCase *ordinary = tcase_create("ordinary");
