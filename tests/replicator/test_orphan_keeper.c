@@ -28,12 +28,12 @@ static enum err link_orphans(struct peer_link *l, uint8_t region, struct bytes r
 	CLEANUP(arena_release) struct arena arena;
 	struct orphan_offer offer;
 
+	arena_init(&arena, 1u << 20);
 	(void)l;
 	asked++;
 	ck_assert_uint_eq(region, 2);
 	if (silent)
 		return fault_set(f, ERR_UNAVAILABLE, "nobody answers");
-	arena_init(&arena, 1u << 20);
 	ck_assert_int_eq(orphan_offer_decode(request, FLEET, &arena, &offer, f), ERR_NONE);
 	enum err err = committer_list_orphans(b.committer, &offer, f);
 	return err ? err : orphan_answer_encode(&offer, out);
