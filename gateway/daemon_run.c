@@ -123,10 +123,17 @@ static void on_left(struct loop_task *t)
 /* An elected primary lets another one be elected first: meanwhile it serves on. */
 static void leave(struct daemon *d)
 {
+	struct lease_run_state lease;
+
 	d->leaving = true;
 	d->left.run = on_left;
+	if (!d->replicating || !replicator_lease_state(d->replicator, &lease) || !lease.begun) {
+		drain(d);
+		return;
+	}
+	notify_stopping(&d->notify, "handing over the primary's role");
 	notify_extend_timeout(&d->notify, LEAVE_TURNS * LEAVE_MS);
-	if (!d->replicating || pthread_create(&d->leaver, NULL, hand_over, d) != 0)
+	if (pthread_create(&d->leaver, NULL, hand_over, d) != 0)
 		drain(d);
 }
 
