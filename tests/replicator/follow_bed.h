@@ -34,6 +34,7 @@ struct bed_region {
 	struct applier *applier;
 	struct peer_link link;       /* its way to the others */
 	atomic_bool up;
+	atomic_bool no_log;          /* it tells its history, and not its log */
 	atomic_uint chains, logs;    /* how often it was asked */
 	void (*on_log)(struct bed_region *asked); /* before it answers */
 	pthread_mutex_t lock;        /* guards */
@@ -108,7 +109,7 @@ static inline enum err bed_log(struct peer_link *l, uint8_t region, uint16_t sco
 	struct op_batch head;
 
 	(void)l;
-	if (!atomic_load(&from->up))
+	if (!atomic_load(&from->up) || atomic_load(&from->no_log))
 		return fault_set(f, ERR_UNAVAILABLE, "region %u is down", region);
 	atomic_fetch_add(&from->logs, 1);
 	if (from->on_log)

@@ -366,6 +366,43 @@ START_TEST(a_region_that_slept_through_epochs_is_fed_by_old_streams_then_by_peer
 }
 END_TEST
 
+static bool was_asked_for_its_history(uint32_t region)
+{
+	return atomic_load(&bed[region].chains) > 0;
+}
+
+/* Region 5 was shown epoch 2; all that it gets is what the old primary's stream still has. */
+START_TEST(of_an_old_stream_only_what_the_shown_history_has_is_taken)
+{
+	bed_check_level(0);
+	bed_set_up(4, false);
+	struct position at = bed_position(0);
+	bed_write_some(0, 4, 100);
+	struct position end = bed_position(0);
+	bed_check_level(0);
+	bed_set_up(0, false);
+	bed_write_some(0, 3, 500);
+	keep_message(0, at);
+	keep_message(0, end);
+	bed_elect(1, 1u << 1 | SET(2, 3), 2);
+	for (uint32_t i = 0; i < 4; i++)
+		atomic_store(&bed[i].no_log, true);
+	bed_set_up(4, true);
+	bed_wait(was_asked_for_its_history, 1);
+	bed_pass();
+	check_stays(4, at, bed_rows(4));
+	ck_assert(bed_deliver_message(0, 4, &old[0].payload));
+	ck_assert_int_eq(position_compare(bed_position(4), end), 0);
+	ck_assert(bed_deliver_message(0, 4, &old[1].payload));
+	ck_assert_int_eq(position_compare(bed_position(4), end), 0);
+	for (uint32_t i = 0; i < 4; i++)
+		atomic_store(&bed[i].no_log, false);
+	bed_check_level(1);
+	ck_assert_uint_eq(bed_orphans(4), 0);
+	free_old();
+}
+END_TEST
+
 /* The start of epoch 2 stays in its stream until this region can ask for the history that leaves out what it has. */
 START_TEST(a_stream_whose_epoch_leaves_out_what_is_here_waits_without_alarm)
 {
@@ -514,6 +551,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, set_up_five, tear_down);
 	tcase_add_test(t, a_secondary_takes_back_what_only_the_old_primary_had);
 	tcase_add_loop_test(t, a_region_that_slept_through_epochs_is_fed_by_old_streams_then_by_peers, 0, 3);
+	tcase_add_test(t, of_an_old_stream_only_what_the_shown_history_has_is_taken);
 	tcase_add_test(t, a_stream_whose_epoch_leaves_out_what_is_here_waits_without_alarm);
 	suite_add_tcase(s, t);
 	return s;
