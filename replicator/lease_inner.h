@@ -78,6 +78,7 @@ struct lease_holding {
 	enum term_phase phase;
 	uint64_t epoch;
 	uint64_t valid_ms;       /* when it was last seen valid, or began */
+	uint64_t expired_ms;     /* since when a tick has found it expired; 0: it is valid */
 	bool writing;            /* LEASE_WRITE was told, and no LEASE_STOP since */
 	struct term_grant grants[LEASE_ASKED_MAX];
 	uint32_t grant_count;

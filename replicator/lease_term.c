@@ -3,11 +3,15 @@
  * The holder: it renews, knows until when it may write, hands over or lets go, and carries voter lists to the voters.
  *
  * An epoch that was released, abandoned or lost to a newer one is never taken up again. One that merely expired goes on
- * when M voters grant it again: their promise says that no other epoch has begun.
+ * when M voters grant it again soon: their promise says that no other epoch has begun. Else the holder lets it go: where its
+ * renewals arrive and the answers do not, they would bind the voters for as long as that lasts.
  */
 #include "replicator/lease_inner.h"
 
 #include <string.h>
+
+/* A holder that has expired asks for so long whether its voters grant it again. */
+#define UNHEARD_STEPS 2
 
 static struct term_grant *grant_of(struct lease *l, uint8_t region)
 {
@@ -468,6 +472,16 @@ static bool is_clock_off(const struct lease *l)
 	return off >= voters_majority(&l->record.list);
 }
 
+/* It has expired, and been asking for its renewal since. */
+static bool is_unheard(struct lease *l)
+{
+	if (term_is_valid(l))
+		l->term.expired_ms = 0;
+	else if (l->term.expired_ms == 0)
+		l->term.expired_ms = l->now.boot_ms;
+	return l->term.expired_ms != 0 && l->now.boot_ms - l->term.expired_ms >= UNHEARD_STEPS * l->config.step_ms;
+}
+
 /* A holder that had better not be one lets go; what it has is durable, and its log counts for whoever is next. */
 static bool let_go(struct lease *l)
 {
@@ -479,6 +493,8 @@ static bool let_go(struct lease *l)
 		release(l, LEASE_REASON_CLOCK, 0, l->here.position);
 	else if (!lease_is_fit(l))
 		release(l, LEASE_REASON_UNFIT, 0, l->here.position);
+	else if (is_unheard(l))
+		release(l, LEASE_REASON_EXPIRED, 0, l->here.position);
 	return l->term.phase == TERM_RELEASED;
 }
 

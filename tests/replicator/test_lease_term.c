@@ -117,6 +117,25 @@ START_TEST(what_merely_expired_goes_on_when_it_is_granted_again)
 }
 END_TEST
 
+/* Where its renewals arrive and the answers do not, they would bind the voters for ever. */
+START_TEST(a_holder_that_hears_nobody_lets_the_voters_go)
+{
+	uint64_t epoch = bed_win(&bed);
+
+	stored_if_any();
+	renew(4000, false);
+	struct lease_item late = bed_asked(&bed, 2, LEASE_GRANT);
+	renew(1000, false);
+	bed_pass(&bed, 1000);
+	bed_tick(&bed);
+	const struct lease_item *m = bed_sent(&bed, 2, LEASE_RELEASE);
+	ck_assert_ptr_nonnull(m);
+	ck_assert_uint_eq(m->epoch, epoch);
+	bed_answer(&bed, 2, late, LEASE_ANSWER_YES);
+	ck_assert(!bed_may_write(&bed, epoch));
+}
+END_TEST
+
 START_TEST(the_wall_clock_shortens_a_lease)
 {
 	uint64_t epoch = bed_win(&bed);
@@ -673,6 +692,7 @@ int main(void)
 	tcase_add_test(t, a_lease_is_valid_for_hold_from_the_mth_latest_sending);
 	tcase_add_test(t, what_is_not_renewed_stops_at_its_time);
 	tcase_add_test(t, what_merely_expired_goes_on_when_it_is_granted_again);
+	tcase_add_test(t, a_holder_that_hears_nobody_lets_the_voters_go);
 	tcase_add_test(t, the_wall_clock_shortens_a_lease);
 	tcase_add_test(t, the_wall_clock_never_lengthens_a_lease);
 	tcase_add_test(t, an_epoch_that_is_not_begun_gives_leave_only_for_its_start);
