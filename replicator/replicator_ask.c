@@ -348,8 +348,7 @@ static enum err find_position(struct replicator *r, struct position p, uint64_t 
 			 (unsigned long long)p.epoch, (unsigned long long)p.seq);
 }
 
-enum err replicator_find_session(struct replicator *r, const struct session *s, uint64_t wait_ms,
-				 struct fault *reterr_fault)
+static enum err find_all(struct replicator *r, const struct session *s, uint64_t wait_ms, struct fault *reterr_fault)
 {
 	for (uint32_t i = 0; i < s->count; i++) {
 		if (s->scopes[i] != SCOPE_FLEET && s->scopes[i] != SCOPE_MULTI)
@@ -365,4 +364,13 @@ enum err replicator_find_session(struct replicator *r, const struct session *s, 
 			return err;
 	}
 	return ERR_NONE;
+}
+
+enum err replicator_find_session(struct replicator *r, const struct session *s, uint64_t wait_ms,
+				 struct fault *reterr_fault)
+{
+	enum err err = find_all(r, s, wait_ms, reterr_fault);
+
+	/* What was found first may have been taken back while the rest was waited for. */
+	return err == ERR_NONE && wait_ms > 0 ? find_all(r, s, 0, reterr_fault) : err;
 }
