@@ -8,6 +8,7 @@
 
 #define ALARM(kind) (1u << FAULT_##kind)
 #define ALARM_NONE 0u
+#define ELECT true
 #define GIVEN false /* the first primary is, and hands over */
 #define QUIET false
 #define BUSY true

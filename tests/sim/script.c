@@ -80,6 +80,8 @@ struct position script_write(struct sender *s, uint32_t collection, uint64_t id,
 
 		if (a.how == ANSWER_DONE && a.write.reached >= ack)
 			return a.write.position;
+		if (s->orphaned)
+			*s = (struct sender){ .world = s->world, .random = s->random };
 		look_again(until_ns, "a write");
 	}
 }

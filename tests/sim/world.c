@@ -10,7 +10,6 @@
 #include "tests/sim/threads.h"
 #include "tests/sim/trace.h"
 
-#define WALL_MS UINT64_C(1700000000000)
 #define FAULT_NS_MIN (15 * NS_PER_S)
 #define FAULT_NS_MORE (30 * NS_PER_S)
 /* After the last fault clients go on for a while, and then so long may pass until all regions hold the same. */
@@ -57,7 +56,7 @@ static void open_sites(struct world *w)
 		s->failover = world_has(w, FAULT_ELECTIONS);
 		if (w->scenario)
 			s->log_bytes_max = w->scenario->log_bytes_max;
-		machine_init(&s->machine, (1 + i) * 1000 * NS_PER_S, WALL_MS);
+		machine_init(&s->machine, (1 + i) * 1000 * NS_PER_S, WORLD_WALL_MS);
 		s->disk = disk_new(i, w->seed + 10 + i, oracle_written, oracle_site(w->oracle, i));
 		*disk_faults(s->disk) = (struct disk_faults){ .sync_ns_min = 100000, .sync_ns_max = 3 * NS_PER_MS };
 		site_start(s);

@@ -18,6 +18,9 @@ const char *fault_word(enum fault_kind k);
 
 struct scenario;
 
+/* What clocks that are right show at the beginning. */
+#define WORLD_WALL_MS UINT64_C(1700000000000)
+
 struct world {
 	uint64_t seed;
 	const struct scenario *scenario; /* NULL: faults are drawn */
