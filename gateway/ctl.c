@@ -16,6 +16,7 @@
 #include "gateway/ctl_audit.h"
 #include "gateway/ctl_geo.h"
 #include "gateway/ctl_http.h"
+#include "gateway/ctl_orphans.h"
 #include "gateway/ctl_route.h"
 #include "gateway/ctl_status.h"
 #include "gateway/ctl_text.h"
@@ -48,6 +49,7 @@ struct options {
 	bool named; /* a collection was given */
 	bool deep;
 	bool local;
+	bool all;
 	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
 	uint64_t batch;
@@ -334,6 +336,86 @@ static int run_conflicts(struct options *o)
 	return err ? fail(err, &fault) : EXIT_OK;
 }
 
+static struct ctl_orphans orphans_of(const struct options *o)
+{
+	return (struct ctl_orphans){
+		.http = o->http, .ids = o->args, .id_count = o->arg_count, .all = o->all, .json = o->json, .out = stdout
+	};
+}
+
+static int run_orphans(struct options *o)
+{
+	struct fault fault = { 0 };
+	enum err err = open_http(o, true, &fault);
+	struct ctl_orphans orphans = orphans_of(o);
+
+	if (!err)
+		err = ctl_orphans_list(&orphans, (unsigned)MIN(o->limit ? o->limit : 100, UINT64_C(10000)), &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_orphans_show(struct options *o)
+{
+	struct fault fault = { 0 };
+
+	if (o->arg_count > 1)
+		return usage_error("what is meant by", o->args[1]);
+	enum err err = open_http(o, true, &fault);
+	struct ctl_orphans orphans = orphans_of(o);
+	if (!err)
+		err = ctl_orphans_show(&orphans, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int decide_orphans(struct options *o, bool apply)
+{
+	struct fault fault = { 0 };
+	bool all_done = true;
+
+	if (o->all == (o->arg_count > 0))
+		return usage_error("either IDs or --all has to be given to orphans", apply ? "apply" : "drop");
+	enum err err = open_http(o, true, &fault);
+	struct ctl_orphans orphans = orphans_of(o);
+	if (!err)
+		err = ctl_orphans_decide(&orphans, apply, &all_done, &fault);
+	if (err)
+		return fail(err, &fault);
+	return all_done ? EXIT_OK : EXIT_REFUSED;
+}
+
+static int run_orphans_apply(struct options *o)
+{
+	return decide_orphans(o, true);
+}
+
+static int run_orphans_drop(struct options *o)
+{
+	return decide_orphans(o, false);
+}
+
+static int run_orphans_export(struct options *o)
+{
+	struct fault fault = { 0 };
+	uint64_t count = 0;
+
+	if (o->all == (o->arg_count > 0))
+		return usage_error("either IDs or --all has to be given to orphans export", "");
+	enum err err = open_http(o, true, &fault);
+	struct ctl_orphans orphans = orphans_of(o);
+	FILE *file = !err && o->output ? fopen(o->output, "we") : NULL;
+	if (!err && o->output && !file)
+		err = fault_set(&fault, ERR_BAD_INPUT, "%s: cannot be written: %s", o->output, strerror(errno));
+	if (file)
+		orphans.out = file;
+	if (!err)
+		err = ctl_orphans_export(&orphans, &count, &fault);
+	if (file && fclose(file) != 0 && !err)
+		err = fault_set(&fault, ERR_IO, "%s: writing failed: %s", o->output, strerror(errno));
+	if (!err && o->output)
+		(void)printf("%s: %llu orphans\n", o->output, (unsigned long long)count);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
 static int run_audits(struct options *o)
 {
 	const struct ctl_http_reply *reply;
@@ -487,6 +569,12 @@ static const struct command commands[] = {
 	{ "regions", "", "j", "the regions of the fleet, and how far they are", run_regions },
 	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
 	{ "conflicts", "", "nlj", "what concurrent writes of several regions lost", run_conflicts },
+	{ "orphans show", "ID", "j", "an orphan's points, beside what is there now", run_orphans_show },
+	{ "orphans apply", "[ID]...", "aj", "merge orphans into what is there, with their own versions", run_orphans_apply },
+	{ "orphans drop", "[ID]...", "aj", "drop orphans", run_orphans_drop },
+	{ "orphans export", "[ID]...", "ao", "what orphans are, one JSON object a line", run_orphans_export },
+	{ "orphans list", "", "alj", "what failovers took back", run_orphans },
+	{ "orphans", "", "alj", "the same", run_orphans },
 	{ "audit run", "", "pj", "prove now that all regions hold the same, and cure them", run_audit },
 	{ "audit", "", "ljL", "what audits of the primary found", run_audits },
 	{ "damage", "", "niDw", "a test aid: damage a point of a region that is stopped", run_damage },
@@ -513,6 +601,7 @@ static const struct option long_options[] = {
 	{ "data-dir", required_argument, NULL, 'D' },   { "id", required_argument, NULL, 'i' },
 	{ "what", required_argument, NULL, 'w' },       { "from", required_argument, NULL, 'f' },
 	{ "output", required_argument, NULL, 'o' },     { "local", no_argument, NULL, 'L' },
+	{ "all", no_argument, NULL, 'a' },
 	{ 0 },
 };
 
@@ -523,15 +612,16 @@ static const char help_options[] =
 	",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
-	"  --json             JSON (status, version, regions, switchover, audit, route, search)\n"
+	"  --json             JSON (status, version, regions, switchover, conflicts, orphans, audit, route, search)\n"
 	"  --collection NAME  import, search and damage: packages; route and conflicts: none\n"
 	"  --limit N          import: the first N in the order of names; search: 5, at most 1000;\n"
-	"                     audit: 20, at most 1000\n"
+	"                     audit: 20, at most 1000; conflicts and orphans: 100, at most 10000\n"
 	"  --batch N          import: points in one request, 256, at most 4096\n"
 	"  -c, --config FILE  provision: " CONFIG_OF_SYSTEMD "; route: asks no daemon but this\n"
 	"                     configuration, as if all its regions were well\n"
 	"  --from PATH        geo build: a file of ranges, or a folder with geoip and geoip6; again for more\n"
-	"  -o, --output FILE  geo build: the database\n"
+	"  --all              orphans list: also those that were decided; apply, drop, export: all that were not\n"
+	"  -o, --output FILE  geo build: the database; orphans export: instead of stdout\n"
 	"  --to REGION        switchover: the next primary\n"
 	"  --dir DIR          pki: where the authority and the certificates are\n"
 	"  --days N           pki issue: 825\n"
@@ -552,7 +642,7 @@ static void print_help(void)
 		char left[64];
 		(void)snprintf(left, sizeof(left), "%s %s", commands[i].words,
 			       commands[i].arguments);
-		(void)printf("  %-20s %s\n", left, commands[i].sentence);
+		(void)printf("  %-22s %s\n", left, commands[i].sentence);
 	}
 	(void)fputs(help_options, stdout);
 }
@@ -633,6 +723,9 @@ static int take_option(int letter, struct options *o, char *given)
 	case 'L':
 		o->local = true;
 		break;
+	case 'a':
+		o->all = true;
+		break;
 	case 'y':
 		if (!parse_count(optarg, &o->days))
 			return usage_error("no number above 0:", optarg);
@@ -668,7 +761,7 @@ static int run(struct options *o, char **args, int count, const char *given)
 					   c->words);
 		if (c->arguments[0] == '\0' && o->arg_count > 0)
 			return usage_error("what is meant by", o->args[0]);
-		if (c->arguments[0] == '[' && o->arg_count > 1)
+		if (c->arguments[0] == '[' && !strstr(c->arguments, "...") && o->arg_count > 1)
 			return usage_error("what is meant by", o->args[1]);
 		if (c->arguments[0] != '\0' && c->arguments[0] != '[' && o->arg_count == 0)
 			return usage_error("something is missing behind", c->words);

@@ -198,6 +198,7 @@ static enum err open_replicator(struct daemon *d, struct fault *reterr_fault)
 		o.make_stream = *d->config->nats_url ? make_stream : NULL;
 		o.failover = d->config->failover_mode == CONFIG_FAILOVER_AUTO;
 		o.lease = config_lease(d->config);
+		o.orphans = (enum orphan_policy)d->config->orphans;
 	}
 	for (uint32_t i = 0; i < d->regions.count; i++)
 		if (!d->regions.rows[i].self)
