@@ -332,9 +332,9 @@ static enum err put_now(struct showing *s, struct point_id id)
 	const struct record_want want = { .payload = true, .vectors = true };
 	struct record r = { 0 };
 
+	arena_init(&a, ITEM_ARENA_BYTES_MAX);
 	if (!s->now)
 		return ERR_NONE;
-	arena_init(&a, ITEM_ARENA_BYTES_MAX);
 	enum err err = collection_retrieve(s->now, &id, 1, &want, &a, &r, s->fault);
 	if (err)
 		return err;

@@ -30,6 +30,7 @@ static enum err link_orphans(struct peer_link *l, uint8_t region, struct bytes r
 
 	arena_init(&arena, 1u << 20);
 	(void)l;
+	arena_init(&arena, 1u << 20);
 	asked++;
 	ck_assert_uint_eq(region, 2);
 	if (silent)
