@@ -26,7 +26,6 @@
 #include <unistd.h>
 
 #define PATH_BYTES 4096
-#define FOLDER_NAME_BYTES 32
 #define BUILDER_NICE 19
 /* How often the builder looks for work at most, and at least while it is told nothing. */
 #define BUILDER_PAUSE_MS 50
@@ -37,16 +36,11 @@ static bool same_incarnation(struct incarnation a, struct incarnation b)
 	return a.hlc == b.hlc && a.region == b.region;
 }
 
-static void folder_name(struct incarnation i, char out[FOLDER_NAME_BYTES])
-{
-	snprintf(out, FOLDER_NAME_BYTES, "%016" PRIx64 "-%u", i.hlc, i.region);
-}
-
 static void folder_path(const struct catalog *c, struct incarnation i, char out[PATH_BYTES])
 {
-	char name[FOLDER_NAME_BYTES];
+	char name[CATALOG_FOLDER_BYTES];
 
-	folder_name(i, name);
+	catalog_folder_name(i, name);
 	snprintf(out, PATH_BYTES, "%s/%s", c->dir ? c->dir : "", name);
 }
 
@@ -143,6 +137,7 @@ enum err catalog_make_collection(struct catalog *c, struct incarnation i,
 		.uids = r->uids,
 		.tail_vectors_max = c->options.tail_vectors_max,
 		.build_threads = c->options.builder_threads,
+		.unmetered = c->options.unmetered,
 	};
 
 	folder_path(c, i, path);
@@ -153,12 +148,10 @@ static enum err open_record(struct catalog *c, struct store_txn *t, struct bytes
 			    struct bytes value, struct fault *reterr_fault)
 {
 	CLEANUP(arena_release) struct arena a;
-	struct wire_reader k = wire_reader_of(key.data, key.len);
-	struct incarnation i = { .hlc = wire_u64_be(&k) };
+	struct incarnation i = catalog_record_incarnation(key);
 	struct catalog_record r;
 	struct collection *collection;
 
-	i.region = wire_u8(&k);
 	arena_init(&a, SIZE_MAX);
 	enum err e = catalog_record_get(value, &a, &r);
 
@@ -210,56 +203,7 @@ static enum err open_records(struct catalog *c, struct store_txn *t, struct stor
 	return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
-/* --- folders that no collection has: of creations that a crash ended, of dropped collections --- */
-
-static void remove_files(int parent, const char *name)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!dir) {
-		if (fd >= 0)
-			(void)close(fd);
-		return;
-	}
-	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
-		if (entry->d_name[0] == 'v') /* v0.slots, v0.manifest, v0-1.segment */
-			(void)unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-}
-
-static void remove_folder(int parent, const char *name)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return;
-	for (uint32_t i = 0; i < COLLECTION_SHARDS_MAX; i++) {
-		char shard[FOLDER_NAME_BYTES];
-
-		snprintf(shard, sizeof(shard), "shard-%u", i);
-		remove_files(fd, shard);
-		(void)unlinkat(fd, shard, AT_REMOVEDIR); /* litter at worst, here and below */
-	}
-	(void)close(fd);
-	(void)unlinkat(parent, name, AT_REMOVEDIR);
-}
-
-/* Is it the name of a collection's folder? */
-static bool parse_folder(const char *entry, struct incarnation *ret_incarnation)
-{
-	struct incarnation i = { 0 };
-	unsigned region;
-	char name[FOLDER_NAME_BYTES];
-
-	if (sscanf(entry, "%16" SCNx64 "-%u", &i.hlc, &region) != 2 || region > UINT8_MAX)
-		return false;
-	i.region = (uint8_t)region;
-	folder_name(i, name);
-	*ret_incarnation = i;
-	return strcmp(name, entry) == 0;
-}
-
+/* Folders that no collection has: of creations that a crash ended, of dropped collections. */
 static void sweep_folders(const struct catalog *c)
 {
 	DIR *dir = c->dir ? opendir(c->dir) : NULL;
@@ -269,24 +213,10 @@ static void sweep_folders(const struct catalog *c)
 	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
 		struct incarnation i;
 
-		if (parse_folder(entry->d_name, &i) && !catalog_find(c, i) && !find_dropped(c, i))
-			remove_folder(dirfd(dir), entry->d_name);
+		if (catalog_folder_parse(entry->d_name, &i) && !catalog_find(c, i) && !find_dropped(c, i))
+			catalog_folder_remove(dirfd(dir), entry->d_name);
 	}
 	closedir(dir);
-}
-
-bool catalog_has_folders(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct incarnation i;
-	bool has = false;
-
-	if (!dir)
-		return false;
-	for (struct dirent *entry = readdir(dir); entry && !has; entry = readdir(dir))
-		has = parse_folder(entry->d_name, &i);
-	closedir(dir);
-	return has;
 }
 
 static enum err locks_init(struct catalog *c)

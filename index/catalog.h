@@ -18,11 +18,16 @@ struct catalog_options {
 	const char *dir;             /* slot files and segments; NULL: everything in memory (tests, simulator) */
 	unsigned builder_threads;    /* background, idle priority; 0: builds run only by catalog_build_now */
 	uint32_t tail_vectors_max;   /* 0: from the collection's indexing threshold */
+	bool unmetered;              /* a copy that is being made beside the catalog that the metrics are of */
 };
 
 /* Are there folders of collections in dir? A catalog that does not know them would delete them at open: for
  * whoever finds them without the store. */
 bool catalog_has_folders(const char *dir);
+/* Nobody has them open: deletes all folders of collections in dir, or moves them from one folder into another, where no
+ * others are. Done again after it was interrupted, it goes on. */
+MUST_USE enum err catalog_remove_folders(const char *dir);
+MUST_USE enum err catalog_move_folders(const char *from, const char *to);
 MUST_USE enum err catalog_open(const struct catalog_options *o, struct catalog **ret_catalog,
 			       struct fault *reterr_fault);
 /* After every log record's slots were marked (collection_slot_mark): frees the rest, starts the builders. */
@@ -88,6 +93,13 @@ struct catalog_restoring {
 };
 MUST_USE enum err catalog_restore(struct catalog *c, struct store_txn *t, const struct catalog_restoring *r,
 				  struct fault *reterr_fault);
+/* Is it the key of a collection's record in STORE_CATALOG? */
+bool catalog_is_record(struct bytes key);
+struct incarnation catalog_record_incarnation(struct bytes key);
+/* A collection as another region's record has it, with its payload indexes and without points. *ret_installed: not of one that
+ * was dropped there. */
+MUST_USE enum err catalog_install(struct catalog *c, struct store_txn *t, struct incarnation i, struct bytes record,
+				  bool *ret_installed, struct fault *reterr_fault);
 /* Does the name exist in the state that this transaction has made? */
 bool catalog_has(struct catalog *c, struct str name, struct incarnation *ret_incarnation);
 

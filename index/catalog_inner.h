@@ -3,8 +3,9 @@
  * What the files of the catalog share; nobody else includes this.
  *   catalog.c         opening, closing, finding, background work
  *   catalog_change.c  the committer's side: transactions, publishing, what is left of dropped collections
- *   catalog_restore.c taking changes of collections back
  *   catalog_alias.c   aliases
+ *   catalog_restore.c taking changes of collections back, and taking them over
+ *   catalog_folders.c the folders of collections
  */
 #pragma once
 
@@ -102,6 +103,14 @@ MUST_USE enum err catalog_gone_add(struct catalog *c, const struct gone *g);
 void catalog_gone_release(struct gone *g);
 /* Frees what nobody refers to any more, and forgets what has left no trace in the store. */
 void catalog_gone_sweep(struct catalog *c);
+/* --- catalog_folders.c --- */
+#define CATALOG_FOLDER_BYTES 32
+void catalog_folder_name(struct incarnation i, char out[CATALOG_FOLDER_BYTES]);
+/* Is it the name of a collection's folder? */
+bool catalog_folder_parse(const char *entry, struct incarnation *ret_incarnation);
+/* parent: a descriptor. What cannot be removed is litter. */
+void catalog_folder_remove(int parent, const char *name);
+
 /* There may be something to build. */
 void catalog_kick(struct catalog *c);
 /* The collection as the transaction has it, ready to be changed. ERR_NOT_FOUND. */

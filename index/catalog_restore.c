@@ -7,6 +7,7 @@
 #include "index/catalog.h"
 
 #include "base/panic.h"
+#include "base/wire.h"
 #include "index/catalog_inner.h"
 
 #include <string.h>
@@ -131,6 +132,42 @@ enum err catalog_restore(struct catalog *c, struct store_txn *t, const struct ca
 	return e ? fault_set(reterr_fault, e, "taking back the change of a collection: %s",
 			     reterr_fault && reterr_fault->text[0] ? fault_text(reterr_fault) : err_sentence(e))
 		 : ERR_NONE;
+}
+
+bool catalog_is_record(struct bytes key)
+{
+	return key.len == CATALOG_KEY_BYTES;
+}
+
+struct incarnation catalog_record_incarnation(struct bytes key)
+{
+	struct wire_reader r = wire_reader_of(key.data, key.len);
+	struct incarnation i = { .hlc = wire_u64_be(&r) };
+
+	i.region = wire_u8(&r);
+	return i;
+}
+
+/* Its shards get numbers of this store. */
+enum err catalog_install(struct catalog *c, struct store_txn *t, struct incarnation i, struct bytes record,
+			 bool *ret_installed, struct fault *reterr_fault)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct catalog_record r;
+
+	arena_init(&a, SIZE_MAX);
+	*ret_installed = false;
+	enum err e = catalog_record_get(record, &a, &r);
+
+	if (e)
+		return fault_set(reterr_fault, e, "the record of a collection: %s", err_sentence(e));
+	if (r.dropped)
+		return ERR_NONE;
+	e = catalog_create(c, t, r.name, i, &r.config, reterr_fault);
+	for (uint32_t n = 0; !e && n < r.fields.count; n++)
+		e = catalog_field_index_put(c, t, i, &r.fields.items[n], reterr_fault);
+	*ret_installed = !e;
+	return e;
 }
 
 void catalog_publish_restored(struct catalog *c, const struct pending_collection *p)

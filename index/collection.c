@@ -559,3 +559,8 @@ enum err collection_check(struct collection *c, uint32_t shard, struct collectio
 {
 	return shard < c->shard_count ? shard_check(c->shards[shard], check) : ERR_BAD_INPUT;
 }
+
+enum err collection_read_chunk(struct collection *c, uint32_t shard, struct collection_chunk *chunk)
+{
+	return shard < c->shard_count ? shard_read_chunk(c->shards[shard], chunk) : ERR_BAD_INPUT;
+}

@@ -229,6 +229,22 @@ struct collection_rows {
 MUST_USE enum err collection_read_rows(struct collection *c, uint32_t shard, const struct point_id *ids, uint32_t count,
 				       struct collection_rows *out);
 
+/* The next rows of a shard as they are stored, with all their values, in one committed state: what another region's copy is made
+ * of. ERR_CORRUPT: the row of `bad` is not what was written. Any thread. */
+#define COLLECTION_CHUNK_ROWS 1024u
+struct collection_chunk {
+	struct arena *arena;                                      /* takes everything */
+	size_t bytes_max;                                         /* no further row once it has so many; at least one */
+	uint32_t next;                                            /* 0 to begin with */
+	bool done;
+	struct row rows[COLLECTION_CHUNK_ROWS];
+	uint32_t count;
+	struct point_id bad;
+	enum err (*with_txn)(void *ctx, struct store_txn *t);     /* called once, to read more of that state; may be NULL */
+	void *ctx;
+};
+MUST_USE enum err collection_read_chunk(struct collection *c, uint32_t shard, struct collection_chunk *chunk);
+
 /* Reads what is stored of the next rows of a shard and compares it with its hashes. Any thread. */
 #define COLLECTION_CHECK_ROWS 256u
 struct collection_check {

@@ -50,6 +50,7 @@ struct collection_options {
 	const uint32_t *uids;                   /* of the shards */
 	uint32_t tail_vectors_max;
 	unsigned build_threads;
+	bool unmetered;                         /* its metrics are another's */
 };
 
 /* With one reference. */

@@ -167,7 +167,7 @@ static enum err shards_new(struct collection *c, const struct collection_options
 			.uid = o->uids[i],
 			.incarnation = o->incarnation,
 			.config = &c->configs->config,
-			.collection_label = label,
+			.collection_label = o->unmetered ? NULL : label,
 			.tail_vectors_max = o->tail_vectors_max,
 			.build_threads = o->build_threads,
 		};
@@ -326,7 +326,8 @@ void collection_end(struct collection *c)
 {
 	atomic_store(&c->cancel, true);
 	for (uint32_t i = 0; i < c->shard_count; i++)
-		metric_series_set(c->shards[i]->points_series, 0);
+		if (c->shards[i]->points_series)
+			metric_series_set(c->shards[i]->points_series, 0);
 }
 
 /* --- changes --- */

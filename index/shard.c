@@ -122,10 +122,18 @@ static enum err vectors_open(struct shard *s, const struct shard_options *o,
 	return ERR_NONE;
 }
 
+void shard_tell_points(struct shard *s)
+{
+	if (s->points_series)
+		metric_series_set(s->points_series, (double)shard_points(s));
+}
+
 static void series_find(struct shard *s, const char *collection_label)
 {
 	char labels[COLLECTION_NAME_MAX + 16];
 
+	if (!collection_label)
+		return;
 	snprintf(labels, sizeof(labels), "%s,%u", collection_label, s->number);
 	s->searches_series = metric_series(METRIC_isthmus_shard_searches_total, labels);
 	s->points_series = metric_series(METRIC_isthmus_shard_points, labels);
@@ -448,7 +456,7 @@ enum err shard_load(struct shard *s, struct store_txn *t, struct fault *reterr_f
 		s->fields[i].filled = s->row_count;
 		s->fields[i].complete = true;
 	}
-	metric_series_set(s->points_series, (double)s->visible);
+	shard_tell_points(s);
 	if (e)
 		return fault_set(reterr_fault, e, "reading the rows of shard %u: %s", s->number,
 				 fault.err == e ? fault_text(&fault) : err_sentence(e));

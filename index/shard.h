@@ -146,7 +146,7 @@ struct shard {
 	struct merkle *merkle;
 
 	atomic_uint_least64_t searches;
-	struct metric_series *searches_series, *points_series;
+	struct metric_series *searches_series, *points_series; /* NULL: nobody is told */
 };
 
 struct shard_options {
@@ -156,7 +156,7 @@ struct shard_options {
 	uint32_t number, uid;
 	struct incarnation incarnation;
 	const struct collection_config *config; /* outlives the shard */
-	const char *collection_label;           /* for metrics */
+	const char *collection_label;           /* for metrics; NULL: none */
 	uint32_t tail_vectors_max;
 	unsigned build_threads;
 };
@@ -229,6 +229,8 @@ MUST_USE enum err shard_scroll(struct shard *s, const struct filter *f, const st
 			       struct point_id *out, uint32_t *ret_count);
 MUST_USE enum err shard_count(struct shard *s, const struct filter *f,
 			      const struct deadline *deadline, uint64_t *ret_count);
+/* Shows how many points there are. */
+void shard_tell_points(struct shard *s);
 /* Adds the shard's figures. */
 void shard_info_add(struct shard *s, struct collection_info *info);
 static inline uint64_t shard_points(const struct shard *s)
@@ -249,6 +251,7 @@ MUST_USE enum err shard_scan(struct shard *s, struct store_txn *t, collection_sc
 MUST_USE enum err shard_read_rows(struct shard *s, const struct point_id *ids, uint32_t count,
 				  struct collection_rows *out);
 MUST_USE enum err shard_check(struct shard *s, struct collection_check *c);
+MUST_USE enum err shard_read_chunk(struct shard *s, struct collection_chunk *c);
 /* The committer, with nothing pending. */
 MUST_USE enum err shard_leaves_recount(struct shard *s, struct leaves_recount *r);
 

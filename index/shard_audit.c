@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Numbers of rows that one chunk looks at; free ones cost a look each. */
+#define CHUNK_NUMBERS_MAX 65536u
+
 static void *copied(struct arena *a, const void *data, size_t count, size_t size)
 {
 	void *copy = arena_array(a, count, size);
@@ -100,6 +103,56 @@ enum err shard_read_rows(struct shard *s, const struct point_id *ids, uint32_t c
 		if (out->found[i])
 			e = read_row(&r, number, out->arena, &out->rows[i]);
 	}
+	shard_read_end(&r);
+	return e;
+}
+
+/* --- all rows, with their values --- */
+
+static bool has_its_values(const struct row *row)
+{
+	for (uint32_t i = 0; i < row->vector_count; i++)
+		if (row->vectors[i].present && vector_hash(&row->vectors[i].vector) != row->vectors[i].hash)
+			return false;
+	return true;
+}
+
+/* ERR_NOT_FOUND: the number is free. */
+static enum err read_sound_row(const struct shard_reader *r, uint32_t number, struct collection_chunk *c)
+{
+	struct row *row = &c->rows[c->count];
+	struct point_id id = row_state_id(&r->shard->rows[number]);
+	enum err e = shard_broken(r->shard, number) ? ERR_CORRUPT : read_row(r, number, c->arena, row);
+
+	if (!e && (!point_id_equal(row->id, id) || !has_its_values(row)))
+		e = ERR_CORRUPT;
+	if (e == ERR_CORRUPT || e == ERR_VERSION)
+		c->bad = id;
+	return e;
+}
+
+enum err shard_read_chunk(struct shard *s, struct collection_chunk *c)
+{
+	struct shard_reader r;
+	uint32_t left = CHUNK_NUMBERS_MAX;
+	enum err e = shard_read_begin(s, NULL, true, NULL, &r);
+
+	if (e)
+		return e;
+	size_t used = c->arena->used;
+
+	c->count = 0;
+	if (c->with_txn)
+		e = c->with_txn(c->ctx, r.txn);
+	for (; !e && left > 0 && c->next < s->row_count && c->count < COLLECTION_CHUNK_ROWS; left--, c->next++) {
+		if (c->count > 0 && c->arena->used - used >= c->bytes_max)
+			break;
+		e = read_sound_row(&r, c->next, c);
+		c->count += !e;
+		if (e == ERR_NOT_FOUND)
+			e = ERR_NONE;
+	}
+	c->done = c->next >= s->row_count;
 	shard_read_end(&r);
 	return e;
 }

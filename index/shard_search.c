@@ -263,6 +263,7 @@ enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *
 	}
 	shard_read_end(&r);
 	atomic_fetch_add_explicit(&s->searches, 1, memory_order_relaxed);
-	metric_series_add(s->searches_series, 1);
+	if (s->searches_series)
+		metric_series_add(s->searches_series, 1);
 	return e;
 }

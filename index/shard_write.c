@@ -712,7 +712,7 @@ void shard_publish(struct shard *s)
 	}
 	if (e)
 		PANIC("what was committed cannot be shown: out of memory");
-	metric_series_set(s->points_series, (double)s->visible);
+	shard_tell_points(s);
 	pending_close(s);
 }
 

@@ -145,7 +145,7 @@ static void get_cutoff(struct wire_reader *r, struct cutoff *ret_cutoff)
 	}
 }
 
-static void put_logs(struct buf *b, const struct log_mark *logs, uint32_t count)
+void audit_logs_put(struct buf *b, const struct log_mark *logs, uint32_t count)
 {
 	wire_put_varint(b, count);
 	for (uint32_t i = 0; i < count; i++) {
@@ -156,7 +156,7 @@ static void put_logs(struct buf *b, const struct log_mark *logs, uint32_t count)
 	}
 }
 
-static const struct log_mark *get_logs(struct wire_reader *r, struct arena *a, uint32_t *ret_count, enum err *err)
+const struct log_mark *audit_logs_get(struct wire_reader *r, struct arena *a, uint32_t *ret_count, enum err *err)
 {
 	struct log_mark *logs = get_list(r, a, LOG_BYTES, sizeof(*logs), ret_count, err);
 
@@ -198,7 +198,7 @@ static enum err put_record(struct buf *b, const struct row *row)
 	return buf_err(b);
 }
 
-static enum err put_row(struct buf *b, const struct audit_row *r)
+enum err audit_row_put(struct buf *b, const struct audit_row *r)
 {
 	point_id_put(b, r->row.id);
 	wire_put_u8(b, r->damaged ? ROW_DAMAGED : r->row.present ? ROW_PRESENT : ROW_ABSENT);
@@ -209,7 +209,7 @@ static enum err put_rows(struct buf *b, const struct audit_row *rows, uint32_t c
 {
 	wire_put_varint(b, count);
 	for (uint32_t i = 0; i < count; i++) {
-		enum err err = put_row(b, &rows[i]);
+		enum err err = audit_row_put(b, &rows[i]);
 		if (err)
 			return err;
 	}
@@ -235,7 +235,7 @@ static enum err get_record(struct wire_reader *r, struct arena *a, struct row *r
 	return err;
 }
 
-static enum err get_row(struct wire_reader *r, struct arena *a, struct audit_row *ret_row)
+enum err audit_row_get(struct wire_reader *r, struct arena *a, struct audit_row *ret_row)
 {
 	*ret_row = (struct audit_row){ .row.id = point_id_get(r) };
 	uint8_t state = wire_u8(r);
@@ -255,7 +255,7 @@ static const struct audit_row *get_rows(struct wire_reader *r, struct arena *a, 
 	struct audit_row *rows = get_list(r, a, ROW_BYTES_MIN, sizeof(*rows), ret_count, err);
 
 	for (uint32_t i = 0; i < *ret_count && !*err; i++)
-		*err = get_row(r, a, &rows[i]);
+		*err = audit_row_get(r, a, &rows[i]);
 	return rows;
 }
 
@@ -324,7 +324,7 @@ enum err audit_request_encode(const struct audit_request *r, struct buf *out)
 	put_position(out, r->position);
 	wire_put_u64(out, r->chain_hash);
 	put_cutoff(out, &r->cutoff);
-	put_logs(out, r->logs, r->log_count);
+	audit_logs_put(out, r->logs, r->log_count);
 	put_incarnation(out, r->incarnation);
 	wire_put_u32(out, r->shard);
 	wire_put_varint(out, r->number_count);
@@ -352,7 +352,7 @@ enum err audit_request_decode(struct bytes b, struct arena *a, struct audit_requ
 	q.position = get_position(&r);
 	q.chain_hash = wire_u64(&r);
 	get_cutoff(&r, &q.cutoff);
-	q.logs = get_logs(&r, a, &q.log_count, &err);
+	q.logs = audit_logs_get(&r, a, &q.log_count, &err);
 	q.incarnation = get_incarnation(&r);
 	q.shard = wire_u32(&r);
 	uint32_t *numbers = get_list(&r, a, sizeof(uint32_t), sizeof(*numbers), &q.number_count, &err);
@@ -431,7 +431,7 @@ enum err audit_reply_encode(const struct audit_reply *r, struct buf *out)
 	wire_put_u64(out, r->chain_hash);
 	wire_put_u64(out, r->number);
 	put_cutoff(out, &r->seen);
-	put_logs(out, r->logs, r->log_count);
+	audit_logs_put(out, r->logs, r->log_count);
 	put_trees(out, r);
 	put_entries(out, r);
 	enum err err = put_rows(out, r->rows, r->row_count);
@@ -524,7 +524,7 @@ enum err audit_reply_decode(struct bytes b, struct arena *a, struct audit_reply 
 	q.chain_hash = wire_u64(&r);
 	q.number = wire_u64(&r);
 	get_cutoff(&r, &q.seen);
-	q.logs = get_logs(&r, a, &q.log_count, &err);
+	q.logs = audit_logs_get(&r, a, &q.log_count, &err);
 	get_trees(&r, a, &q, &err);
 	get_entries(&r, a, &q, &err);
 	q.rows = get_rows(&r, a, &q.row_count, &err);

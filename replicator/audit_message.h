@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/wire.h"
 #include "replicator/commit.h"
 
 /* Of a request, and of an answer. ERR_TOO_LARGE: ask for less. */
@@ -123,3 +124,9 @@ MUST_USE enum err audit_request_decode(struct bytes b, struct arena *a, struct a
 				       struct fault *reterr_fault);
 MUST_USE enum err audit_reply_decode(struct bytes b, struct arena *a, struct audit_reply *ret_reply,
 				     struct fault *reterr_fault);
+
+/* Parts, for messages of others (snapshot_message.c). get: the reader has failed, or *err says so, when it returns NULL. */
+MUST_USE enum err audit_row_put(struct buf *b, const struct audit_row *r);
+MUST_USE enum err audit_row_get(struct wire_reader *r, struct arena *a, struct audit_row *ret_row);
+void audit_logs_put(struct buf *b, const struct log_mark *logs, uint32_t count);
+const struct log_mark *audit_logs_get(struct wire_reader *r, struct arena *a, uint32_t *ret_count, enum err *err);

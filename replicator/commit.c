@@ -520,7 +520,8 @@ bool committer_turn(struct committer *c, uint64_t wait_ms)
 	}
 	(void)flush(c, NULL);
 	finish_waiting(c, false);
-	metric_set(METRIC_isthmus_queue_weight_bytes, (double)queue_weight(&c->queue));
+	if (!c->o.copying)
+		metric_set(METRIC_isthmus_queue_weight_bytes, (double)queue_weight(&c->queue));
 	pthread_mutex_lock(&c->state_lock);
 	c->state.turns++;
 	pthread_cond_broadcast(&c->changed);

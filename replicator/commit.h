@@ -102,6 +102,9 @@ struct committer_options {
 	/* Ops beyond it may have to be taken back: more than one region votes. */
 	bool undo;
 	uint64_t orphan_bytes_max;       /* 0: ORPHAN_BYTES_MAX_DEFAULT */
+	/* It makes a copy of another region's state beside the committer that the metrics are of (copy.h): tells none, and notes no
+	 * conflicts, as ops are applied to rows that were read after them. */
+	bool copying;
 	/* The same for one log of SCOPE_MULTI: up to which seq. NULL: all that is committed. */
 	uint64_t (*trim_floor_multi)(void *ctx, uint64_t log);
 	/* May that log of SCOPE_MULTI, of which nothing is held then, be forgotten? floor: its region's newest that was, or 0.
@@ -212,6 +215,10 @@ struct settle {
 	uint32_t row_count;
 	const struct settle_leaf *leaves;
 	uint32_t leaf_count;
+	/* The rows are parts of a copy, not repairs: the tree has them as they are stored, no leaf is counted anew. The note is
+	 * kept in the same transaction, for committer_copy_note(). */
+	bool copying;
+	struct bytes note;
 	/* answers */
 	uint32_t rows_changed;
 	uint32_t leaves_changed;
@@ -222,6 +229,34 @@ struct settle {
  * `at` is not in its history, or a log has other ops;
  * ERR_NOT_FOUND: the collection was dropped. From any thread but the committer's; waits for the commit. */
 MUST_USE enum err committer_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
+/* --- copies of another region's state --- */
+
+#define COPY_NOTE_BYTES_MAX 2048
+/* Is a record of STORE_META one of those that say where a region stands, and are the same in every region that stands there? */
+bool committer_is_place(struct bytes key);
+/* One of another region's: of STORE_META, STORE_HISTORY or STORE_CATALOG. */
+struct copy_record {
+	enum store_table table;
+	struct bytes key, value;
+};
+/* Makes an empty store that of a region which stands where these records say, with all its collections and none of their points.
+ * Before committer_open(), which reads it; the catalog is to be closed and opened again. One transaction. ERR_ALREADY_EXISTS: the store
+ * is not empty. */
+MUST_USE enum err committer_copy_begin(struct store *s, struct catalog *c, const struct copy_record *records, uint32_t count,
+				       struct bytes note, struct fault *reterr_fault);
+/* What was noted last, copied; empty when nothing was. Any thread. */
+MUST_USE enum err committer_copy_note(struct store *s, struct arena *a, struct bytes *ret_note);
+/* Notes it, in a transaction of its own; empty: forgets it. Not while a committer runs on that store on another thread, but before
+ * committer_open(). */
+MUST_USE enum err committer_copy_set_note(struct store *s, struct bytes note, struct fault *reterr_fault);
+/* Records of another region's conflict log, with the note, in a transaction of its own. What was pending is committed. */
+MUST_USE enum err committer_copy_conflicts(struct committer *c, const struct copy_record *records, uint32_t count,
+					   struct bytes note, struct fault *reterr_fault);
+/* The last step: the copy takes the place of the region that `from`, stopped, was: its identity, its promises, its orphans; ops of
+ * it that the copy's history does not have become orphans. The note comes with the identity. */
+MUST_USE enum err committer_copy_adopt(struct committer *c, struct committer *from, struct bytes note,
+				       struct fault *reterr_fault);
+
 /* --- promises --- */
 
 #define PROMISE_RECORD_BYTES_MAX ((size_t)64 << 10)

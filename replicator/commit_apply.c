@@ -92,7 +92,8 @@ void commit_set_writing(struct committer *c, bool writing)
 	c->writing = writing;
 	pthread_mutex_lock(&c->state_lock);
 	c->state.writing = writing;
-	metric_set(METRIC_isthmus_is_primary, writing ? 1.0 : 0.0);
+	if (!c->o.copying)
+		metric_set(METRIC_isthmus_is_primary, writing ? 1.0 : 0.0);
 	pthread_mutex_unlock(&c->state_lock);
 }
 
@@ -219,9 +220,8 @@ static enum err apply_row(struct committer *c, struct collection *collection, st
 	CLEANUP(arena_release) struct arena a;
 	struct point_id id = op->points ? op->points[at].id : op->ids[at];
 	struct merge_loss loss[LOSSES_MAX];
-	struct merge_losses losses = { .items = collection_config(collection)->multi_writer ? loss
-											    : NULL,
-				       .cap = LOSSES_MAX };
+	bool concurrent = collection_config(collection)->multi_writer && !c->o.copying;
+	struct merge_losses losses = { .items = concurrent ? loss : NULL, .cap = LOSSES_MAX };
 	struct row stored;
 	struct row row;
 	enum merge_result result;
@@ -695,7 +695,8 @@ enum err commit_txn_commit(struct committer *c, struct fault *reterr_fault)
 	tell_marked(c);
 	state_update(c);
 	free_slots(c);
-	tell_metrics(c, began_ns);
+	if (!c->o.copying)
+		tell_metrics(c, began_ns);
 	txn_end(c);
 	if (c->o.on_commit)
 		c->o.on_commit(c->o.ctx, c->place.position);

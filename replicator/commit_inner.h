@@ -12,6 +12,7 @@
  *   commit_undo.c   what unconfirmed ops replaced, and walking back
  *   commit_orphan.c the list of orphans, and what is decided about them
  *   commit_meta.c   the records that say where the region stands
+ *   commit_copy.c   copies of another region's state
  */
 #pragma once
 
@@ -159,6 +160,8 @@ struct committer {
 MUST_USE enum err commit_meta_open(struct committer *c, struct fault *reterr_fault);
 /* Into the open transaction. */
 MUST_USE enum err commit_meta_save(struct committer *c);
+/* Likewise: it is the store that `from` had, from its next opening on, and its clock has seen what that one saw. */
+MUST_USE enum err commit_meta_adopt(struct committer *c, const struct committer *from);
 
 /* --- commit_apply.c --- */
 /* Opens a transaction unless one is open. */
@@ -234,6 +237,9 @@ void commit_multi_publish(struct committer *c);
 /* --- commit_settle.c --- */
 /* What is pending must have been committed. */
 MUST_USE enum err commit_settle(struct committer *c, struct settle *s, struct fault *reterr_fault);
+
+/* --- commit_copy.c --- */
+MUST_USE enum err commit_copy_put_note(struct store *s, struct store_txn *t, struct bytes note);
 
 /* --- commit_promise.c --- */
 MUST_USE enum err commit_promise_open(struct committer *c, struct fault *reterr_fault);

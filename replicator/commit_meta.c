@@ -243,3 +243,23 @@ enum err commit_meta_save(struct committer *c)
 		return err;
 	return history_save(c);
 }
+
+bool committer_is_place(struct bytes key)
+{
+	static const struct str prefixes[] = { STR("replicator/scope/"), STR("replicator/log/") };
+
+	for (size_t i = 0; i < LEN(prefixes); i++)
+		if (key.len > prefixes[i].len && memcmp(key.data, prefixes[i].data, prefixes[i].len) == 0)
+			return true;
+	return false;
+}
+
+enum err commit_meta_adopt(struct committer *c, const struct committer *from)
+{
+	memcpy(c->store_id, from->store_id, sizeof(c->store_id));
+	c->boots = from->boots;
+	c->txn.place = c->place;
+	c->txn.place.hlc = MAX(MAX(c->hlc.last, c->place.hlc), from->hlc.last);
+	enum err err = store_save(c);
+	return err ? err : commit_meta_save(c);
+}

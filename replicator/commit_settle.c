@@ -388,6 +388,10 @@ static enum err settle_rows(struct settle_run *r)
 		err = r->multi ? join_logs(r) : roll_forward(r);
 	for (uint32_t i = 0; i < r->s->row_count && !err; i++)
 		err = settle_row(r, &r->rows[i]);
+	if (!err && r->s->note.len > 0) {
+		err = commit_copy_put_note(r->c->o.store, r->c->txn.store, r->s->note);
+		r->c->txn.settled = true;
+	}
 	return err ? err : commit_txn_commit(r->c, r->fault);
 }
 
@@ -405,7 +409,7 @@ enum err commit_settle(struct committer *c, struct settle *s, struct fault *rete
 	enum err err = s->row_count > 0 ? settle_rows(&r) : ERR_NONE;
 	if (err)
 		commit_txn_abandon(c);
-	else
+	else if (!s->copying)
 		recount_leaves(&r);
 	arena_release(&r.arena);
 	collection_unref(r.collection);

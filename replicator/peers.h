@@ -44,6 +44,10 @@ struct peer_link {
 	 * ten seconds at most. */
 	enum err (*orphans)(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			    struct fault *reterr_fault);
+	/* A question about its state, answered by that region's snapshot_answer(); both bounded (snapshot_message.h). NULL: as
+	 * above. Blocks, likewise. */
+	enum err (*snapshot)(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
+			     struct fault *reterr_fault);
 };
 #define LEASE_SEND_MS_MAX 1000
 
