@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/metric.h"
+#include "gateway/admin_bootstrap.h"
 #include "gateway/admin_lease.h"
 #include "gateway/admin_logs.h"
 #include "gateway/router.h"
@@ -432,6 +433,8 @@ void admin_status(struct call *c)
 		err = admin_logs_put(c, &w);
 	if (!err && c->api->replicator)
 		admin_lease_put(c->api, &w);
+	if (c->api->bootstrap)
+		admin_bootstrap_put(c->api, &w);
 	if (c->api->router)
 		put_geo(c->api->router, &w);
 	json_put_object_end(&w);

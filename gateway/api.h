@@ -25,11 +25,13 @@
 
 struct admin;
 struct audit;
+struct bootstrap;
 struct forwarded_nets;
 struct proxy;
 struct regions;
 struct replicator;
 struct router;
+struct snapshot_source;
 struct writers;
 
 /* What handlers work with; owned by the daemon, the same for all calls. */
@@ -49,6 +51,8 @@ struct api {
 	bool (*staleness)(void *ctx, uint64_t *ret_ms);
 	void *staleness_ctx;
 	struct audit *audit; /* NULL: this region holds no data */
+	struct bootstrap *bootstrap; /* NULL: likewise, or it is alone; */
+	const struct snapshot_source *snapshot; /* then NULL, too */
 	struct admin *admin; /* what admin.c needs beside; NULL in tests of other things */
 	/* NULL in tests of other things: the committer alone says who writes and how far it is. */
 	struct replicator *replicator;

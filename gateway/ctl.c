@@ -50,6 +50,7 @@ struct options {
 	bool deep;
 	bool local;
 	bool all;
+	bool yes;
 	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
 	uint64_t batch;
@@ -524,6 +525,18 @@ static int run_route_simulate(struct options *o)
 	return expected ? EXIT_OK : EXIT_REFUSED;
 }
 
+static int run_rebuild(struct options *o)
+{
+	struct fault fault = { 0 };
+
+	if (o->input_count > 1)
+		return usage_error("one region is enough to copy from:", o->inputs[1]);
+	enum err err = open_http(o, true, &fault);
+	if (!err)
+		err = ctl_fleet_rebuild(o->http, o->input_count ? o->inputs[0] : NULL, o->yes, stdout, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
 static int run_provision(struct options *o)
 {
 	struct fault fault = { 0 };
@@ -568,6 +581,7 @@ static const struct command commands[] = {
 	  "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
 	{ "regions", "", "j", "the regions of the fleet, and how far they are", run_regions },
 	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
+	{ "region rebuild", "", "fY", "replace what the region has by a copy of another one's state", run_rebuild },
 	{ "conflicts", "", "nlj", "what concurrent writes of several regions lost", run_conflicts },
 	{ "orphans show", "ID", "j", "an orphan's points, beside what is there now", run_orphans_show },
 	{ "orphans apply", "[ID]...", "aj", "merge orphans into what is there, with their own versions", run_orphans_apply },
@@ -602,6 +616,7 @@ static const struct option long_options[] = {
 	{ "what", required_argument, NULL, 'w' },       { "from", required_argument, NULL, 'f' },
 	{ "output", required_argument, NULL, 'o' },     { "local", no_argument, NULL, 'L' },
 	{ "all", no_argument, NULL, 'a' },
+	{ "yes", no_argument, NULL, 'Y' },
 	{ 0 },
 };
 
@@ -621,6 +636,8 @@ static const char help_options[] =
 	"                     configuration, as if all its regions were well\n"
 	"  --from PATH        geo build: a file of ranges, or a folder with geoip and geoip6; again for more\n"
 	"  --all              orphans list: also those that were decided; apply, drop, export: all that were not\n"
+	"  --from REGION      region rebuild: copy this one; else the nearest\n"
+	"  --yes              region rebuild: do not ask\n"
 	"  -o, --output FILE  geo build: the database; orphans export: instead of stdout\n"
 	"  --to REGION        switchover: the next primary\n"
 	"  --dir DIR          pki: where the authority and the certificates are\n"
@@ -725,6 +742,9 @@ static int take_option(int letter, struct options *o, char *given)
 		break;
 	case 'a':
 		o->all = true;
+		break;
+	case 'Y':
+		o->yes = true;
 		break;
 	case 'y':
 		if (!parse_count(optarg, &o->days))

@@ -308,3 +308,82 @@ enum err ctl_fleet_switchover(struct ctl_http *http, const char *to, bool json, 
 	(void)fprintf(out, "%.*s\n", STR_FMT(buf_str(&reply->body)));
 	return ERR_NONE;
 }
+
+/* --- rebuilding a region --------------------------------------------------------------------- */
+
+/* What is there stays until the copy is complete; still nobody should do it by mistake. */
+static bool is_confirmed(const char *region)
+{
+	char line[CTL_FLEET_NAME_MAX + 2];
+
+	(void)fprintf(stderr,
+		      "Everything that region %s has is replaced by a copy of another region's state. Its name, to confirm: ",
+		      region);
+	if (!fgets(line, sizeof(line), stdin))
+		return false;
+	line[strcspn(line, "\r\n")] = '\0';
+	return strcmp(line, region) == 0;
+}
+
+static enum err read_region(struct ctl_http *http, char out[CTL_FLEET_NAME_MAX + 1], struct fault *f)
+{
+	const struct ctl_http_reply *reply;
+	struct str name = { 0 }, key;
+	char words[FAULT_TEXT_MAX];
+	struct arena arena;
+	enum err err = ctl_http_call(http, "GET", "/isthmus/status", STR(""), &reply, f);
+
+	if (err)
+		return err;
+	if (reply->status != 200) {
+		ctl_http_error(reply, words);
+		return fault_set(f, ERR_BAD_GATEWAY, "%s", words);
+	}
+	arena_init(&arena, ARENA_BYTES_MAX);
+	struct json_reader r = json_reader_of(buf_str(&reply->body), &arena);
+	if (json_enter_object(&r))
+		while (json_next_key(&r, &key)) {
+			if (is(key, "region"))
+				name = json_string(&r);
+			else
+				json_skip(&r);
+		}
+	err = json_end(&r, f);
+	if (!err)
+		(void)snprintf(out, CTL_FLEET_NAME_MAX + 1, "%.*s", STR_FMT(name));
+	arena_release(&arena);
+	return err;
+}
+
+enum err ctl_fleet_rebuild(struct ctl_http *http, const char *from, bool yes, FILE *out, struct fault *reterr_fault)
+{
+	CLEANUP(buf_release) struct buf body = BUF_INIT(1024);
+	struct json_writer w = json_writer_to(&body);
+	const struct ctl_http_reply *reply;
+	char region[CTL_FLEET_NAME_MAX + 1];
+	char words[FAULT_TEXT_MAX];
+	enum err err = read_region(http, region, reterr_fault);
+
+	if (err)
+		return err;
+	if (!yes && !is_confirmed(region))
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "not confirmed, nothing was done; --yes confirms without asking");
+	json_put_object(&w);
+	if (from) {
+		json_put_key(&w, STR("from"));
+		json_put_cstr(&w, from);
+	}
+	json_put_object_end(&w);
+	if (buf_err(&body))
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "the name of the region is too long");
+	err = ctl_http_call(http, "POST", "/isthmus/rebuild", buf_str(&body), &reply, reterr_fault);
+	if (err)
+		return err;
+	if (reply->status != 200) {
+		ctl_http_error(reply, words);
+		return fault_set(reterr_fault, ERR_BAD_GATEWAY, "%s", words);
+	}
+	(void)fprintf(out, "region %s copies %s%s; `isthmusctl status` shows how far it is\n", region,
+		      from ? "region " : "the nearest region", from ? from : "");
+	return ERR_NONE;
+}

@@ -18,3 +18,9 @@ MUST_USE enum err ctl_fleet_print_regions(struct str json, FILE *out, struct fau
 /* Asks for it, and prints what came of it. */
 MUST_USE enum err ctl_fleet_switchover(struct ctl_http *http, const char *to, bool json, FILE *out,
 				       struct fault *reterr_fault);
+
+#define CTL_FLEET_NAME_MAX 64
+/* Has the region that is asked copy another one's state: of `from`, or (NULL) the nearest. Without `yes` the person at stdin has to
+ * confirm by the region's name. */
+MUST_USE enum err ctl_fleet_rebuild(struct ctl_http *http, const char *from, bool yes, FILE *out,
+				    struct fault *reterr_fault);

@@ -38,6 +38,13 @@ struct wait {
 	double seconds;
 };
 
+/* A copy of another region's state that is made here. */
+struct copy {
+	struct str stage, from, trouble;
+	uint64_t percent, points, points_expected, bytes;
+	double seconds;
+};
+
 #define VOTERS_SHOWN_MAX 32
 
 struct lease {
@@ -48,6 +55,7 @@ struct lease {
 };
 
 struct status {
+	struct copy copy;
 	struct str version, region, role, why, failure;
 	uint64_t region_id, epoch, seq, queue_bytes, log_ops, log_bytes, memory_bytes,
 		disk_free_bytes;
@@ -82,6 +90,16 @@ static const struct field wait_fields[] = {
 	WAIT(action, TEXT), WAIT(seq, NUMBER), WAIT(seconds, SECONDS),
 };
 #undef WAIT
+
+#define COPY(key, kind)                                                                            \
+	{                                                                                          \
+#key, kind, offsetof(struct copy, key)                                             \
+	}
+static const struct field copy_fields[] = {
+	COPY(stage, TEXT),   COPY(trouble, TEXT),           COPY(percent, NUMBER), COPY(points, NUMBER),
+	COPY(bytes, NUMBER), COPY(points_expected, NUMBER), COPY(seconds, SECONDS),
+};
+#undef COPY
 
 static const struct field lease_fields[] = {
 	{ "held", TRUTH, offsetof(struct lease, held) },
@@ -210,6 +228,21 @@ static bool is(struct str key, const char *word)
 	return key.len == strlen(word) && memcmp(key.data, word, key.len) == 0;
 }
 
+/* Nobody is copied while nothing is: then there is no name. */
+static void take_copy(struct json_reader *r, struct copy *c)
+{
+	struct str key;
+
+	if (!json_enter_object(r))
+		return;
+	while (json_next_key(r, &key)) {
+		if (is(key, "from") && json_peek(r) == JSON_STRING)
+			c->from = json_string(r);
+		else
+			take_known(r, copy_fields, LEN(copy_fields), key, c);
+	}
+}
+
 static void take_voters(struct json_reader *r, struct lease *l)
 {
 	if (!json_enter_array(r))
@@ -250,6 +283,8 @@ static void take_status(struct json_reader *r, struct status *s, struct arena *a
 			take_waits(r, s, false);
 		else if (is(key, "lease"))
 			take_lease(r, &s->lease);
+		else if (is(key, "bootstrap"))
+			take_copy(r, &s->copy);
 		else if (is(key, "own_logs_waiting"))
 			take_waits(r, s, true);
 		else
@@ -304,6 +339,22 @@ static void print_standing(const struct status *s, FILE *out)
 		      (unsigned long long)s->log_ops, log, queue);
 	(void)fprintf(out, "memory    %s\n", memory);
 	(void)fprintf(out, "disk      %s free\n", disk);
+}
+
+static void print_copy(const struct copy *c, FILE *out)
+{
+	char bytes[16], took[24];
+
+	if (c->stage.len > 0 && !is(c->stage, "idle")) {
+		ctl_text_size(bytes, c->bytes);
+		ctl_text_duration(took, c->seconds);
+		put(out, "copy      ", c->stage, "");
+		put(out, ", from region ", c->from.len > 0 ? c->from : STR("-"), "");
+		(void)fprintf(out, ": %llu %%, %llu of %llu points, %s in %s\n", (unsigned long long)c->percent,
+			      (unsigned long long)c->points, (unsigned long long)c->points_expected, bytes, took);
+	}
+	if (c->trouble.len > 0)
+		put(out, "          ", c->trouble, "\n");
 }
 
 static void print_wait(const struct wait *w, FILE *out)
@@ -384,6 +435,7 @@ enum err ctl_status_print(struct str json, FILE *out, bool *ret_ready, struct fa
 	enum err err = json_end(&r, reterr_fault);
 	if (!err) {
 		print_standing(&s, out);
+		print_copy(&s.copy, out);
 		print_waits(&s, out);
 		if (s.row_count > 0)
 			print_rows(&s, out);

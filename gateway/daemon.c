@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "replicator/bootstrap.h"
 
 #define LOOPS_DEFAULT_MAX 8
 #define SESSION_KEY_BYTES 32
@@ -112,6 +113,9 @@ static enum err storage_start(struct daemon *d, struct fault *reterr_fault)
 	struct fault fault = { 0 };
 	enum err err = make_folder(d->config->storage_dir, reterr_fault);
 
+	if (err)
+		return err;
+	err = daemon_bootstrap_swap(d->config->storage_dir, reterr_fault);
 	if (err)
 		return err;
 	err = store_lmdb_open(d->config->storage_dir, d->config->storage_map_bytes, &d->store,
@@ -253,7 +257,7 @@ static void tls_stop(struct daemon *d)
 	d->tls = NULL;
 }
 
-static bool is_ready(void *ctx, struct buf *why)
+bool daemon_is_ready(void *ctx, struct buf *why)
 {
 	const struct daemon *d = ctx;
 
@@ -266,6 +270,8 @@ static bool is_ready(void *ctx, struct buf *why)
 		(void)buf_append_cstr(why, "no region that holds data is heard");
 		return false;
 	}
+	if (d->bootstrap && !bootstrap_ready(d->bootstrap, why))
+		return false;
 	return d->regions.count == 0 ||
 	       replicator_ready(d->replicator, (double)d->config->replication_lag_ms / 1000, why);
 }
@@ -288,11 +294,13 @@ static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 		.region = d->config->region_name,
 		.region_id = (uint8_t)d->config->region_id,
 		.session_key = { .mac = crypto_session_mac, .ctx = &d->session_key },
-		.ready = is_ready,
+		.ready = daemon_is_ready,
 		.ready_ctx = d,
 		.data_regions = regions_data_count(&d->regions),
 		.replicator = d->replicator,
 		.audit = d->audit,
+		.bootstrap = d->bootstrap,
+		.snapshot = d->bootstrap ? &d->snapshot : NULL,
 		.proxy = d->proxy,
 		.regions = d->regions.count > 0 ? &d->regions : NULL,
 		.gateway_only = d->config->region_role != CONFIG_ROLE_DATA,
@@ -492,6 +500,7 @@ static const struct part parts[] = {
 	{ "peers", daemon_peers_start, daemon_peers_stop },
 	{ "replicator", daemon_replicator_start, daemon_replicator_stop },
 	{ "audit", daemon_audit_start, daemon_audit_stop },
+	{ "bootstrap", daemon_bootstrap_start, daemon_bootstrap_stop },
 	{ "pool", pool_start, pool_stop },
 	{ "session", session_start, NULL },
 	{ "auth", auth_start, auth_stop },
@@ -566,15 +575,25 @@ enum err daemon_start(const struct daemon_options *o, struct daemon **ret_daemon
 	return ERR_NONE;
 }
 
-void daemon_stop(struct daemon *d)
+void daemon_stop(struct daemon *d, struct config **ret_again)
 {
+	struct config *again = NULL;
+
+	if (ret_again)
+		*ret_again = NULL;
 	if (!d)
 		return;
 	stop_parts(d);
-	if (d->applied != d->config)
+	/* The newest that was good, with what needed a restart. */
+	if (d->restarting && ret_again)
+		again = d->applied;
+	if (d->applied != d->config && d->applied != again)
 		config_free(d->applied);
-	config_free(d->config);
+	if (d->config != again)
+		config_free(d->config);
 	free(d);
+	if (again)
+		*ret_again = again;
 }
 
 uint16_t daemon_http_port(const struct daemon *d)

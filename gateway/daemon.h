@@ -30,9 +30,10 @@ struct daemon_options {
  * that, and the words say what to do about it. */
 MUST_USE enum err daemon_start(const struct daemon_options *o, struct daemon **ret_daemon,
 			       struct fault *reterr_fault);
-/* Until a signal ends it and what was begun is finished. */
+/* Until a signal ends it, or it has to begin again, and what was begun is finished. */
 MUST_USE enum err daemon_run(struct daemon *d);
-void daemon_stop(struct daemon *d);
+/* *ret_again, which may be NULL: the configuration to start it with again, the caller's; NULL: it is not to be. */
+void daemon_stop(struct daemon *d, struct config **ret_again);
 
 /* What can be seen to be wrong without starting: the files and folders that the keys name. errors gets lines as
  * config_load()'s, and then it is ERR_CONFIG. A start goes on without databases of places: it wants no check of them. */

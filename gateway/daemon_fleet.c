@@ -14,6 +14,7 @@
 #include "base/panic.h"
 #include "gateway/writers.h"
 #include "replicator/audit.h"
+#include "replicator/bootstrap.h"
 
 #define PEER_STREAM_WINDOW (1u << 20)
 #define PEER_CONNECTION_WINDOW (16u << 20)
@@ -324,14 +325,18 @@ enum err daemon_replication_start(struct daemon *d, struct fault *reterr_fault)
 {
 	enum err err = d->regions.count > 0 ? begin_replicating(d, reterr_fault) : ERR_NONE;
 
-	return !err && d->audit ? audit_start(d->audit) : err;
+	if (!err && d->audit)
+		err = audit_start(d->audit);
+	return !err && d->bootstrap ? bootstrap_start(d->bootstrap) : err;
 }
 
 /* Who asks other regions at this moment is let go first. */
 void daemon_replication_stop(struct daemon *d)
 {
 	peer_pool_stop(d->peer_pool);
+	bootstrap_stop(d->bootstrap);
 	audit_stop(d->audit);
 	if (d->regions.count > 0)
 		end_replicating(d);
+	daemon_bootstrap_adopt(d);
 }

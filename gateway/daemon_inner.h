@@ -18,6 +18,7 @@
 #include "gateway/router.h"
 #include "gateway/serve.h"
 #include "gateway/watchdog.h"
+#include "replicator/snapshot.h"
 
 enum daemon_address { LISTEN_HTTP, LISTEN_GRPC, LISTEN_PEER, LISTEN_CTL, LISTEN_COUNT };
 
@@ -49,6 +50,9 @@ struct daemon {
 	bool replicating;           /* replicator_start() was good */
 	struct committer *committer;   /* the replicator's */
 	struct audit *audit;        /* NULL: no data here */
+	struct bootstrap *bootstrap;   /* NULL: likewise, or alone */
+	struct snapshot_source snapshot;
+	char *copy_dir;             /* where copies are made */
 	struct pool *pool;
 	struct auth *auth;
 	struct crypto_key session_key;
@@ -74,6 +78,9 @@ struct daemon {
 	bool leaving;
 	struct loop_task left;      /* to main, when that is done or given up */
 	struct loop_task drained;   /* to main, when there is none left */
+	struct loop_task again;     /* to main: end, and begin again from a copy */
+	bool restarting;            /* that was asked for */
+	atomic_bool restart_posted;
 	struct loop_timer patience; /* until the drain counts as failed */
 	struct loop_timer pending;  /* looks whether calls are left */
 	uint64_t pending_since_ns;
@@ -108,6 +115,16 @@ MUST_USE enum err daemon_replicator_start(struct daemon *d, struct fault *reterr
 void daemon_replicator_stop(struct daemon *d);
 MUST_USE enum err daemon_audit_start(struct daemon *d, struct fault *reterr_fault);
 void daemon_audit_stop(struct daemon *d);
+MUST_USE enum err daemon_bootstrap_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_bootstrap_stop(struct daemon *d);
+/* Nobody writes any more: a copy that is complete takes the place of what is in storage.dir at the next start. */
+void daemon_bootstrap_adopt(struct daemon *d);
+/* Before anything in storage.dir is opened or checked: the copy that was to take its place does. */
+MUST_USE enum err daemon_bootstrap_swap(const char *dir, struct fault *reterr_fault);
+/* What readiness is, copying apart. */
+bool daemon_is_ready(void *ctx, struct buf *why);
+/* To the main thread, from any: drain, end, begin again. Once. */
+void daemon_restart(struct daemon *d);
 MUST_USE enum err daemon_replication_start(struct daemon *d, struct fault *reterr_fault);
 void daemon_replication_stop(struct daemon *d);
 /* Is that the certificate's name of one of our regions? ctx is the struct daemon. */

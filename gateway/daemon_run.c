@@ -73,13 +73,17 @@ static void on_listener_drained(void *ctx)
 		loop_post(d->main, &d->drained);
 }
 
+/* To end, or to begin again. */
 static void drain(struct daemon *d)
 {
 	uint32_t drain_ms = d->limits.drain_ms;
 
 	atomic_store(&d->draining, true);
 	log_info("stopping, connections are drained drain_ms=%u", drain_ms);
-	notify_stopping(&d->notify, "draining connections");
+	if (d->restarting)
+		notify_reloading(&d->notify);
+	else
+		notify_stopping(&d->notify, "draining connections");
 	notify_extend_timeout(&d->notify,
 			      (uint64_t)drain_ms + DRAIN_GRACE_MS + 2 * DAEMON_PENDING_MS_MAX);
 	loop_timer_start(d->main, &d->patience, (uint64_t)drain_ms + DRAIN_GRACE_MS);
@@ -95,6 +99,23 @@ static void drain(struct daemon *d)
 		}
 	}
 	on_listener_drained(d);
+}
+
+static void on_again(struct loop_task *t)
+{
+	struct daemon *d = CONTAINER_OF(t, struct daemon, again);
+
+	if (d->leaving || atomic_load(&d->draining))
+		return;
+	d->restarting = true;
+	log_info("this region starts again from a copy of another one's state");
+	drain(d);
+}
+
+void daemon_restart(struct daemon *d)
+{
+	if (!atomic_exchange(&d->restart_posted, true))
+		loop_post(d->main, &d->again);
 }
 
 /* --- handing over before the end --- */
@@ -139,6 +160,12 @@ static void leave(struct daemon *d)
 
 static void on_end_signal(struct daemon *d)
 {
+	/* The drain goes on, and nothing begins behind it. */
+	if (d->restarting) {
+		d->restarting = false;
+		d->leaving = true;
+		return;
+	}
 	if (d->leaving)
 		end_at_once(d, "a second signal");
 	leave(d);
@@ -290,6 +317,7 @@ enum err daemon_signals_start(struct daemon *d, struct fault *reterr_fault)
 	if (err)
 		return err;
 	d->drained.run = on_drained;
+	d->again.run = on_again;
 	d->pending.on_fire = on_pending;
 	d->patience.on_fire = on_patience_end;
 	(void)sigemptyset(&set);

@@ -67,14 +67,15 @@ static int check(struct config *c, const char *file, struct buf *errors)
 	return EXIT_SUCCESS;
 }
 
-/* Takes c. */
-static int serve(struct config *c, const char *file, struct buf *errors)
+/* Takes c. *ret_again: to be served again with it; NULL: it is the end. */
+static int serve_once(struct config *c, const char *file, struct buf *errors, struct config **ret_again)
 {
 	const struct daemon_options o = { .config = c,
 					  .config_file = file,
 					  .version = PACKAGE_VERSION };
 	struct fault fault = { 0 };
 	struct daemon *d;
+	*ret_again = NULL;
 	bool good = daemon_check(c, DAEMON_CHECK_START, errors) == ERR_NONE;
 
 	if (good && daemon_start(&o, &d, &fault)) {
@@ -89,8 +90,18 @@ static int serve(struct config *c, const char *file, struct buf *errors)
 	enum err err = daemon_run(d);
 	if (err)
 		log_error("ended by an error err=%s", err_name(err));
-	daemon_stop(d);
+	daemon_stop(d, ret_again);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int serve(struct config *c, const char *file, struct buf *errors)
+{
+	int status = EXIT_SUCCESS;
+
+	while (c && status == EXIT_SUCCESS)
+		status = serve_once(c, file, errors, &c);
+	config_free(c);
+	return status;
 }
 
 static int parse(int argc, char **argv, struct arguments *ret_arguments)

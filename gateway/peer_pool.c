@@ -323,6 +323,17 @@ static enum err ask_audit(struct peer_link *l, uint8_t region, struct bytes requ
 	return post_body(p, r, NULL, PEER_PATH_AUDIT, request, PEER_AUDIT_MS_MAX, out, reterr_fault);
 }
 
+static enum err ask_snapshot(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
+			     struct fault *reterr_fault)
+{
+	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
+	const struct peer_region *r = region_by_id(p, region);
+
+	if (!r)
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
+	return post_body(p, r, NULL, PEER_PATH_SNAPSHOT, request, PEER_SNAPSHOT_MS_MAX, out, reterr_fault);
+}
+
 static enum err offer_orphans(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			      struct fault *reterr_fault)
 {
@@ -450,7 +461,7 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 		return ERR_NO_MEMORY;
 	p->link = (struct peer_link){
 		.log = get_log, .standing = get_standing, .chain = get_chain, .audit = ask_audit, .lease = give_lease,
-		.orphans = offer_orphans
+		.orphans = offer_orphans, .snapshot = ask_snapshot
 	};
 	p->reach_timer.on_fire = measure;
 	p->clock = o->clock;

@@ -15,12 +15,14 @@
 #define PEER_CHAIN_MS_MAX 2000
 #define PEER_AUDIT_MS_MAX 30000
 #define PEER_ORPHANS_MS_MAX 10000
+#define PEER_SNAPSHOT_MS_MAX 30000
 #define PEER_PATH_LOG "/isthmus/peer/log"
 #define PEER_PATH_STANDING "/isthmus/peer/standing"
 #define PEER_PATH_CHAIN "/isthmus/peer/chain"
 #define PEER_PATH_AUDIT "/isthmus/peer/audit"
 #define PEER_PATH_LEASE "/isthmus/peer/lease"
 #define PEER_PATH_ORPHANS "/isthmus/peer/orphans"
+#define PEER_PATH_SNAPSHOT "/isthmus/peer/snapshot"
 
 struct peer_pool;
 

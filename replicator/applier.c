@@ -87,7 +87,7 @@ static void set_gap(struct applier *a, struct position at, const struct fault *f
 	struct fault gap;
 
 	(void)fault_set(&gap, ERR_GAP,
-			"%s; this region was away for longer than that log reaches back (storage.log_size) and needs a snapshot",
+			"%s; this region was away for longer than that log reaches back (storage.log_size) and needs a copy of another region's state",
 			fault_text(f));
 	a->gap = gap;
 	a->gap_at = at;

@@ -301,6 +301,21 @@ static void *thread_main(void *arg)
 
 /* --- asking --- */
 
+enum err audit_wake(struct audit *a, struct fault *reterr_fault)
+{
+	struct committer_state s;
+
+	committer_state(a->o.committer, &s);
+	if (!s.writing)
+		return fault_set(reterr_fault, ERR_NOT_PRIMARY, "audits are begun by the primary, which is region %u",
+				 s.writer);
+	(void)pthread_mutex_lock(&a->lock);
+	a->asked = true;
+	(void)pthread_cond_broadcast(&a->wake);
+	(void)pthread_mutex_unlock(&a->lock);
+	return ERR_NONE;
+}
+
 enum err audit_ask(struct audit *a, bool deep, uint64_t timeout_ms, struct buf *out, struct fault *reterr_fault)
 {
 	struct timespec until;

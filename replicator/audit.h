@@ -70,3 +70,14 @@ MUST_USE enum err audit_ask(struct audit *a, bool deep, uint64_t timeout_ms, str
 			    struct fault *reterr_fault);
 /* {"region", "running", "interval_ms", "broken": number of a report that does not fit the one before it, or 0, "reports": [newest first]} */
 MUST_USE enum err audit_list(struct audit *a, uint32_t limit, struct buf *out);
+
+/* --- for a region that is to be proved (bootstrap.h) --- */
+
+/* Compares the trees of this region at the newest mark beyond a position with those of region `with` there: ERR_NONE, they are equal.
+ * Collections that every region writes have no such position and are left to the audits, which compare them otherwise. ERR_NOT_FOUND:
+ * no such mark has come here. ERR_UNAVAILABLE: the other one does not show its trees, yet or any more. ERR_FORK: they differ.
+ * *ret_mark: which mark; 0: none. Not for loops and the committer. */
+MUST_USE enum err audit_prove(struct audit *a, uint8_t with, struct position beyond, uint64_t *ret_mark,
+			      struct fault *reterr_fault);
+/* Asks region `writer`, or this one, which is the primary, to audit soon. */
+MUST_USE enum err audit_want(struct audit *a, uint8_t writer, struct fault *reterr_fault);

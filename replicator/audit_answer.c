@@ -556,6 +556,9 @@ enum err audit_answer_request(struct audit *a, const struct audit_request *q, st
 	case AUDIT_COPY:
 		err = answer_copy(a, q, arena, &out, &fault);
 		break;
+	case AUDIT_WANTED:
+		err = audit_wake(a, &fault);
+		break;
 	}
 	if (err)
 		return fault_set(reterr_fault, err, "answering an audit: %s",

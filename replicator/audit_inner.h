@@ -7,6 +7,7 @@
  *   audit_round.c    one audit on the primary: mark, roots, descent
  *   audit_multi.c    what is peculiar to collections that every region writes
  *   audit_cure.c     rows, votes, settling
+ *   audit_prove.c    what a region asks that is to be proved
  */
 #pragma once
 
@@ -70,6 +71,9 @@ struct marked *audit_marked(struct audit *a, uint64_t mark);
 /* --- audit_deep.c --- */
 /* Does what the job wants, on this thread. */
 void audit_deep_run(struct audit *a);
+
+/* Has the thread audit now. ERR_NOT_PRIMARY: that is not this region's to do. */
+MUST_USE enum err audit_wake(struct audit *a, struct fault *reterr_fault);
 
 /* --- audit_answer.c --- */
 MUST_USE enum err audit_answer_request(struct audit *a, const struct audit_request *q, struct arena *arena,

@@ -296,7 +296,7 @@ static enum err get_head(struct bytes b, struct wire_reader *ret_reader, enum au
 		return fault_set(reterr_fault, ERR_CORRUPT, "an audit message is damaged");
 	*ret_reader = wire_reader_of(b.data + 1, len - 1);
 	uint8_t kind = wire_u8(ret_reader);
-	if (kind < AUDIT_ROOTS || kind > AUDIT_COPY)
+	if (kind < AUDIT_ROOTS || kind > AUDIT_WANTED)
 		return fault_set(reterr_fault, ERR_VERSION, "an audit message of the unknown kind %u", kind);
 	*ret_kind = (enum audit_kind)kind;
 	return ERR_NONE;

@@ -27,6 +27,7 @@ enum audit_kind {
 	AUDIT_DEEP,        /* read and hash everything that is stored, or say how far that is */
 	AUDIT_SEEN,        /* what was applied of each region's logs, in collections of several writers */
 	AUDIT_COPY,        /* copy the trees of these collections as they are now, under the number in mark: their roots */
+	AUDIT_WANTED,      /* a region is to be proved: audit soon; to the primary */
 };
 
 struct audit_row {

@@ -28,7 +28,7 @@
 
 enum call_kind {
 	CALL_BEGIN_EPOCH, CALL_RELEASE, CALL_APPLY, CALL_MARK, CALL_COPY, CALL_SETTLE, CALL_REWIND, CALL_PROMISE,
-	CALL_LIST_ORPHANS, CALL_DECIDE_ORPHANS
+	CALL_LIST_ORPHANS, CALL_DECIDE_ORPHANS, CALL_FORGET_COPY
 };
 
 /* What another thread asks the committer to do, and waits for. */
@@ -452,6 +452,9 @@ static void run_call(struct committer *c, struct call *call)
 		case CALL_DECIDE_ORPHANS:
 			w->err = commit_orphans_decided(c, call->decision, &w->fault);
 			break;
+		case CALL_FORGET_COPY:
+			w->err = committer_copy_set_note(c->o.store, (struct bytes){ 0 }, &w->fault);
+			break;
 		}
 		commit_txn_abandon(c);
 		if (w->err == ERR_IO && !c->state.failed)
@@ -700,6 +703,13 @@ enum err committer_begin_promised(struct committer *c, uint64_t epoch, struct fa
 enum err committer_rewind(struct committer *c, struct rewind *r, struct fault *reterr_fault)
 {
 	struct call call = { .kind = CALL_REWIND, .rewind = r };
+
+	return call_and_wait(c, &call, 0, reterr_fault);
+}
+
+enum err committer_copy_forget(struct committer *c, struct fault *reterr_fault)
+{
+	struct call call = { .kind = CALL_FORGET_COPY };
 
 	return call_and_wait(c, &call, 0, reterr_fault);
 }

@@ -249,6 +249,8 @@ MUST_USE enum err committer_copy_note(struct store *s, struct arena *a, struct b
 /* Notes it, in a transaction of its own; empty: forgets it. Not while a committer runs on that store on another thread, but before
  * committer_open(). */
 MUST_USE enum err committer_copy_set_note(struct store *s, struct bytes note, struct fault *reterr_fault);
+/* Forgets it. From any thread but the committer's; waits. */
+MUST_USE enum err committer_copy_forget(struct committer *c, struct fault *reterr_fault);
 /* Records of another region's conflict log, with the note, in a transaction of its own. What was pending is committed. */
 MUST_USE enum err committer_copy_conflicts(struct committer *c, const struct copy_record *records, uint32_t count,
 					   struct bytes note, struct fault *reterr_fault);

@@ -14,7 +14,7 @@
  * - all data regions, by what each said of all its logs within the last seconds, have it to the same end, and nothing of an older
  *   log of that region that is not here; so nobody will have to be given an op of it, and
  * - it ended a day ago, so that no stream still brings what no region has, and sessions have moved on.
- * The floor itself is still listed, and its ops are not held: whoever lost its disk finds that it needs a snapshot. What comes
+ * The floor itself is still listed, and its ops are not held: whoever lost its disk has to copy another region. What comes
  * once more of a forgotten log is known. When none may be forgotten (a region is away) a region refuses, at LOGS_MAX, to begin
  * another log, and says why.
  *

@@ -125,11 +125,6 @@ static enum err note_progress(struct copy *c, const struct copy_progress *p, str
 	return err;
 }
 
-enum err copy_forget(struct store *s, struct fault *reterr_fault)
-{
-	return committer_copy_set_note(s, (struct bytes){ 0 }, reterr_fault);
-}
-
 /* --- life --- */
 
 /* What is confirmed of it, as the others say. */

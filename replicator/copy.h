@@ -46,9 +46,6 @@ struct copy_progress {
 
 /* What a store's own records say of its making. *ret_there: it is a copy, or is one no longer than it is proved. */
 MUST_USE enum err copy_read_progress(struct store *s, struct copy_progress *ret_progress, bool *ret_there);
-/* It is proved. Before a committer is opened on the store, or through copy_forget_by. */
-MUST_USE enum err copy_forget(struct store *s, struct fault *reterr_fault);
-
 struct copy_options {
 	struct clock *clock;
 	struct store *store;         /* the copy's own, and its catalog's folder; NULL: in memory */

@@ -515,6 +515,11 @@ void replicator_free(struct replicator *r)
 	free(r);
 }
 
+void replicator_set_unproved(struct replicator *r, bool unproved)
+{
+	atomic_store(&r->unproved, unproved);
+}
+
 struct committer *replicator_committer(struct replicator *r)
 {
 	return r->committer;

@@ -53,6 +53,10 @@ MUST_USE enum err replicator_start(struct replicator *r, struct fault *reterr_fa
 void replicator_stop(struct replicator *r);
 void replicator_free(struct replicator *r);
 
+/* What this region has was copied and is not proved yet: it says to others that it has applied nothing, so that no acknowledgement
+ * counts on it. Any thread. */
+void replicator_set_unproved(struct replicator *r, bool unproved);
+
 struct committer *replicator_committer(struct replicator *r);
 struct peers *replicator_peers(struct replicator *r);
 

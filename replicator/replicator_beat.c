@@ -125,7 +125,7 @@ enum err replicator_heartbeat(struct replicator *r, struct buf *out)
 		.fleet = r->fleet,
 		.scope = SCOPE_FLEET,
 		.region = r->options.self.id,
-		.position = s.position,
+		.position = atomic_load(&r->unproved) ? (struct position){ 0 } : s.position,
 		.confirmed = replicator_confirmed(r, &s),
 		.wall_ms = clock_wall_ms(r->options.clock),
 		.hlc = s.hlc,

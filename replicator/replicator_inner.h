@@ -49,6 +49,7 @@ struct replicator {
 	struct publisher *_Atomic publisher;
 	struct applier *_Atomic applier;
 
+	atomic_bool unproved;         /* see replicator_set_unproved */
 	atomic_uint_fast64_t news;    /* moves with all that an acknowledgement may depend on */
 	/* The committer's thread: what follows from `news` */
 	uint64_t known_news;

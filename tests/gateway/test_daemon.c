@@ -114,7 +114,7 @@ START_TEST(a_part_that_fails_leaves_no_thread_and_no_descriptor)
 
 	/* What libraries make once and keep is made now. */
 	ck_assert_int_eq(start(FREE_PORTS, NULL, &d), ERR_NONE);
-	daemon_stop(d);
+	daemon_stop(d, NULL);
 	unsigned descriptors = entries("/proc/self/fd");
 	unsigned threads = entries("/proc/self/task");
 	for (; daemon_part_name(part); part++) {
@@ -126,8 +126,8 @@ START_TEST(a_part_that_fails_leaves_no_thread_and_no_descriptor)
 	}
 	ck_assert_uint_gt(part, 10);
 	ck_assert_int_eq(start(FREE_PORTS, NULL, &d), ERR_NONE);
-	daemon_stop(d);
-	daemon_stop(NULL);
+	daemon_stop(d, NULL);
+	daemon_stop(NULL, NULL);
 }
 END_TEST
 
@@ -169,7 +169,7 @@ START_TEST(a_second_daemon_on_the_same_folder_is_refused)
 		       "storage.dir: the store in %s/data is open in another process (%d)", folder,
 		       getpid());
 	ck_assert_str_eq(fault.text, words);
-	daemon_stop(first);
+	daemon_stop(first, NULL);
 }
 END_TEST
 
@@ -356,7 +356,7 @@ static void live(const char *lines, void *(*world)(void *))
 	ck_assert_int_eq(pthread_create(&thread, NULL, world, NULL), 0);
 	ck_assert_int_eq(daemon_run(daemon_now), ERR_NONE);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	daemon_stop(daemon_now);
+	daemon_stop(daemon_now, NULL);
 	daemon_now = NULL;
 }
 
@@ -417,7 +417,7 @@ START_TEST(the_session_key_is_made_once)
 
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(start(FREE_PORTS, NULL, &d), ERR_NONE);
-		daemon_stop(d);
+		daemon_stop(d, NULL);
 		FILE *f = fopen(in_folder("data/session.key"), "re");
 		ck_assert_ptr_nonnull(f);
 		lens[i] = fread(keys[i], 1, sizeof(keys[i]), f);

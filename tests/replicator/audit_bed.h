@@ -36,7 +36,7 @@ struct audit_bed {
 	void (*meanwhile)(struct audit_bed *b);   /* NULL: nothing */
 	void (*on_request)(struct audit_bed *b, struct bed_region *to, const struct audit_request *q);
 	uint64_t waited_ms;
-	uint64_t requests[AUDIT_COPY + 1];
+	uint64_t requests[AUDIT_WANTED + 1];
 };
 
 static struct audit_bed bed;

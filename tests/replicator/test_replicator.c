@@ -395,7 +395,7 @@ START_TEST(region_that_no_log_can_serve_says_so)
 	ck_assert(!replicator_ready(fleet.regions[2].replicator, 1e9, &why));
 	buf_append(&why, "", 1);
 	ck_assert_msg(strstr((char *)why.data, "no longer holds") != NULL, "%s", (char *)why.data);
-	ck_assert_msg(strstr((char *)why.data, "needs a snapshot") != NULL, "%s", (char *)why.data);
+	ck_assert_msg(strstr((char *)why.data, "needs a copy of another region's state") != NULL, "%s", (char *)why.data);
 	ck_assert_int_eq(fleet_state(&fleet, 2).applier.trouble.err, ERR_GAP);
 	ck_assert_uint_eq(fleet_position(&fleet, 2).epoch, 0);
 }

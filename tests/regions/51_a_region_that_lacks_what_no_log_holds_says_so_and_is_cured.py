@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A region is away until the others have trimmed what it lacks of a collection that every region writes, and no stream has it any more.
 It must not pass for ready: its status names the log, the op and what to do, its metrics and readiness say so, the writer's status
-too. The others go on."""
+too. The others go on. Then it copies another region's state, logs and all, and has what they have."""
 
 import json
 import os
@@ -18,7 +18,7 @@ class SmallLogs(TestFleet):
     def daemon_config(self, name, others):
         text = super().daemon_config(name, others)
         assert 'map_size = "16GiB";' in text
-        return text.replace('map_size = "16GiB";', 'map_size = "16GiB"; log_size = "16MiB";')
+        return text.replace('map_size = "16GiB";', 'map_size = "16GiB"; log_size = "16MiB";') + '\nbootstrap: { rate = "3MiB"; };\n'
 
 
 def upsert(fleet, name, ids, payload, ordering="weak"):
@@ -48,8 +48,8 @@ def check_told(fleet):
     status = status_of(fleet, "ap")
     wait = next(w for w in status["logs_waiting"] if w["reason"] == "trimmed")
     assert wait["region"] == "eu" and wait["seq"] == 2, wait
-    assert "cannot be had from region" in wait["words"] and "snapshot" in wait["action"], wait
-    assert not status["ready"] and wait["log"] in status["why"], status
+    assert "cannot be had from region" in wait["words"] and "copies a region" in wait["action"], wait
+    assert not status["ready"] and (wait["log"] in status["why"] or "bootstrapping from " in status["why"]), status
     assert fleet.client("ap").raw("GET", "/readyz")[0] == 503
     shown = subprocess.run([os.environ["ISTHMUSCTL"], "status", "--url", fleet.rest("ap")], capture_output=True, text=True, timeout=60)
     assert shown.returncode != 0 and "waits     trimmed for " in shown.stdout and wait["action"] in shown.stdout, shown
@@ -59,6 +59,14 @@ def check_told(fleet):
         told = f.read().count("a log stopped, this region is not ready until it is cured")
     assert told == 1, f"told {told} times"
     return wait["log"]
+
+
+def ready_with(fleet, name, points):
+    """False while it starts again."""
+    try:
+        return status_of(fleet, name)["ready"] and count(fleet, name) == points
+    except OSError:
+        return False
 
 
 def main():
@@ -93,6 +101,11 @@ def main():
             assert status_of(fleet, n)["ready"] and not status_of(fleet, n)["logs_waiting"], n
             upsert(fleet, n, [1000], {"by": n})
             assert count(fleet, n) >= POINTS + 3, n
+        wait_for("ap has all", lambda: ready_with(fleet, "ap", count(fleet, "eu")), 60)
+        upsert(fleet, "ap", [2000], {"by": "ap"})
+        for n in ("eu", "us"):
+            wait_for(f"{n} has what ap wrote", lambda n=n: count(fleet, n) == count(fleet, "ap"), 20)
+        assert not status_of(fleet, "ap")["logs_waiting"]
 
 
 if __name__ == "__main__":
