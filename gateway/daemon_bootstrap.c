@@ -229,7 +229,9 @@ static bool lacks(void *ctx, struct fault *ret_why)
 	struct replicator_state s;
 
 	replicator_state(d->replicator, &s);
-	if (!s.applier.stopped || s.applier.trouble.err != ERR_GAP)
+	enum err err = s.applier.stopped ? s.applier.trouble.err : ERR_NONE;
+	/* Aside: what it would have to take back has no undo record any more. */
+	if (err != ERR_GAP && !(s.applier.aside && err == ERR_NOT_FOUND))
 		return false;
 	*ret_why = s.applier.trouble;
 	return true;

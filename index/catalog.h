@@ -93,8 +93,10 @@ struct catalog_restoring {
 };
 MUST_USE enum err catalog_restore(struct catalog *c, struct store_txn *t, const struct catalog_restoring *r,
 				  struct fault *reterr_fault);
-/* Is it the key of a collection's record in STORE_CATALOG? */
+/* Is it the key of a collection's record in STORE_CATALOG? And of one that is the same in every region: the aliases, too, which
+ * are taken over as they are. */
 bool catalog_is_record(struct bytes key);
+bool catalog_is_shared(struct bytes key);
 struct incarnation catalog_record_incarnation(struct bytes key);
 /* A collection as another region's record has it, with its payload indexes and without points. *ret_installed: not of one that
  * was dropped there. */

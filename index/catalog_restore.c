@@ -139,6 +139,12 @@ bool catalog_is_record(struct bytes key)
 	return key.len == CATALOG_KEY_BYTES;
 }
 
+bool catalog_is_shared(struct bytes key)
+{
+	return catalog_is_record(key) || (key.len == strlen(CATALOG_ALIASES_KEY) &&
+					  memcmp(key.data, CATALOG_ALIASES_KEY, key.len) == 0);
+}
+
 struct incarnation catalog_record_incarnation(struct bytes key)
 {
 	struct wire_reader r = wire_reader_of(key.data, key.len);

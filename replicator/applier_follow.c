@@ -41,7 +41,7 @@ static enum err take_back(struct applier *a, struct rewind *r, struct fault *f)
 	enum err err = committer_rewind(a->options.committer, r, &why);
 
 	if (err == ERR_NOT_FOUND || err == ERR_GAP)
-		return fault_set(f, err, "%s; this region needs a snapshot", fault_text(&why));
+		return fault_set(f, err, "%s; this region needs a copy of another region's state", fault_text(&why));
 	return err != ERR_NONE ? fault_set(f, err, "%s", fault_text(&why)) : ERR_NONE;
 }
 

@@ -234,7 +234,7 @@ MUST_USE enum err committer_settle(struct committer *c, struct settle *s, struct
 #define COPY_NOTE_BYTES_MAX 2048
 /* Is a record of STORE_META one of those that say where a region stands, and are the same in every region that stands there? */
 bool committer_is_place(struct bytes key);
-/* One of another region's: of STORE_META, STORE_HISTORY or STORE_CATALOG. */
+/* One of another region's: of STORE_META, STORE_HISTORY, STORE_CATALOG or STORE_ORPHANS. */
 struct copy_record {
 	enum store_table table;
 	struct bytes key, value;

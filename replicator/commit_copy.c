@@ -113,11 +113,12 @@ static enum err put_record(struct store *s, struct catalog *c, struct store_txn 
 {
 	bool installed;
 	bool known = (r->table == STORE_META && committer_is_place(r->key)) || r->table == STORE_HISTORY ||
-		     (r->table == STORE_CATALOG && catalog_is_record(r->key));
+		     (r->table == STORE_CATALOG && catalog_is_shared(r->key)) ||
+		     (r->table == STORE_ORPHANS && orphan_is_listed(r->key));
 
 	if (!known)
 		return fault_set(f, ERR_CORRUPT, "a record of table %u is no part of a copy", r->table);
-	if (r->table == STORE_CATALOG)
+	if (r->table == STORE_CATALOG && catalog_is_record(r->key))
 		return catalog_install(c, t, catalog_record_incarnation(r->key), r->value, &installed, f);
 	enum err err = s->ops->put(t, r->table, r->key, r->value);
 	return err ? fault_set(f, err, "beginning a copy: %s", err_sentence(err)) : ERR_NONE;
@@ -191,32 +192,45 @@ static enum err carry_end(struct carrying *c)
 	return c->t ? c->to->o.store->ops->commit(TAKE(c->t), c->fault) : ERR_NONE;
 }
 
-static enum err carry_one(struct carrying *c, const struct orphan *o)
+/* As one that no region lists yet. What the copy has of it says what became of it; of one whose op is gone nothing can be kept. */
+static enum err carry_one(struct carrying *c, struct orphan *o, struct arena *a)
 {
 	struct store *s = c->to->o.store;
-	uint64_t bytes;
+	struct orphan known;
 	enum err err = c->t ? ERR_NONE : s->ops->begin(s, true, &c->t);
 
 	if (!err)
-		err = orphan_put(s, c->t, o, &bytes);
+		err = orphan_get(s, c->t, &o->id, a, &known);
+	if (!err || (err == ERR_NOT_FOUND && o->op.len == 0))
+		return ERR_NONE;
+	o->state = ORPHAN_LOCAL;
+	o->listed = o->decided = (struct position){ 0 };
+	o->decided_hlc = 0;
+	if (err == ERR_NOT_FOUND)
+		err = orphan_put(s, c->t, o);
 	if (err)
 		return fault_set(c->fault, err, "keeping an orphan: %s", err_sentence(err));
 	return ++c->pending == ORPHANS_PER_TXN ? carry_end(c) : ERR_NONE;
 }
 
-static enum err carry_orphans(struct carrying *c, struct store_txn *from, uint16_t scope)
+static enum err carry_orphans(struct carrying *c, struct store_txn *from)
 {
-	struct orphan o = { 0 };
+	struct orphan after = { 0 };
+	bool any = false;
 	enum err err = ERR_NONE;
 
 	while (!err) {
 		CLEANUP(arena_release) struct arena a;
-		arena_init(&a, 2 * OP_ARENA_BYTES_MAX);
-		err = orphan_next(c->from->o.store, from, scope, o.position, &a, &o);
-		if (!err)
-			err = carry_one(c, &o);
-		else if (err != ERR_NOT_FOUND)
-			err = fault_set(c->fault, err, "reading the orphans: %s", err_sentence(err));
+		struct orphan o;
+		arena_init(&a, 3 * OP_ARENA_BYTES_MAX);
+		err = orphan_next(c->from->o.store, from, any ? &after : NULL, &a, &o);
+		if (err && err != ERR_NOT_FOUND)
+			return fault_set(c->fault, err, "reading the orphans: %s", err_sentence(err));
+		if (err)
+			break;
+		after = (struct orphan){ .id = o.id, .state = o.state };
+		any = true;
+		err = carry_one(c, &o, &a);
 	}
 	return err == ERR_NOT_FOUND ? ERR_NONE : err;
 }
@@ -236,8 +250,9 @@ static enum err carry_lost(struct carrying *c, struct oplog_entry *e, struct are
 	if (err)
 		return fault_set(c->fault, err, "reading op (%llu, %llu): %s", (unsigned long long)p.epoch,
 				 (unsigned long long)p.seq, err_sentence(err));
-	const struct orphan o = { .scope = SCOPE_FLEET, .position = p, .chain_hash = e->chain_hash, .op = buf_bytes(&b) };
-	return carry_one(c, &o);
+	struct orphan o = { .id = { SCOPE_FLEET, p, e->chain_hash }, .op = buf_bytes(&b) };
+	orphan_describe(&o, &e->op);
+	return carry_one(c, &o, a);
 }
 
 static enum err carry_lost_ops(struct carrying *c, struct store_txn *from)
@@ -250,7 +265,7 @@ static enum err carry_lost_ops(struct carrying *c, struct store_txn *from)
 	while (!err) {
 		CLEANUP(arena_release) struct arena a;
 		struct oplog_entry e;
-		arena_init(&a, 2 * OP_ARENA_BYTES_MAX);
+		arena_init(&a, 3 * OP_ARENA_BYTES_MAX);
 		err = oplog_next(c->from->o.store, from, SCOPE_FLEET, p, &a, &e, c->fault);
 		if (err)
 			break;
@@ -310,8 +325,7 @@ enum err committer_copy_adopt(struct committer *c, struct committer *from, struc
 	enum err err = s->ops->begin(s, false, &t);
 	if (err)
 		return fault_set(reterr_fault, err, "taking over a copy: %s", err_sentence(err));
-	for (uint16_t scope = 0; scope < SCOPES_MAX && !err; scope++)
-		err = carry_orphans(&carrying, t, scope);
+	err = carry_orphans(&carrying, t);
 	if (!err)
 		err = carry_lost_ops(&carrying, t);
 	if (!err)

@@ -427,3 +427,8 @@ enum err orphan_count(struct store *s, struct store_txn *t, struct orphan_totals
 	*ret_totals = totals;
 	return ERR_NONE;
 }
+
+bool orphan_is_listed(struct bytes key)
+{
+	return key.len == KEY_BYTES && key.data[0] != GROUP_LOCAL;
+}

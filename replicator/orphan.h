@@ -80,4 +80,6 @@ struct orphan_totals {
 };
 void orphan_totals_add(struct orphan_totals *t, const struct orphan *o);
 void orphan_totals_remove(struct orphan_totals *t, const struct orphan *o);
+/* Is it the key of one that every region lists the same? */
+bool orphan_is_listed(struct bytes key);
 MUST_USE enum err orphan_count(struct store *s, struct store_txn *t, struct orphan_totals *ret_totals);

@@ -74,7 +74,7 @@ static void here(void *ctx, struct lease_here *ret_here)
 		.stamp_ms = hlc_ms(s.hlc),
 		.stalled_ms = stalled_ms(l, &s, now_ns),
 		.failed = s.failed,
-		.unfit = applier.stopped,
+		.unfit = applier.stopped || atomic_load(&r->unproved),
 	};
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replicator/snapshot.h"
 
+#include "replicator/orphan.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,7 +142,13 @@ static enum err answer_head(struct answering *a)
 	if (!err)
 		err = add_table(a, t, STORE_HISTORY, NULL);
 	if (!err)
-		err = add_table(a, t, STORE_CATALOG, catalog_is_record);
+		err = add_table(a, t, STORE_CATALOG, catalog_is_shared);
+	if (!err) {
+		err = add_table(a, t, STORE_ORPHANS, orphan_is_listed);
+		if (err == ERR_TOO_LARGE)
+			err = fault_set(a->fault, err,
+					"its orphans are more than fit into one message: decide about them first (isthmusctl orphans)");
+	}
 	ops->abort(t);
 	if (!err)
 		err = count_points(a);

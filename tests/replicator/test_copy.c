@@ -57,11 +57,21 @@ static void check_trimmed(void)
 
 START_TEST(a_copy_of_a_region_whose_log_was_trimmed_is_equal_to_it)
 {
+	const struct alias_action alias = { .kind = ALIAS_CREATE, .alias = STR("x"), .to = STR("d") };
+	struct incarnation d, x;
+
+	write_well(eu(), (struct intent){ .kind = OP_ALIASES, .alias_actions = &alias, .alias_action_count = 1 });
 	check_trimmed();
 	begin_copy();
 	ck_assert_uint_gt(make_copy(1, NULL), 4);
 	take_place(&result);
 	check_equal(eu(), &result);
+	ck_assert(catalog_has(eu()->catalog, STR("d"), &d));
+	struct collection *aliased = catalog_get(result.catalog, STR("x"));
+	ck_assert_ptr_nonnull(aliased);
+	x = collection_incarnation(aliased);
+	collection_unref(aliased);
+	ck_assert_int_eq(incarnation_compare(d, x), 0);
 	ck_assert_uint_eq(count_points(&result, "c"), 3000);
 	ck_assert_int_eq(payload_number(&result, "c", 777, "n"), 777);
 	/* And it is a region as any other. */
@@ -516,26 +526,26 @@ static void promise(struct region *r, uint64_t epoch)
 
 static void put_orphan(struct region *r, uint64_t seq)
 {
-	const struct orphan o = { .scope = SCOPE_FLEET,
-				  .position = { 999, seq },
+	const struct orphan o = { .id = { SCOPE_FLEET, { 999, seq }, 1 },
+				  .state = seq % 2 ? ORPHAN_LOCAL : ORPHAN_OPEN,
+				  .kind = OP_DELETE,
 				  .op = { .data = (const uint8_t *)"op", .len = 2 } };
 	struct store_txn *t;
-	uint64_t bytes;
 
 	ck_assert_int_eq(r->store->ops->begin(r->store, true, &t), ERR_NONE);
-	ck_assert_int_eq(orphan_put(r->store, t, &o, &bytes), ERR_NONE);
+	ck_assert_int_eq(orphan_put(r->store, t, &o), ERR_NONE);
 	ck_assert_int_eq(r->store->ops->commit(t, NULL), ERR_NONE);
 }
 
-static uint64_t orphans_of(struct region *r)
+static uint64_t orphans_of(struct region *r, enum orphan_state state)
 {
-	struct orphan_size size;
+	struct orphan_totals totals = { 0 };
 	struct store_txn *t;
 
 	ck_assert_int_eq(r->store->ops->begin(r->store, false, &t), ERR_NONE);
-	ck_assert_int_eq(orphan_count(r->store, t, &size), ERR_NONE);
+	ck_assert_int_eq(orphan_count(r->store, t, &totals), ERR_NONE);
 	r->store->ops->abort(t);
-	return size.count;
+	return totals.count[state];
 }
 
 START_TEST(identity_promises_and_orphans_of_the_region_stay_its_own)
@@ -561,7 +571,9 @@ START_TEST(identity_promises_and_orphans_of_the_region_stay_its_own)
 	ck_assert_uint_eq(record.len, 5);
 	struct promise again = { .epoch = epoch_make(51, 1) };
 	ck_assert_int_eq(committer_promise(result.committer, &again, NULL), ERR_ALREADY_EXISTS);
-	ck_assert_uint_eq(orphans_of(&result), 300);
+	/* Those that were listed in a history that the copy does not have are to be offered again. */
+	ck_assert_uint_eq(orphans_of(&result, ORPHAN_LOCAL), 300);
+	ck_assert_uint_eq(orphans_of(&result, ORPHAN_OPEN), 0);
 	region_end(&result);
 }
 END_TEST
@@ -599,13 +611,20 @@ START_TEST(ops_that_are_not_in_the_history_of_the_copy_become_orphans)
 	write_well(&live, create_of(&live, "mine", DISTANCE_DOT));
 	write_well(&live, upsert_of(&live, "mine", 1, 3));
 	write_well(&live, upsert_of(&live, "mine", 4, 3));
-	/* The other one's is newer and does not know of it. */
+	/* The other one's is newer and does not have it, but one of its ops in the list of orphans. */
 	region_begin(eu());
+	struct log_part lost = read_log_after(&live, (struct position){ 0 }, 10);
+	const struct offered_orphan offered = { lost.hashes[2], lost.ops[2] };
+	struct orphan_offer offer = { .items = &offered, .count = 1 };
+	struct fault f = { 0 };
+	ck_assert_msg(!committer_list_orphans(eu()->committer, &offer, &f), "%s", fault_text(&f));
+	ck_assert_uint_eq(offer.listed, 1);
 	begin_copy();
 	make_copy(1, NULL);
 	take_place(&result);
 	check_equal(eu(), &result);
-	ck_assert_uint_eq(orphans_of(&result), 3);
+	ck_assert_uint_eq(orphans_of(&result, ORPHAN_OPEN), 1);
+	ck_assert_uint_eq(orphans_of(&result, ORPHAN_LOCAL), 2);
 	region_end(&result);
 }
 END_TEST
