@@ -115,6 +115,8 @@ struct call {
 	bool write_pending; /* the committer has it */
 };
 
+/* Before the method: does its collection allow what is asked for? ERR_BAD_REQUEST. */
+MUST_USE enum err api_check_strict(struct call *c);
 /* Ends the call: on ERR_NONE c->out is the reply, else c->fault has the words (or none: the sentence). Encodes
  * on this thread. */
 void call_finish(struct call *c, enum err e);

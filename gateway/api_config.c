@@ -198,13 +198,16 @@ enum err api_config_build(struct arena *a, const struct msg_collection_create *m
 		.indexing_threshold_kb = INDEXING_THRESHOLD_KB_DEFAULT,
 	};
 
+	enum err err = m->has_strict_mode_config ? api_check_strict_config(&m->strict_mode_config, reterr_fault) : ERR_NONE;
+	if (err)
+		return err;
 	if (m->has_optimizers_config && m->optimizers_config.has_indexing_threshold)
 		config.indexing_threshold_kb = m->optimizers_config.indexing_threshold;
 	if (config.shard_number > COLLECTION_SHARDS_MAX)
 		return fault_set(reterr_fault, ERR_VALIDATION,
 				 "[shard_number: value %u invalid, must be at most %d]",
 				 config.shard_number, COLLECTION_SHARDS_MAX);
-	enum err err = build_vectors(a, m, &config, reterr_fault);
+	err = build_vectors(a, m, &config, reterr_fault);
 	if (!err)
 		err = build_client_config(a, m, &config.client_config, reterr_fault);
 	if (!err)

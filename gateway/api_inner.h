@@ -7,6 +7,7 @@
  *   api_points.c       writes
  *   api_records.c      retrieve, scroll, count;  api_select.c  with_payload
  *   api_search.c       search, query
+ *   api_strict.c       strict mode
  *   api_service.c      version, health, cluster
  */
 #pragma once
@@ -71,6 +72,11 @@ MUST_USE enum err api_load(struct call *c, struct collection *collection,
 /* Does the collection have all vectors that are asked for by name? */
 MUST_USE enum err api_check_vectors(struct call *c, struct collection *collection,
 				    const struct with_vectors *w);
+
+/* --- api_strict.c --- */
+
+/* Refuses limits of strict mode that are not built. */
+MUST_USE enum err api_check_strict_config(const struct msg_strict_mode_config *m, struct fault *reterr_fault);
 
 /* --- api_select.c --- */
 

@@ -51,6 +51,8 @@ MUST_USE enum err message_from_proto(const struct message *m, struct bytes b, st
 				     void *out, struct fault *reterr_fault);
 /* One whole number of a message in protobuf's form, by its name, without reading the rest; false: it has none. */
 bool message_peek(const struct message *m, struct bytes b, const char *member, uint64_t *ret_value);
+/* The same, of a message within it. */
+bool message_peek_bytes(const struct message *m, struct bytes b, const char *member, struct bytes *ret_bytes);
 /* One PARAM given as text, decoded, in the arena. ERR_NOT_FOUND: the message has none of that
  * name. */
 MUST_USE enum err message_set_text(const struct message *m, void *out, struct str json_key,

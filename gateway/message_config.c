@@ -385,43 +385,6 @@ const struct message_custom kind_max_threads = {
 	.to_proto = threads_to_proto,
 };
 
-/* ---- strict_mode_enabled: false; true is not built ---- */
-
-#define STRICT_MODE "strict mode"
-
-static void strict_from_json(struct message_reading *d, struct json_reader *r, void *member)
-{
-	*(bool *)member = json_bool(r);
-	if (*(bool *)member)
-		message_later(d, STRICT_MODE);
-}
-
-static void strict_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
-			      void *member)
-{
-	*(bool *)member = proto_varint(r, t) != 0;
-	if (*(bool *)member)
-		message_later(d, STRICT_MODE);
-}
-
-static void strict_to_json(const void *member, struct json_writer *w)
-{
-	json_put_bool(w, *(const bool *)member);
-}
-
-static void strict_to_proto(const void *member, uint32_t field, struct buf *out)
-{
-	proto_put_varint(out, field, *(const bool *)member);
-}
-
-const struct message_custom kind_strict_mode_enabled = {
-	.size = sizeof(bool),
-	.from_json = strict_from_json,
-	.from_proto = strict_from_proto,
-	.to_json = strict_to_json,
-	.to_proto = strict_to_proto,
-};
-
 /* ---- optimizer_status: "ok" or {"error"}; {ok=1, error=2} ---- */
 
 static void status_from_json(struct message_reading *d, struct json_reader *r, void *member)

@@ -32,7 +32,6 @@ extern const struct message_custom kind_vectors_config;
 extern const struct message_custom kind_vectors_config_diff;
 extern const struct message_custom kind_quantization_diff;
 extern const struct message_custom kind_max_threads;
-extern const struct message_custom kind_strict_mode_enabled;
 extern const struct message_custom kind_optimizer_status;
 extern const struct message_custom kind_field_schema;
 extern const struct message_custom kind_field_schema_type;

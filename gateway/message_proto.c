@@ -376,6 +376,27 @@ static const struct message_row *row_of(const struct message *m, const char *mem
 	return NULL;
 }
 
+bool message_peek_bytes(const struct message *m, struct bytes b, const char *member, struct bytes *ret_bytes)
+{
+	const struct message_row *row = row_of(m, member);
+	struct proto_reader r = proto_reader_of(b);
+	struct bytes found = { 0 };
+	enum proto_type type;
+	uint32_t field;
+
+	ASSERT(row);
+	while (proto_next(&r, &field, &type)) {
+		if (field == row->proto)
+			found = proto_bytes(&r, type);
+		else
+			proto_skip(&r, type);
+	}
+	if (!found.data || r.err)
+		return false;
+	*ret_bytes = found;
+	return true;
+}
+
 bool message_peek(const struct message *m, struct bytes b, const char *member, uint64_t *ret_value)
 {
 	const struct message_row *row = row_of(m, member);

@@ -135,7 +135,6 @@ struct index_schema {
 /* "" names the unnamed vector. */
 #define MSG_TYPE_vectors_config struct msg_vector_params_map
 #define MSG_TYPE_vectors_config_diff struct msg_vector_params_diff_map
-#define MSG_TYPE_strict_mode_enabled bool /* false; true is not built */
 
 /* ---- the structs ---- */
 

@@ -725,6 +725,9 @@ static enum outcome decode(struct life *l)
 
 static enum outcome handle(struct life *l)
 {
+	enum err err = api_check_strict(&l->call);
+	if (err)
+		return fail(l, err);
 	l->call.method->handler(&l->call);
 	return LEFT;
 }

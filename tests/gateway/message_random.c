@@ -465,8 +465,6 @@ static void random_custom(struct message_random *r, const struct message_custom 
 		PUT(struct max_threads,
 		    (coin(r) ? (struct max_threads){ .automatic = true }
 			     : (struct max_threads){ .value = random_next(r) }));
-	else if (k == &kind_strict_mode_enabled)
-		PUT(bool, false);
 	else if (k == &kind_optimizer_status)
 		PUT(struct optimizer_status,
 		    (coin(r) ? (struct optimizer_status){ .error = random_text(r) }
