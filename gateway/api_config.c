@@ -149,6 +149,7 @@ static enum err build_vectors(struct arena *a, const struct msg_collection_creat
 		*v = (struct vector_config){ .name = m->vectors.keys[i],
 					     .dim = (uint32_t)p->size,
 					     .distance = p->distance,
+					     .multi = p->has_multivector_config,
 					     .datatype = stored_datatype(p) };
 		err = build_hnsw(hnsw, p->has_hnsw_config ? &p->hnsw_config : &none, &v->hnsw,
 				 reterr_fault);

@@ -3,8 +3,8 @@
  * The custom kinds made of vectors: those of points, of a batch of columns, of queries and of the
  * older searches.
  *
- *   JSON      [f32 …] dense, {"indices", "values"} sparse, an object of them by name
- *   protobuf  written in the oneof (dense=101, sparse=102); read in it, or flat (data=1,
+ *   JSON      [f32 …] dense, [[f32 …] …] multi, {"indices", "values"} sparse, an object of them by name
+ *   protobuf  written in the oneof (dense=101, sparse=102, multi_dense=103); read in it, or flat (data=1,
  *             indices=2, vectors_count=3)
  */
 #include "gateway/message_kinds.h"
@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define INFERENCE "vectors inferred from text, images or objects"
-#define MULTIVECTORS "multivectors"
 
 static bool is_word(struct str s, const char *word)
 {
@@ -161,14 +160,70 @@ static bool is_nested_array(struct json_reader ahead)
 	       json_peek(&ahead) == JSON_ARRAY;
 }
 
+/* A multivector that grows: vectors of one size, one behind the other. */
+struct rows {
+	float *values;
+	size_t count, room;
+	uint32_t rows, dim;
+};
+
+static void add_row(struct message_reading *d, struct rows *to, const float *row, uint32_t count)
+{
+	if (to->rows == 0)
+		to->dim = count;
+	if (count == 0)
+		message_invalid(d, "all vectors must be non-empty");
+	else if (count != to->dim)
+		message_invalid(d, "all vectors must have the same dimension, found one of size %u, expected %u", count,
+				to->dim);
+	if (d->err)
+		return;
+	if (to->count + count > to->room) {
+		size_t room = MAX(to->room * 2, to->count + count);
+		float *values = room <= UINT32_MAX ? message_array(d, room, sizeof(*values)) : NULL;
+		if (!values) {
+			message_no_memory(d);
+			return;
+		}
+		if (to->count > 0)
+			memcpy(values, to->values, to->count * sizeof(*values));
+		to->values = values;
+		to->room = room;
+	}
+	memcpy(to->values + to->count, row, count * sizeof(*row));
+	to->count += count;
+	to->rows++;
+}
+
+static struct vector make_multi(struct message_reading *d, const struct rows *from)
+{
+	if (!d->err && from->rows == 0)
+		message_invalid(d, "a multivector must have at least one vector");
+	return (struct vector){ .kind = VECTOR_MULTI, .count = (uint32_t)from->count, .rows = from->rows,
+				.values = from->values };
+}
+
+static struct vector read_multi(struct message_reading *d, struct json_reader *r)
+{
+	struct rows rows = { 0 };
+
+	if (!json_enter_array(r))
+		return (struct vector){ 0 };
+	while (!d->err && json_next_element(r)) {
+		uint32_t count = 0;
+		const float *row = read_floats(d, r, &count);
+		if (row && !json_failed(r))
+			add_row(d, &rows, row, count);
+	}
+	return json_failed(r) ? (struct vector){ 0 } : make_multi(d, &rows);
+}
+
 static struct vector read_dense(struct message_reading *d, struct json_reader *r)
 {
 	struct vector v = { .kind = VECTOR_DENSE };
 
-	if (is_nested_array(*r)) {
-		message_later(d, MULTIVECTORS);
-		return v;
-	}
+	if (is_nested_array(*r))
+		return read_multi(d, r);
 	v.values = read_floats(d, r, &v.count);
 	return v;
 }
@@ -193,12 +248,29 @@ static void put_sparse(const struct vector *v, struct json_writer *w)
 	json_put_object_end(w);
 }
 
+static void put_multi(const struct vector *v, struct json_writer *w)
+{
+	uint32_t dim = v->rows > 0 ? v->count / v->rows : 0;
+
+	json_put_array(w);
+	for (uint32_t i = 0; i < v->rows; i++)
+		json_put_floats(w, v->values + (size_t)i * dim, dim);
+	json_put_array_end(w);
+}
+
 static void put_vector(const struct vector *v, struct json_writer *w)
 {
-	if (v->kind == VECTOR_SPARSE)
+	switch (v->kind) {
+	case VECTOR_SPARSE:
 		put_sparse(v, w);
-	else
+		break;
+	case VECTOR_MULTI:
+		put_multi(v, w);
+		break;
+	case VECTOR_DENSE:
 		json_put_floats(w, v->values, v->count);
+		break;
+	}
 }
 
 /* ---- one vector in protobuf ---- */
@@ -309,6 +381,41 @@ static struct vector proto_read_dense(struct message_reading *d, struct bytes b)
 	return v;
 }
 
+/* MultiDenseVector{vectors=1: DenseVector[]} */
+static struct vector proto_read_multi(struct message_reading *d, struct bytes b)
+{
+	struct proto_reader r = proto_reader_of(b);
+	struct rows rows = { 0 };
+	enum proto_type t;
+	uint32_t field;
+
+	while (!d->err && proto_next(&r, &field, &t)) {
+		if (field != 1) {
+			proto_skip(&r, t);
+			continue;
+		}
+		struct vector row = proto_read_dense(d, proto_bytes(&r, t));
+		if (!d->err)
+			add_row(d, &rows, row.values, row.count);
+	}
+	if (r.err)
+		message_bad_proto(d);
+	return make_multi(d, &rows);
+}
+
+/* The flat form has the number of vectors beside their values. */
+static struct vector cut_flat(struct message_reading *d, struct vector flat, uint64_t count)
+{
+	if (count == 0 || flat.count == 0 || flat.count % count != 0) {
+		message_invalid(d, "%u values are not those of %llu vectors of one dimension", flat.count,
+				(unsigned long long)count);
+		return flat;
+	}
+	flat.kind = VECTOR_MULTI;
+	flat.rows = (uint32_t)count;
+	return flat;
+}
+
 /* The last bytes of that field; data == NULL: it is not there. */
 static struct bytes proto_find(struct message_reading *d, struct bytes b, uint32_t field)
 {
@@ -332,7 +439,9 @@ static struct bytes proto_find(struct message_reading *d, struct bytes b, uint32
 static struct vector proto_read_vector(struct message_reading *d, struct bytes b)
 {
 	struct proto_reader r = proto_reader_of(b);
-	struct bytes dense = { 0 }, sparse = { 0 }, indices = { 0 };
+	struct bytes dense = { 0 }, sparse = { 0 }, multi = { 0 }, indices = { 0 };
+	bool has_count = false;
+	uint64_t vectors = 0;
 	enum proto_type t;
 	uint32_t field;
 
@@ -341,13 +450,15 @@ static struct vector proto_read_vector(struct message_reading *d, struct bytes b
 			dense = proto_bytes(&r, t);
 		else if (field == 102)
 			sparse = proto_bytes(&r, t);
+		else if (field == 103)
+			multi = proto_bytes(&r, t);
 		else if (field == 2)
 			indices = proto_bytes(&r, t);
+		else if (field == 3 && (has_count = true))
+			vectors = proto_varint(&r, t);
 		else
 			proto_skip(&r, t);
-		if (field == 3 || field == 103)
-			message_later(d, MULTIVECTORS);
-		else if (field >= 104 && field <= 106)
+		if (field >= 104 && field <= 106)
 			message_later(d, INFERENCE);
 	}
 	if (r.err)
@@ -356,9 +467,13 @@ static struct vector proto_read_vector(struct message_reading *d, struct bytes b
 		return (struct vector){ 0 };
 	if (sparse.data)
 		return proto_read_sparse(d, sparse);
+	if (multi.data)
+		return proto_read_multi(d, multi);
 	if (dense.data)
 		return proto_read_dense(d, dense);
 	struct vector flat = proto_read_dense(d, b); /* data=1 */
+	if (has_count && !d->err)
+		return cut_flat(d, flat, vectors);
 	if (!indices.data || d->err)
 		return flat;
 	uint32_t index_count;
@@ -380,10 +495,28 @@ static void put_packed_indices(struct buf *out, uint32_t field, const struct vec
 	proto_end(out, mark);
 }
 
-/* A message of DenseVector or SparseVector in the field that it has in the oneof. */
+static void proto_put_multi(struct buf *out, uint32_t field, const struct vector *v)
+{
+	uint32_t dim = v->rows > 0 ? v->count / v->rows : 0;
+	size_t mark = proto_begin(out, field);
+
+	for (uint32_t i = 0; i < v->rows; i++) {
+		size_t row = proto_begin(out, 1);
+		proto_put_floats(out, 1, v->values + (size_t)i * dim, dim);
+		proto_end(out, row);
+	}
+	proto_end(out, mark);
+}
+
+/* A message of DenseVector, SparseVector or MultiDenseVector in the field that it has in the oneof: the last stands behind the
+ * second. */
 static void proto_put_vector(struct buf *out, uint32_t dense_field, uint32_t sparse_field,
 			     const struct vector *v)
 {
+	if (v->kind == VECTOR_MULTI) {
+		proto_put_multi(out, sparse_field + 1, v);
+		return;
+	}
 	size_t mark = proto_begin(out, v->kind == VECTOR_SPARSE ? sparse_field : dense_field);
 	proto_put_floats(out, 1, v->values, v->count);
 	if (v->kind == VECTOR_SPARSE)
@@ -504,7 +637,7 @@ static void vectors_to_json(const void *member, struct json_writer *w)
 {
 	const struct vector_list *list = member;
 
-	if (is_unnamed(list) && list->items[0].vector.kind == VECTOR_DENSE) {
+	if (is_unnamed(list) && list->items[0].vector.kind != VECTOR_SPARSE) {
 		put_vector(&list->items[0].vector, w);
 		return;
 	}
@@ -809,8 +942,11 @@ static void input_from_proto(struct message_reading *d, struct bytes b, struct q
 		else if (field == 3)
 			*q = (struct query_input){ .kind = QUERY_VECTOR,
 						   .vector = proto_read_sparse(d, inner) };
+		else if (field == 4)
+			*q = (struct query_input){ .kind = QUERY_VECTOR,
+						   .vector = proto_read_multi(d, inner) };
 		else
-			message_later(d, field == 4 ? MULTIVECTORS : INFERENCE);
+			message_later(d, INFERENCE);
 	}
 	if (r.err)
 		message_bad_proto(d);
@@ -886,6 +1022,10 @@ static void search_vector_from_json(struct message_reading *d, struct json_reade
 	bool has_name = false, has_vector = false;
 	struct str key;
 
+	if (is_nested_array(*r)) {
+		json_fail(r, "expected a vector: points/query takes multivectors");
+		return;
+	}
 	if (json_peek(r) == JSON_ARRAY) {
 		*v = (struct search_vector){ .vector = read_dense(d, r) };
 		return;
@@ -897,7 +1037,10 @@ static void search_vector_from_json(struct message_reading *d, struct json_reade
 			v->name = json_string(r);
 			has_name = true;
 		} else if (is_word(key, "vector")) {
-			v->vector = read_vector(d, r);
+			if (is_nested_array(*r))
+				json_fail(r, "expected a vector: points/query takes multivectors");
+			else
+				v->vector = read_vector(d, r);
 			has_vector = true;
 		} else {
 			json_skip(r);

@@ -44,6 +44,17 @@ void collection_normalize(const struct vector_config *config, float *values)
 		datatype_round(config->datatype, values, config->dim);
 }
 
+void collection_normalize_rows(const struct vector_config *config, float *values, uint32_t rows)
+{
+	for (uint32_t i = 0; i < rows; i++)
+		collection_normalize(config, values + (size_t)i * config->dim);
+}
+
+enum vector_kind vector_config_kind(const struct vector_config *v)
+{
+	return v->sparse ? VECTOR_SPARSE : v->multi ? VECTOR_MULTI : VECTOR_DENSE;
+}
+
 enum distance vector_config_distance(const struct vector_config *v)
 {
 	return v->distance == DISTANCE_COSINE && v->datatype == DATATYPE_UINT8 ? DISTANCE_COSINE_OF_ANY : v->distance;
@@ -53,9 +64,11 @@ uint8_t vector_config_flags(const struct vector_config *v)
 {
 	if (v->sparse)
 		return VECTOR_FLAG_SPARSE;
-	return v->datatype == DATATYPE_FLOAT16 ? VECTOR_FLAG_FLOAT16
-	       : v->datatype == DATATYPE_UINT8 ? VECTOR_FLAG_UINT8
-					       : 0;
+	uint8_t flags = v->multi ? VECTOR_FLAG_MULTI : 0;
+
+	return v->datatype == DATATYPE_FLOAT16 ? flags | VECTOR_FLAG_FLOAT16
+	       : v->datatype == DATATYPE_UINT8 ? flags | VECTOR_FLAG_UINT8
+					       : flags;
 }
 
 uint8_t collection_config_version(const struct collection_config *c)
@@ -70,6 +83,7 @@ uint8_t collection_config_version(const struct collection_config *c)
 bool vector_config_set_flags(struct vector_config *v, uint8_t flags)
 {
 	v->sparse = (flags & VECTOR_FLAG_SPARSE) != 0;
+	v->multi = (flags & VECTOR_FLAG_MULTI) != 0;
 	v->datatype = flags & VECTOR_FLAG_FLOAT16 ? DATATYPE_FLOAT16
 		      : flags & VECTOR_FLAG_UINT8 ? DATATYPE_UINT8
 						  : 0;
@@ -216,6 +230,22 @@ static uint32_t give_out(struct merged *items, uint32_t count, const struct vect
 	return n;
 }
 
+enum err vector_config_check(const struct vector_config *v, const struct vector *vector, struct fault *reterr_fault)
+{
+	/* A single vector is a multivector of one. */
+	bool single = v->multi && vector->kind == VECTOR_DENSE;
+	uint32_t dim = vector->kind == VECTOR_MULTI && vector->rows > 0 ? vector->count / vector->rows : vector->count;
+
+	if (vector->kind == VECTOR_MULTI && !v->multi)
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "Conversion between multi and regular vectors failed");
+	if (vector->kind != vector_config_kind(v) && !single)
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "Conversion between sparse and regular vectors failed");
+	if (!v->sparse && dim != v->dim)
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "Vector dimension error: expected dim: %u, got %u", v->dim,
+				 dim);
+	return ERR_NONE;
+}
+
 static enum err check_query(const struct collection *c, const struct search_query *q,
 			    uint32_t *ret_index, struct fault *reterr_fault)
 {
@@ -227,14 +257,10 @@ static enum err check_query(const struct collection *c, const struct search_quer
 				 "Not existing vector name error: %.*s", STR_FMT(q->vector_name));
 	const struct vector_config *v = &config->vectors[at];
 
-	if (q->vector.kind == VECTOR_MULTI || v->sparse != (q->vector.kind == VECTOR_SPARSE))
-		return fault_set(reterr_fault, ERR_BAD_INPUT,
-				 "vector \"%.*s\" is %s, the query is not", STR_FMT(q->vector_name),
-				 v->sparse ? "sparse" : "dense");
-	if (!v->sparse && q->vector.count != v->dim)
-		return fault_set(reterr_fault, ERR_BAD_INPUT,
-				 "Vector dimension error: expected dim: %u, got %u", v->dim,
-				 q->vector.count);
+	enum err e = vector_config_check(v, &q->vector, reterr_fault);
+
+	if (e)
+		return e;
 	*ret_index = (uint32_t)at;
 	return ERR_NONE;
 }
@@ -278,15 +304,20 @@ enum err collection_search(struct collection *c, struct pool *pool, const struct
 		return e;
 	const struct vector_config *v = &collection_config(c)->vectors[query.vector];
 
+	struct vector multi = q->vector;
+
 	if (v->sparse) {
 		query.sparse = &q->vector;
 	} else {
-		values = calloc(v->dim, sizeof(*values));
+		values = calloc(q->vector.count, sizeof(*values));
 		if (!values)
 			return fault_set(reterr_fault, ERR_NO_MEMORY, "searching: out of memory");
-		memcpy(values, q->vector.values, v->dim * sizeof(*values));
-		collection_normalize(v, values);
+		memcpy(values, q->vector.values, q->vector.count * sizeof(*values));
+		collection_normalize_rows(v, values, q->vector.count / v->dim);
 		query.dense = values;
+		multi.values = values;
+		multi.rows = q->vector.count / v->dim;
+		query.multi = &multi;
 	}
 	e = search(c, pool, &query, v, out, ret_count);
 	metric_observe(METRIC_isthmus_search_duration_seconds,

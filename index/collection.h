@@ -35,13 +35,14 @@ struct hnsw_config {
 struct vector_config {
 	struct str name;
 	bool sparse;
+	bool multi;                  /* dense: any number of vectors of dim, compared by MaxSim; no graph is built */
 	uint32_t dim;                /* dense */
 	enum distance distance;      /* dense */
 	enum datatype datatype;      /* dense; 0 is float32 */
 	struct hnsw_config hnsw;     /* dense */
 };
 /* For formats: which of its kinds a vector is. A byte 0 or 1 is what formats had before there were more. */
-enum { VECTOR_FLAG_SPARSE = 1, VECTOR_FLAG_FLOAT16 = 16, VECTOR_FLAG_UINT8 = 32 };
+enum { VECTOR_FLAG_SPARSE = 1, VECTOR_FLAG_MULTI = 2, VECTOR_FLAG_FLOAT16 = 16, VECTOR_FLAG_UINT8 = 32 };
 #define VECTOR_FLAGS_BEFORE VECTOR_FLAG_SPARSE
 uint8_t vector_config_flags(const struct vector_config *v);
 /* False: no vector has these. */
@@ -49,6 +50,9 @@ bool vector_config_set_flags(struct vector_config *v, uint8_t flags);
 /* The least version of a format that can hold it: 1, or 2 for other flags than those of before. */
 struct collection_config;
 uint8_t collection_config_version(const struct collection_config *c);
+/* Can the vector be one of these? ERR_BAD_INPUT has Qdrant's words. */
+MUST_USE enum err vector_config_check(const struct vector_config *v, const struct vector *vector,
+				      struct fault *reterr_fault);
 /* By which its vectors are compared, as they are stored. */
 enum distance vector_config_distance(const struct vector_config *v);
 
@@ -81,9 +85,13 @@ struct incarnation collection_incarnation(const struct collection *c);
 /* The vector of that name, or NULL. */
 const struct vector_config *collection_vector(const struct collection *c, struct str name);
 
+/* Of which kind its vectors are. */
+enum vector_kind vector_config_kind(const struct vector_config *v);
 /* What is done to a dense vector of the client before anything is logged, so that regions are byte-equal: unit length where
  * the distance is cosine (but of uint8, which would have little left), then rounded to the type of its components. In place. */
 void collection_normalize(const struct vector_config *config, float *values);
+/* The same for each vector of a multivector. */
+void collection_normalize_rows(const struct vector_config *config, float *values, uint32_t rows);
 
 struct search_query {
 	struct str vector_name;

@@ -30,7 +30,7 @@ void shard_key(uint32_t uid, uint32_t row, uint8_t out[SHARD_KEY_BYTES])
 uint32_t shard_tail_max(const struct collection_config *config, const struct vector_config *v,
 			uint32_t tail_vectors_max)
 {
-	bool no_graph = v->sparse || vector_config_distance(v) == DISTANCE_COSINE_OF_ANY;
+	bool no_graph = v->sparse || v->multi || vector_config_distance(v) == DISTANCE_COSINE_OF_ANY;
 
 	if (no_graph || v->hnsw.m == 0 || config->indexing_threshold_kb == 0)
 		return DENSE_NEVER;
@@ -114,6 +114,7 @@ static enum err vectors_open(struct shard *s, const struct shard_options *o,
 			.build_threads = o->build_threads,
 		};
 		enum err e = v->sparse ? sparse_new(&s->vectors[i].sparse)
+			     : v->multi ? multi_new(v, &s->vectors[i].multi)
 				       : dense_open(&dense, &s->vectors[i].dense, reterr_fault);
 
 		if (e)
@@ -184,6 +185,7 @@ void shard_hollow(struct shard *s)
 	for (uint32_t i = 0; s->vectors && i < s->config->vector_count; i++) {
 		dense_hollow(s->vectors[i].dense);
 		sparse_free(TAKE(s->vectors[i].sparse));
+		multi_free(TAKE(s->vectors[i].multi));
 	}
 	for (uint32_t i = 0; i < s->field_count; i++)
 		field_index_free(s->fields[i].index);
@@ -205,6 +207,7 @@ void shard_free(struct shard *s, bool remove)
 	for (uint32_t i = 0; s->vectors && i < s->config->vector_count; i++) {
 		dense_close(s->vectors[i].dense, remove);
 		sparse_free(s->vectors[i].sparse);
+		multi_free(s->vectors[i].multi);
 	}
 	for (uint32_t i = 0; i < s->field_count; i++)
 		field_index_free(s->fields[i].index);
@@ -288,6 +291,8 @@ static enum err load_vectors(struct shard *s, uint32_t number, const struct row 
 				e = dense_reserve(d, number + 1, 1);
 			if (!e && row->visible)
 				dense_set(d, number, v->slot);
+		} else if (s->vectors[at].multi && row->visible) {
+			e = multi_set(s->vectors[at].multi, number, &v->vector);
 		} else if (row->visible) {
 			e = sparse_change(s->vectors[at].sparse, number, NULL, &v->vector);
 		}
@@ -651,6 +656,11 @@ void shard_info_add(struct shard *s, struct collection_info *info)
 			info->vectors += sparse_count(sparse);
 			info->indexed_vectors += sparse_count(sparse);
 			info->memory_bytes += sparse_memory(sparse);
+			continue;
+		}
+		if (s->vectors[i].multi) {
+			info->vectors += multi_count(s->vectors[i].multi);
+			info->memory_bytes += multi_memory(s->vectors[i].multi);
 			continue;
 		}
 		info->vectors += d->live;

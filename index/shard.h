@@ -18,6 +18,7 @@
 #include "index/dense.h"
 #include "index/field_index.h"
 #include "index/id_map.h"
+#include "index/multi.h"
 #include "index/sparse.h"
 
 #include <pthread.h>
@@ -52,8 +53,9 @@ struct row_state {
 };
 
 struct shard_vector {
-	struct dense *dense; /* one of the two */
+	struct dense *dense; /* one of the three */
 	struct sparse *sparse;
+	struct multi *multi;
 };
 
 struct shard_field {
@@ -213,6 +215,7 @@ struct shard_query {
 	uint32_t vector;
 	const float *dense; /* normalised; or */
 	const struct vector *sparse;
+	const struct vector *multi; /* normalised, of a vector that is multi */
 	uint32_t k;
 };
 /* Nearest first, ordered by similarity and id; hits[i] has versions[i]. Room for k. */

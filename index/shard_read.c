@@ -37,7 +37,7 @@ static void *copied(struct arena *a, const void *data, size_t count, size_t size
 }
 
 /* The value of a stored vector, in the arena: the slot may be used again once the lock is gone. ERR_CORRUPT: it is not the
- * value that was written. Sparse ones were compared when the row was decoded. */
+ * value that was written. Those in line were compared when the row was decoded. */
 static enum err vector_of(const struct shard *s, const struct row_vector *v, struct arena *a,
 			  struct vector *ret_vector)
 {
@@ -55,9 +55,11 @@ static enum err vector_of(const struct shard *s, const struct row_vector *v, str
 			return ERR_CORRUPT;
 	} else {
 		out.values = copied(a, v->vector.values, out.count, sizeof(float));
-		out.indices = copied(a, v->vector.indices, out.count, sizeof(uint32_t));
-		if (!out.indices)
-			return ERR_NO_MEMORY;
+		if (out.kind == VECTOR_SPARSE) {
+			out.indices = copied(a, v->vector.indices, out.count, sizeof(uint32_t));
+			if (!out.indices)
+				return ERR_NO_MEMORY;
+		}
 	}
 	*ret_vector = out;
 	return out.values ? ERR_NONE : ERR_NO_MEMORY;

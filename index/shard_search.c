@@ -215,7 +215,7 @@ static enum err run_dense(struct shard_reader *r, const struct shard_query *q, s
 	return d.err;
 }
 
-static enum err accept_sparse(void *ctx, uint32_t row, bool *ret_accept, struct point_id *ret_id)
+static enum err accept_row(void *ctx, uint32_t row, bool *ret_accept, struct point_id *ret_id)
 {
 	struct shard_reader *r = ctx;
 
@@ -228,10 +228,18 @@ static enum err accept_sparse(void *ctx, uint32_t row, bool *ret_accept, struct 
 static enum err run_sparse(struct shard_reader *r, const struct shard_query *q, struct topk *top)
 {
 	struct sparse_query query = {
-		.vector = q->sparse, .accept = accept_sparse, .ctx = r, .deadline = q->q->deadline
+		.vector = q->sparse, .accept = accept_row, .ctx = r, .deadline = q->q->deadline
 	};
 
 	return sparse_search(r->shard->vectors[q->vector].sparse, &query, top);
+}
+
+static enum err run_multi(struct shard_reader *r, const struct shard_query *q, struct topk *top)
+{
+	struct multi_query query = { .vector = q->multi, .exact = q->q->exact, .accept = accept_row, .ctx = r,
+				     .deadline = q->q->deadline };
+
+	return multi_search(r->shard->vectors[q->vector].multi, &query, top);
 }
 
 enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *hits,
@@ -251,7 +259,9 @@ enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *
 	if (!e)
 		e = topk_init(&top, (uint32_t)k);
 	if (!e && k)
-		e = dense ? run_dense(&r, q, &top) : run_sparse(&r, q, &top);
+		e = dense			    ? run_dense(&r, q, &top)
+		    : s->vectors[q->vector].multi ? run_multi(&r, q, &top)
+						  : run_sparse(&r, q, &top);
 	if (!e)
 		e = r.err;
 	if (!e) {

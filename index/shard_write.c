@@ -215,14 +215,13 @@ static enum err check_vectors(const struct shard *s, const struct row *row,
 					 "Not existing vector name error: %.*s", STR_FMT(v->name));
 		const struct vector_config *config = &s->config->vectors[at];
 
-		if (config->sparse != (v->vector.kind == VECTOR_SPARSE) ||
-		    v->vector.kind == VECTOR_MULTI)
+		if (vector_config_kind(config) != v->vector.kind)
 			return fault_set(reterr_fault, ERR_BAD_INPUT,
 					 "vector \"%.*s\" is of the wrong kind", STR_FMT(v->name));
-		if (!config->sparse && v->vector.count != config->dim)
-			return fault_set(reterr_fault, ERR_BAD_INPUT,
-					 "Vector dimension error: expected dim: %u, got %u",
-					 config->dim, v->vector.count);
+		enum err e = vector_config_check(config, &v->vector, reterr_fault);
+
+		if (e)
+			return e;
 	}
 	return ERR_NONE;
 }
@@ -280,7 +279,7 @@ static enum err write_vectors(struct shard *s, struct store_txn *t, struct row *
 			continue;
 		if (v->hash == 0 && v->vector.values)
 			v->hash = vector_hash(&v->vector);
-		if (s->config->vectors[at].sparse || v->slot != SLOT_NONE)
+		if (!s->vectors[at].dense || v->slot != SLOT_NONE)
 			continue;
 		struct fault fault = { 0 };
 		enum err e = write_slot(s, t, (uint32_t)at, v, &fault);
@@ -586,6 +585,16 @@ static enum err apply_vectors(struct shard *s, const struct change *c)
 				dense_set(s->vectors[i].dense, c->pending->retired, SLOT_NONE);
 			dense_set(s->vectors[i].dense, c->pending->row,
 				  after ? after->slot : SLOT_NONE);
+			continue;
+		}
+		if (s->vectors[i].multi) {
+			enum err e = c->pending->retires ? multi_set(s->vectors[i].multi, c->pending->retired, NULL)
+							 : ERR_NONE;
+
+			if (!e)
+				e = multi_set(s->vectors[i].multi, c->pending->row, after ? &after->vector : NULL);
+			if (e)
+				return e;
 			continue;
 		}
 		const struct row_vector *before = visible_vector(c->has_before, &c->before, name);

@@ -709,11 +709,10 @@ static enum err check_vector(struct collection *collection, const struct op_vect
 {
 	const struct vector_config *config = collection_vector(collection, v->name);
 
-	if (!config || config->sparse != (v->vector.kind == VECTOR_SPARSE))
-		return ERR_CORRUPT;
-	return config->sparse || (v->vector.kind == VECTOR_DENSE && v->vector.count == config->dim)
-		       ? ERR_NONE
-		       : ERR_CORRUPT;
+	bool fits = config && vector_config_kind(config) == v->vector.kind &&
+		    vector_config_check(config, &v->vector, NULL) == ERR_NONE;
+
+	return fits ? ERR_NONE : ERR_CORRUPT;
 }
 
 /* Its writer refused what does not fit its collection: here it is damage, or a bug. */

@@ -143,17 +143,7 @@ static enum err check_vector(struct local *l, const struct op_vector *v)
 	if (!config)
 		return fault_set(l->fault, ERR_BAD_INPUT, "Not existing vector name error: %.*s",
 				 STR_FMT(v->name));
-	if (v->vector.kind == VECTOR_MULTI)
-		return fault_set(l->fault, ERR_BAD_INPUT,
-				 "Conversion between multi and regular vectors failed");
-	if (config->sparse != (v->vector.kind == VECTOR_SPARSE))
-		return fault_set(l->fault, ERR_BAD_INPUT,
-				 "Conversion between sparse and regular vectors failed");
-	if (!config->sparse && v->vector.count != config->dim)
-		return fault_set(l->fault, ERR_BAD_INPUT,
-				 "Vector dimension error: expected dim: %u, got %u", config->dim,
-				 v->vector.count);
-	return ERR_NONE;
+	return vector_config_check(config, &v->vector, l->fault);
 }
 
 static enum err check_point(struct local *l, const struct op_point *p)
@@ -486,13 +476,17 @@ static enum err normalize(struct local *l, struct op_vector *v)
 
 	bool as_it_is = vector_config_distance(config) != DISTANCE_COSINE && !config->datatype;
 
-	if (v->vector.kind != VECTOR_DENSE || as_it_is)
+	if (config->multi && v->vector.kind == VECTOR_DENSE) {
+		v->vector.kind = VECTOR_MULTI;
+		v->vector.rows = 1;
+	}
+	if (config->sparse || as_it_is)
 		return ERR_NONE;
 	float *values = arena_array(&l->arena, v->vector.count, sizeof(*values));
 	if (!values)
 		return ERR_NO_MEMORY;
 	memcpy(values, v->vector.values, v->vector.count * sizeof(*values));
-	collection_normalize(config, values);
+	collection_normalize_rows(config, values, v->vector.count / config->dim);
 	v->vector.values = values;
 	return ERR_NONE;
 }

@@ -31,9 +31,6 @@ NOT_BUILT = {
         PLAIN, query=m.FusionQuery(fusion=m.Fusion.RRF), prefetch=[m.Prefetch(query=[1.0, 0.0, 0.0, 0.0])]),
     "query sample": lambda c: c.query_points(PLAIN, query=m.SampleQuery(sample=m.Sample.RANDOM)),
     "scroll order_by": lambda c: c.scroll(PLAIN, order_by="n"),
-    "multivectors": lambda c: c.create_collection("multi", vectors_config=m.VectorParams(
-        size=2, distance=m.Distance.DOT,
-        multivector_config=m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM))),
 }
 
 
@@ -286,6 +283,17 @@ def vectors(c):
     expect("it is found no more", scored(c.query_points(NAMED, query=[0.0, 0.0], using="image")), [(1, 0.0)])
 
 
+def multivectors(c):
+    config = m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM)
+    expect("create", c.create_collection("multi", vectors_config=m.VectorParams(
+        size=2, distance=m.Distance.DOT, multivector_config=config)), True)
+    expect("config", c.get_collection("multi").config.params.vectors.multivector_config, config)
+    c.upsert("multi", [m.PointStruct(id=1, vector=[[1.0, 0.0], [0.0, 2.0]]), m.PointStruct(id=2, vector=[[3.0, 3.0]])])
+    expect("stored", c.retrieve("multi", [1], with_vectors=True)[0].vector, [[1.0, 0.0], [0.0, 2.0]])
+    expect("query", scored(c.query_points("multi", query=[[1.0, 0.0], [0.0, 1.0]])), [(2, 6.0), (1, 3.0)])
+    expect("delete", c.delete_collection("multi"), True)
+
+
 def batch(c):
     results = c.batch_update_points(PLAIN, [
         m.UpsertOperation(upsert=m.PointsList(points=[
@@ -374,8 +382,8 @@ def deletion(c):
             "Collection `plain` doesn't exist!")
 
 
-TOUR = (collections, info, upsert, retrieve, scroll, query, conditions, payload, vectors, batch, indexes, refusals, aliases,
-        deletion)
+TOUR = (collections, info, upsert, retrieve, scroll, query, conditions, payload, vectors, multivectors, batch, indexes,
+        refusals, aliases, deletion)
 
 
 def main():

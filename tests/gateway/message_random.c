@@ -86,6 +86,12 @@ static struct vector random_vector(struct message_random *r, bool sparse)
 	uint32_t n = 1 + random_below(r, 5);
 	struct vector v = { .kind = VECTOR_DENSE, .count = n, .values = random_floats(r, n) };
 
+	if (!sparse && coin(r)) {
+		v.kind = VECTOR_MULTI;
+		v.rows = 1 + random_below(r, 3);
+		v.count = n * v.rows;
+		v.values = random_floats(r, v.count);
+	}
 	if (!sparse)
 		return v;
 	uint32_t *indices = make(r, n, sizeof(*indices));
@@ -372,6 +378,10 @@ static struct search_vector random_search_vector(struct message_random *r)
 {
 	bool sparse = coin(r);
 	struct search_vector v = { .vector = random_vector(r, sparse) };
+
+	/* The older searches have no multivectors. */
+	if (v.vector.kind == VECTOR_MULTI)
+		v.vector = (struct vector){ .kind = VECTOR_DENSE, .count = 2, .values = random_floats(r, 2) };
 
 	if (sparse || coin(r))
 		v.name = random_text(r);

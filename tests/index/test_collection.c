@@ -186,9 +186,9 @@ START_TEST(queries_that_fit_no_vector_are_refused)
 	} cases[] = {
 		{ STR("nope"), VECTOR_DENSE, BED_DIM, "Not existing vector name error: nope" },
 		{ STR(""), VECTOR_DENSE, 3, "Vector dimension error: expected dim: 8, got 3" },
-		{ STR(""), VECTOR_SPARSE, 2, "dense" },
-		{ STR("words"), VECTOR_DENSE, BED_DIM, "sparse" },
-		{ STR("img"), VECTOR_MULTI, BED_IMG_DIM, "dense" },
+		{ STR(""), VECTOR_SPARSE, 2, "Conversion between sparse and regular vectors failed" },
+		{ STR("words"), VECTOR_DENSE, BED_DIM, "Conversion between sparse and regular vectors failed" },
+		{ STR("img"), VECTOR_MULTI, BED_IMG_DIM, "Conversion between multi and regular vectors failed" },
 	};
 	float values[64] = { 0 };
 	uint32_t indices[64] = { 0 };

@@ -290,6 +290,79 @@ START_TEST(a_region_that_applies_the_ops_holds_the_same)
 }
 END_TEST
 
+/* "" multi of 2, "b" of bytes */
+static struct intent create_typed(void)
+{
+	struct intent in = create_of(&r, "t", DISTANCE_COSINE);
+	struct vector_config *v = in.body.config.vectors;
+
+	v[0].dim = 2;
+	v[0].multi = true;
+	v[1] = (struct vector_config){ .name = STR("b"), .dim = 2, .distance = DISTANCE_DOT, .datatype = DATATYPE_UINT8 };
+	return in;
+}
+
+static struct intent upsert_typed(uint64_t id, const float *values, uint32_t rows)
+{
+	struct intent in = upsert_of(&r, "t", id, 1);
+	struct op_vector *v = region_alloc(&r, 2 * sizeof(*v));
+
+	v[0] = dense_of(&r, "", values, 2 * rows);
+	v[0].vector.kind = rows > 1 ? VECTOR_MULTI : VECTOR_DENSE;
+	v[0].vector.rows = rows;
+	v[1] = dense_of(&r, "b", (const float[]){ 7.9F, -1.0F }, 2);
+	in.body.points[0].vectors = v;
+	in.body.points[0].vector_count = 2;
+	return in;
+}
+
+static void check_typed(struct region *of)
+{
+	struct record one = find_point(of, "t", 1);
+	struct collection *c = catalog_get(of->catalog, STR("t"));
+	/* As directions: (0.6, 0.8), (1, 0). */
+	const float query[] = { 6, 8, 3, 0 };
+	struct search_query q = { .vector_name = STR(""), .limit = 5,
+				  .vector = { .kind = VECTOR_MULTI, .count = 4, .rows = 2, .values = query } };
+	struct scored found[5];
+	uint32_t count = 0;
+
+	ck_assert_int_eq(collection_search(c, NULL, &q, found, &count, NULL), ERR_NONE);
+	collection_unref(c);
+	ck_assert_uint_eq(count, 2);
+	ck_assert_uint_eq(found[0].id.lo, 1);
+	ck_assert((int)(found[0].score * 1000 + 0.5F) == 2000 && (int)(found[1].score * 1000 + 0.5F) == 800);
+	ck_assert_uint_eq(one.vector_count, 2);
+	ck_assert_int_eq(one.vectors[0].vector.kind, VECTOR_MULTI);
+	ck_assert_uint_eq(one.vectors[0].vector.rows, 2);
+	ck_assert((int)(one.vectors[0].vector.values[0] * 10 + 0.5F) == 6);
+	ck_assert((int)one.vectors[1].vector.values[0] == 7 && (int)one.vectors[1].vector.values[1] == 0);
+}
+
+START_TEST(multivectors_and_bytes_are_the_same_in_another_region_and_after_a_restart)
+{
+	struct region other;
+	struct fault f = { 0 };
+
+	write_well(&r, create_typed());
+	write_well(&r, upsert_typed(1, (const float[]){ 3, 4, 5, 0 }, 2));
+	write_well(&r, upsert_typed(2, (const float[]){ 0, 1 }, 1));
+	check_typed(&r);
+	region_init(&other, 2);
+	region_open(&other);
+	struct log_part part = read_log_after(&r, (struct position){ 0 }, 100);
+	ck_assert_msg(!apply_part(&other, &part, 0, part.count, &f), "%s", f.text);
+	check_typed(&other);
+	region_shut(&other);
+	region_open(&other);
+	check_typed(&other);
+	region_release(&other);
+	struct intent wrong = upsert_typed(3, (const float[]){ 1, 2, 3, 4 }, 2);
+	wrong.collection = STR("c");
+	ck_assert_int_eq(try_write(&r, wrong)->w.err, ERR_BAD_INPUT);
+}
+END_TEST
+
 static struct position nothing_confirmed(void *ctx)
 {
 	(void)ctx;
@@ -315,6 +388,26 @@ START_TEST(a_change_inside_a_payload_is_taken_back)
 }
 END_TEST
 
+START_TEST(a_replaced_multivector_comes_back)
+{
+	struct fault f = { 0 };
+
+	region_shut(&r);
+	r.options.undo = true;
+	r.options.trim_floor = nothing_confirmed;
+	region_open(&r);
+	region_begin(&r);
+	write_well(&r, create_typed());
+	write_well(&r, upsert_typed(1, (const float[]){ 3, 4, 5, 0 }, 2));
+	write_well(&r, upsert_typed(2, (const float[]){ 0, 1 }, 1));
+	struct rewind w = { .to = region_state(&r).position };
+	write_well(&r, upsert_typed(1, (const float[]){ 9, 9 }, 1));
+	write_well(&r, ids_intent(&r, OP_DELETE, "t", (const uint64_t[]){ 2 }, 1));
+	ck_assert_msg(!committer_rewind(r.committer, &w, &f), "%s", f.text);
+	check_typed(&r);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("commit_point");
@@ -333,6 +426,8 @@ int main(void)
 	tcase_add_test(t, many_points_are_changed_inside_by_a_filter);
 	tcase_add_test(t, a_region_that_applies_the_ops_holds_the_same);
 	tcase_add_test(t, a_change_inside_a_payload_is_taken_back);
+	tcase_add_test(t, multivectors_and_bytes_are_the_same_in_another_region_and_after_a_restart);
+	tcase_add_test(t, a_replaced_multivector_comes_back);
 	suite_add_tcase(s, t);
 
 	SRunner *sr = srunner_create(s);
