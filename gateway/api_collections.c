@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Of a payload index's parameters: a handful of flags. */
-#define INDEX_PARAMS_BYTES_MAX ((size_t)4 << 10)
+#define INDEX_PARAMS_BYTES_MAX ((size_t)64 << 10)
 
 enum err api_collection(struct call *c, struct str name, struct collection **ret_collection)
 {
@@ -330,31 +330,32 @@ static enum err index_params(struct call *c, const struct index_schema *schema,
 		return ERR_NONE;
 	message_to_proto(&message_index_params, schema->params, &b);
 	struct str copy = call_own(c, buf_str(&b));
+	if (buf_err(&b) == ERR_TOO_LARGE)
+		return fault_set(&c->fault, ERR_BAD_INPUT, "field_schema has more than %u bytes",
+				 (unsigned)INDEX_PARAMS_BYTES_MAX);
 	if (buf_err(&b) || !copy.data)
 		return ERR_NO_MEMORY;
 	*ret_params = (struct bytes){ .data = (const uint8_t *)copy.data, .len = copy.len };
 	return ERR_NONE;
 }
 
-/* Whoever asks for these wants conditions that are not built either: to take the index would promise them. */
-static enum err check_schema(struct call *c, enum field_schema schema)
+/* What can never be built is refused before it is in the log. */
+static enum err check_schema(struct call *c, const struct index_schema *schema, struct bytes params)
 {
-	switch (schema) {
-	case FIELD_TEXT:
-		return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
-				 "field_schema `text`: there is no condition that an index of it could serve");
-	case FIELD_GEO:
-		return fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
-				 "field_schema `geo`: there is no condition that an index of it could serve");
-	case FIELD_KEYWORD:
-	case FIELD_INTEGER:
-	case FIELD_FLOAT:
-	case FIELD_BOOL:
-	case FIELD_DATETIME:
-	case FIELD_UUID:
-		break;
-	}
-	return ERR_NONE;
+	const struct msg_integer_index_params *integer =
+		schema->params && schema->params->has_integer ? &schema->params->integer : NULL;
+	struct words *words;
+
+	if (integer && integer->has_lookup && !integer->lookup && integer->has_range && !integer->range)
+		return fault_set(&c->fault, ERR_VALIDATION,
+				 "[field_schema: the 'lookup' and 'range' capabilities can't be both false]");
+	if (schema->type != FIELD_TEXT)
+		return ERR_NONE;
+	enum err err = words_new(params, &words, &c->fault);
+
+	if (!err)
+		words_free(words);
+	return err;
 }
 
 void api_index_create(struct call *c)
@@ -367,9 +368,9 @@ void api_index_create(struct call *c)
 		err = fault_set(&c->fault, ERR_NOT_IMPLEMENTED,
 				"a payload index without field_schema");
 	if (!err)
-		err = check_schema(c, in->field_schema.type);
-	if (!err)
 		err = index_params(c, &in->field_schema, &params);
+	if (!err)
+		err = check_schema(c, &in->field_schema, params);
 	if (err) {
 		call_finish(c, err);
 		return;

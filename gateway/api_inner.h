@@ -5,6 +5,7 @@
  *   api_collections.c  collections and payload indexes;  api_config.c  their configuration
  *   api_aliases.c      aliases
  *   api_points.c       writes
+ *   api_facet.c        facets
  *   api_records.c      retrieve, scroll, count;  api_select.c  with_payload
  *   api_search.c       search, query
  *   api_strict.c       strict mode

@@ -15,6 +15,7 @@ extern const struct message_custom kind_payload;
 extern const struct message_custom kind_with_payload;
 extern const struct message_custom kind_with_vectors;
 extern const struct message_custom kind_read_consistency;
+extern const struct message_custom kind_facet_value;
 
 /* vectors */
 extern const struct message_custom kind_vectors;
@@ -37,6 +38,9 @@ extern const struct message_custom kind_field_schema;
 extern const struct message_custom kind_field_schema_type;
 extern const struct message_custom kind_field_schema_params;
 extern const struct message_custom kind_index_params;
+extern const struct message_custom kind_stopwords;
+extern const struct message_custom kind_stemmer;
+extern const struct message_custom kind_keyword_prefix;
 
 /* One id out of a PointId message. */
 struct point_id message_point_id_from_proto(struct message_reading *d, struct bytes b);

@@ -110,6 +110,18 @@ struct next_page {
 	struct point_id id;
 };
 
+struct msg_stopwords_set;
+
+/* Is the index to serve prefixes? */
+struct keyword_prefix {
+	int enabled;
+};
+
+/* Snowball's of a language, or none. */
+struct stemmer {
+	struct str language; /* "": none */
+};
+
 /* A type, and its parameters if they were given: the member of that type is there, no other. */
 struct msg_index_params;
 struct index_schema {
@@ -131,6 +143,10 @@ struct index_schema {
 #define MSG_TYPE_next_page struct next_page
 #define MSG_TYPE_field_schema struct index_schema
 #define MSG_TYPE_index_params const struct msg_index_params *
+#define MSG_TYPE_facet_value struct field_value
+#define MSG_TYPE_stopwords const struct msg_stopwords_set *
+#define MSG_TYPE_stemmer struct stemmer
+#define MSG_TYPE_keyword_prefix struct keyword_prefix
 #define MSG_TYPE_quantization_diff struct msg_quantization_diff
 /* "" names the unnamed vector. */
 #define MSG_TYPE_vectors_config struct msg_vector_params_map

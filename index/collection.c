@@ -412,6 +412,13 @@ enum err collection_scroll(struct collection *c, const struct filter *f,
 	return ERR_NONE;
 }
 
+/* Every shard has the same payload indexes. */
+enum err collection_row_matches(const struct collection *c, const struct filter *f, const struct row *row,
+				bool *ret_match)
+{
+	return shard_row_matches(c->shards[0], f, row, ret_match);
+}
+
 enum err collection_count(struct collection *c, const struct filter *f,
 			  const struct deadline *deadline, uint64_t *ret_count)
 {

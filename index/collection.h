@@ -145,8 +145,29 @@ MUST_USE enum err collection_retrieve(struct collection *c, const struct point_i
 MUST_USE enum err collection_scroll(struct collection *c, const struct filter *f, const struct point_id *from,
 				    uint32_t limit, const struct deadline *deadline, struct point_id *out,
 				    uint32_t *ret_count, bool *ret_more, struct point_id *ret_next);
+/* Would a read find that row? Of the committer, for rows that are not published yet. */
+MUST_USE enum err collection_row_matches(const struct collection *c, const struct filter *f, const struct row *row,
+					 bool *ret_match);
 MUST_USE enum err collection_count(struct collection *c, const struct filter *f,
 				   const struct deadline *deadline, uint64_t *ret_count);
+
+/* One value of a payload; the text is somebody else's. */
+struct field_value {
+	enum { FIELD_VALUE_TEXT, FIELD_VALUE_INT, FIELD_VALUE_BOOL } kind;
+	struct str text;
+	int64_t integer;
+	bool boolean;
+};
+struct facet_hit {
+	struct field_value value;
+	uint64_t count; /* of points that have it */
+};
+/* The values that most points have at a key, of those that match; in the arena. Equal counts: by value.
+ * ERR_NOT_FOUND: the key has no payload index whose values can be counted. */
+MUST_USE enum err collection_facet(struct collection *c, struct str key, const struct filter *f, uint32_t limit,
+				   const struct deadline *deadline, struct arena *a, struct facet_hit **ret_hits,
+				   uint32_t *ret_count);
+
 struct collection_info {
 	uint64_t points;
 	uint64_t vectors;

@@ -116,10 +116,13 @@ static bool take_time(struct cursor *c, bool may_end_early, int64_t *ret_us)
 
 bool datetime_parse(struct str text, int64_t *ret_us)
 {
-	struct cursor c = { .p = text.data, .end = text.data + text.len };
 	int64_t days, time_us = 0;
 
-	if (!text.data || !take_date(&c, &days))
+	if (text.len == 0)
+		return false;
+	struct cursor c = { .p = text.data, .end = text.data + text.len };
+
+	if (!take_date(&c, &days))
 		return false;
 	if (c.p < c.end) {
 		bool space = take(&c, ' ');

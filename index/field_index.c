@@ -2,35 +2,14 @@
 #include "index/field_index.h"
 
 #include "base/map.h"
+#include "index/number_set.h"
 #include "index/order.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Entries of one block of numbers; a full one is split in two. */
-#define BLOCK_MAX 512u
-
-/* A number of a row. Whole numbers keep their exact value beside the double, which rounds above 2^53. */
-struct number {
-	double key;
-	int64_t whole;
-	uint32_t row;
-	bool is_whole;
-};
-
-struct number_block {
-	struct number *items; /* BLOCK_MAX; sorted by number_compare */
-	uint32_t count;
-};
-
-/* Sorted numbers in sorted blocks: a change moves one block's entries, a split the array of blocks. */
-struct numbers {
-	struct number_block *blocks;
-	uint32_t count, cap;
-};
-
-enum content { CONTENT_TEXT, CONTENT_NUMBER, CONTENT_BOOL, CONTENT_OTHER };
+enum content { CONTENT_TEXT, CONTENT_NUMBER, CONTENT_BOOL, CONTENT_TIME, CONTENT_GEO, CONTENT_WORDS };
 
 struct field_index {
 	struct field_index_config config;
@@ -38,152 +17,14 @@ struct field_index {
 	uint8_t *client_params;
 	struct path path;
 	enum content content;
-	struct map texts; /* string -> struct rowset */
+	struct map texts; /* string, or word -> struct rowset */
 	size_t text_bytes;
-	struct numbers numbers;
+	struct number_set numbers; /* also moments; and latitudes, each with the bits of its longitude as the whole */
+	struct words *words;
+	bool stale; /* it has rows that it should not have, as there was no memory to take them out */
 	struct rowset bools[2];
 	uint64_t points;
 };
-
-/* --- numbers --- */
-
-static int number_compare(const struct number *a, const struct number *b)
-{
-	if (a->key != b->key)
-		return a->key < b->key ? -1 : 1;
-	if (a->is_whole != b->is_whole)
-		return a->is_whole ? 1 : -1;
-	if (a->is_whole && a->whole != b->whole)
-		return a->whole < b->whole ? -1 : 1;
-	return (a->row > b->row) - (a->row < b->row);
-}
-
-/* The first entry >= n: block and place in it; the last block's end when there is none. */
-static uint32_t numbers_seek(const struct numbers *s, const struct number *n, uint32_t *ret_at)
-{
-	uint32_t from = 0, to = s->count;
-
-	while (from < to) {
-		uint32_t mid = from + (to - from) / 2;
-		const struct number_block *b = &s->blocks[mid];
-
-		if (number_compare(&b->items[b->count - 1], n) < 0)
-			from = mid + 1;
-		else
-			to = mid;
-	}
-	uint32_t block = from;
-
-	*ret_at = 0;
-	if (block == s->count)
-		return block;
-	from = 0;
-	to = s->blocks[block].count;
-	while (from < to) {
-		uint32_t mid = from + (to - from) / 2;
-
-		if (number_compare(&s->blocks[block].items[mid], n) < 0)
-			from = mid + 1;
-		else
-			to = mid;
-	}
-	*ret_at = from;
-	return block;
-}
-
-static enum err block_insert(struct numbers *s, uint32_t at)
-{
-	if (s->count == s->cap) {
-		uint32_t cap = s->cap ? s->cap * 2 : 4;
-		struct number_block *blocks = reallocarray(s->blocks, cap, sizeof(*blocks));
-
-		if (!blocks)
-			return ERR_NO_MEMORY;
-		s->blocks = blocks;
-		s->cap = cap;
-	}
-	struct number *items = calloc(BLOCK_MAX, sizeof(*items));
-
-	if (!items)
-		return ERR_NO_MEMORY;
-	memmove(s->blocks + at + 1, s->blocks + at, (s->count - at) * sizeof(*s->blocks));
-	s->blocks[at] = (struct number_block){ .items = items };
-	s->count++;
-	return ERR_NONE;
-}
-
-/* Moves the upper half of a full block into one after it. */
-static enum err block_split(struct numbers *s, uint32_t at)
-{
-	enum err e = block_insert(s, at + 1);
-
-	if (e)
-		return e;
-	struct number_block *low = &s->blocks[at], *high = &s->blocks[at + 1];
-
-	high->count = BLOCK_MAX / 2;
-	low->count = BLOCK_MAX - high->count;
-	memcpy(high->items, low->items + low->count, high->count * sizeof(*high->items));
-	return ERR_NONE;
-}
-
-static enum err numbers_add(struct numbers *s, const struct number *n)
-{
-	uint32_t at;
-	uint32_t block = numbers_seek(s, n, &at);
-	enum err e = ERR_NONE;
-
-	if (s->count == 0)
-		e = block_insert(s, 0);
-	if (e)
-		return e;
-	if (block == s->count) { /* beyond all: the end of the last block */
-		block--;
-		at = s->blocks[block].count;
-	}
-	if (s->blocks[block].count == BLOCK_MAX) {
-		e = block_split(s, block);
-		if (e)
-			return e;
-		if (at > s->blocks[block].count) {
-			at -= s->blocks[block].count;
-			block++;
-		}
-	}
-	struct number_block *b = &s->blocks[block];
-
-	memmove(b->items + at + 1, b->items + at, (b->count - at) * sizeof(*b->items));
-	b->items[at] = *n;
-	b->count++;
-	return ERR_NONE;
-}
-
-static void numbers_remove(struct numbers *s, const struct number *n)
-{
-	uint32_t at;
-	uint32_t block = numbers_seek(s, n, &at);
-
-	if (block == s->count)
-		return;
-	struct number_block *b = &s->blocks[block];
-
-	if (at == b->count || number_compare(&b->items[at], n) != 0)
-		return;
-	b->count--;
-	memmove(b->items + at, b->items + at + 1, (b->count - at) * sizeof(*b->items));
-	if (b->count)
-		return;
-	free(b->items);
-	s->count--;
-	memmove(s->blocks + block, s->blocks + block + 1, (s->count - block) * sizeof(*s->blocks));
-}
-
-static void numbers_release(struct numbers *s)
-{
-	for (uint32_t i = 0; i < s->count; i++)
-		free(s->blocks[i].items);
-	free(s->blocks);
-}
 
 /* --- what a payload has at the path --- */
 
@@ -245,7 +86,11 @@ static bool number_of(struct value v, uint32_t row, struct number *ret_number)
 
 static void change_text(struct change *c, struct value v)
 {
+	struct point_id uuid;
+
 	if (value_kind(v) != VALUE_STRING)
+		return;
+	if (c->index->config.schema == FIELD_UUID && point_id_parse_uuid(value_string(v), &uuid) != ERR_NONE)
 		return;
 	c->any = true;
 	if (c->add)
@@ -254,17 +99,60 @@ static void change_text(struct change *c, struct value v)
 		text_remove(c->index, value_string(v), c->row);
 }
 
+static void change_entry(struct change *c, const struct number *n)
+{
+	if (c->add)
+		c->err = number_set_add(&c->index->numbers, n);
+	else
+		number_set_remove(&c->index->numbers, n);
+}
+
+/* An index of integers has all numbers, as a range finds all, and counts those of its type. */
 static void change_number(struct change *c, struct value v)
 {
 	struct number n;
 
 	if (!number_of(v, c->row, &n))
 		return;
+	c->any |= c->index->config.schema == FIELD_FLOAT || n.is_whole;
+	change_entry(c, &n);
+}
+
+static struct number number_of_time(int64_t us, uint32_t row)
+{
+	return (struct number){ .key = (double)us, .whole = us, .is_whole = true, .row = row };
+}
+
+static void change_time(struct change *c, struct value v)
+{
+	int64_t us;
+
+	if (value_kind(v) != VALUE_STRING || !datetime_parse(value_string(v), &us))
+		return;
 	c->any = true;
-	if (c->add)
-		c->err = numbers_add(&c->index->numbers, &n);
-	else
-		numbers_remove(&c->index->numbers, &n);
+	const struct number n = number_of_time(us, c->row);
+	change_entry(c, &n);
+}
+
+static struct geo_point point_of_number(const struct number *n)
+{
+	struct geo_point p = { .lat = n->key };
+
+	memcpy(&p.lon, &n->whole, sizeof(p.lon));
+	return p;
+}
+
+static void change_geo(struct change *c, struct value v)
+{
+	struct geo_point p;
+
+	if (!geo_point_of(v, &p))
+		return;
+	struct number n = { .key = p.lat, .is_whole = true, .row = c->row };
+
+	memcpy(&n.whole, &p.lon, sizeof(n.whole));
+	c->any = true;
+	change_entry(c, &n);
 }
 
 static void change_bool(struct change *c, struct value v)
@@ -282,22 +170,38 @@ static void change_bool(struct change *c, struct value v)
 		rowset_remove(rows, c->row);
 }
 
+static enum err change_word(void *ctx, struct str word)
+{
+	struct change *c = ctx;
+
+	if (c->add)
+		return text_add(c->index, word, c->row);
+	text_remove(c->index, word, c->row);
+	return ERR_NONE;
+}
+
+static void change_words(struct change *c, struct value v)
+{
+	if (value_kind(v) != VALUE_STRING)
+		return;
+	c->any = true;
+	c->err = words_each(c->index->words, value_string(v), WORDS_OF_DOCUMENT, change_word, c);
+}
+
+/* What each type of index holds. */
+static const struct {
+	enum content content;
+	void (*change)(struct change *c, struct value v);
+} schemas[] = {
+	[FIELD_KEYWORD] = { CONTENT_TEXT, change_text },      [FIELD_UUID] = { CONTENT_TEXT, change_text },
+	[FIELD_INTEGER] = { CONTENT_NUMBER, change_number },  [FIELD_FLOAT] = { CONTENT_NUMBER, change_number },
+	[FIELD_BOOL] = { CONTENT_BOOL, change_bool },         [FIELD_DATETIME] = { CONTENT_TIME, change_time },
+	[FIELD_GEO] = { CONTENT_GEO, change_geo },            [FIELD_TEXT] = { CONTENT_WORDS, change_words },
+};
+
 static void change_value(struct change *c, struct value v)
 {
-	switch (c->index->content) {
-	case CONTENT_TEXT:
-		change_text(c, v);
-		break;
-	case CONTENT_NUMBER:
-		change_number(c, v);
-		break;
-	case CONTENT_BOOL:
-		change_bool(c, v);
-		break;
-	case CONTENT_OTHER:
-		c->any |= value_kind(v) == VALUE_STRING || value_kind(v) == VALUE_OBJECT;
-		break;
-	}
+	schemas[c->index->config.schema].change(c, v);
 }
 
 /* As conditions look at it: an array stands for its elements, one level deep. */
@@ -318,25 +222,6 @@ static bool change_found(void *ctx, struct value found)
 }
 
 /* --- life --- */
-
-static enum content content_of(enum field_schema schema)
-{
-	switch (schema) {
-	case FIELD_KEYWORD:
-	case FIELD_UUID:
-	case FIELD_DATETIME:
-		return CONTENT_TEXT;
-	case FIELD_INTEGER:
-	case FIELD_FLOAT:
-		return CONTENT_NUMBER;
-	case FIELD_BOOL:
-		return CONTENT_BOOL;
-	case FIELD_GEO:
-	case FIELD_TEXT:
-		break;
-	}
-	return CONTENT_OTHER;
-}
 
 enum err field_index_new(const struct field_index_config *config, struct field_index **ret_index,
 			 struct fault *reterr_fault)
@@ -360,9 +245,11 @@ enum err field_index_new(const struct field_index_config *config, struct field_i
 		.schema = config->schema,
 		.client_params = { .data = f->client_params, .len = config->client_params.len },
 	};
-	f->content = content_of(config->schema);
+	f->content = schemas[config->schema].content;
 	enum err e = path_parse(f->config.key, &f->path, reterr_fault);
 
+	if (!e && config->schema == FIELD_TEXT)
+		e = words_new(f->config.client_params, &f->words, reterr_fault);
 	if (e) {
 		field_index_free(f);
 		return e;
@@ -384,9 +271,10 @@ void field_index_free(struct field_index *f)
 		free(rows);
 	}
 	map_release(&f->texts);
-	numbers_release(&f->numbers);
+	number_set_release(&f->numbers);
 	rowset_release(&f->bools[0]);
 	rowset_release(&f->bools[1]);
+	words_free(f->words);
 	free(f->key_text);
 	free(f->client_params);
 	free(f);
@@ -414,6 +302,7 @@ void field_index_remove(struct field_index *f, uint32_t row, struct value payloa
 	if (payload.data)
 		(void)path_walk(&f->path, payload, change_found, &c); /* c says what it found */
 	f->points -= c.any;
+	f->stale |= c.err != ERR_NONE;
 }
 
 uint64_t field_index_points(const struct field_index *f)
@@ -430,44 +319,43 @@ size_t field_index_memory(const struct field_index *f)
 
 	while (map_next(&f->texts, &cursor, &text, &rows))
 		bytes += sizeof(struct rowset) + rowset_memory(rows);
-	bytes += f->numbers.count * BLOCK_MAX * sizeof(struct number);
+	bytes += number_set_memory(&f->numbers);
 	return bytes + rowset_memory(&f->bools[0]) + rowset_memory(&f->bools[1]);
 }
 
-/* --- conditions --- */
+/* --- paths --- */
 
-static bool same_path(const struct path *a, const struct path *b)
+static bool same_steps(const struct path_step *a, const struct path_step *b, uint32_t count)
 {
-	if (a->count != b->count)
-		return false;
-	for (uint32_t i = 0; i < a->count; i++) {
-		const struct path_step *x = &a->steps[i], *y = &b->steps[i];
-
-		if (x->kind != y->kind)
+	for (uint32_t i = 0; i < count; i++) {
+		if (a[i].kind != b[i].kind)
 			return false;
-		if (x->kind == PATH_INDEX && x->index != y->index)
+		if (a[i].kind == PATH_INDEX && a[i].index != b[i].index)
 			return false;
-		if (x->kind == PATH_KEY && str_compare(x->key, y->key) != 0)
+		if (a[i].kind == PATH_KEY && str_compare(a[i].key, b[i].key) != 0)
 			return false;
 	}
 	return true;
 }
 
-bool field_index_serves(const struct field_index *f, const struct condition *c)
+static bool same_path(const struct path *a, const struct path *b)
 {
-	enum content wanted = CONTENT_OTHER;
-
-	if (c->kind == CONDITION_MATCH_TEXT_VALUE || c->kind == CONDITION_MATCH_ANY_TEXT)
-		wanted = CONTENT_TEXT;
-	else if (c->kind == CONDITION_MATCH_INT_VALUE || c->kind == CONDITION_MATCH_ANY_INT)
-		wanted = CONTENT_NUMBER;
-	else if (c->kind == CONDITION_MATCH_BOOL_VALUE)
-		wanted = CONTENT_BOOL;
-	else if (c->kind == CONDITION_RANGE &&
-		 (c->range.has_lt || c->range.has_lte || c->range.has_gt || c->range.has_gte))
-		wanted = CONTENT_NUMBER;
-	return wanted != CONTENT_OTHER && f->content == wanted && same_path(&f->path, &c->key);
+	return a->count == b->count && same_steps(a->steps, b->steps, a->count);
 }
+
+const struct words *field_index_words(const struct field_index *f, const struct path *within,
+				      const struct path *key)
+{
+	uint32_t before = within ? within->count : 0;
+
+	if (!f->words || f->path.count != before + key->count)
+		return NULL;
+	if (before && !same_steps(f->path.steps, within->steps, before))
+		return NULL;
+	return same_steps(f->path.steps + before, key->steps, key->count) ? f->words : NULL;
+}
+
+/* --- conditions: the rows of each --- */
 
 static void text_rows(const struct field_index *f, struct str text, struct row_bits *out)
 {
@@ -477,81 +365,386 @@ static void text_rows(const struct field_index *f, struct str text, struct row_b
 		rowset_fill(rows, out);
 }
 
-static bool range_has(const struct range *r, double v)
+static enum err rows_of_text(const struct field_index *f, const struct condition *c, struct row_bits *out)
 {
-	return (!r->has_lt || v < r->lt) && (!r->has_lte || v <= r->lte) &&
-	       (!r->has_gt || v > r->gt) && (!r->has_gte || v >= r->gte);
+	text_rows(f, c->text, out);
+	return ERR_NONE;
 }
 
-/* Above every number that the range holds: the walk may end. */
-static bool range_before(const struct range *r, double v)
+static enum err rows_of_texts(const struct field_index *f, const struct condition *c, struct row_bits *out)
 {
-	return (r->has_lt && v >= r->lt) || (r->has_lte && v > r->lte);
+	for (uint32_t i = 0; i < c->texts.count; i++)
+		text_rows(f, c->texts.items[i], out);
+	return ERR_NONE;
 }
 
-static void range_rows(const struct numbers *s, const struct range *r, struct row_bits *out)
+/* There are fewer texts than rows, mostly. */
+static enum err rows_of_prefix(const struct field_index *f, const struct condition *c, struct row_bits *out)
 {
-	struct number first = { .key = -HUGE_VAL };
+	size_t cursor = 0;
+	struct str text;
+	void *rows;
+
+	while (map_next(&f->texts, &cursor, &text, &rows))
+		if (text.len >= c->text.len && (c->text.len == 0 || memcmp(text.data, c->text.data, c->text.len) == 0))
+			rowset_fill(rows, out);
+	return ERR_NONE;
+}
+
+static enum err rows_of_bool(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	rowset_fill(&f->bools[c->boolean], out);
+	return ERR_NONE;
+}
+
+/* Adds the entries from first on for which more() is 1; ends where it is negative. */
+static void numbers_from(const struct number_set *s, const struct number *first, const struct condition *c,
+			 int (*more)(const struct condition *c, const struct number *n), struct row_bits *out)
+{
 	uint32_t at;
 
-	if (r->has_gt)
-		first.key = r->gt;
-	if (r->has_gte && !(first.key > r->gte))
-		first.key = r->gte;
-	if (isnan(first.key))
-		return;
-	for (uint32_t block = numbers_seek(s, &first, &at); block < s->count; block++, at = 0) {
+	for (uint32_t block = number_set_seek(s, first, &at); block < s->count; block++, at = 0) {
 		for (; at < s->blocks[block].count; at++) {
 			const struct number *n = &s->blocks[block].items[at];
+			int answer = more(c, n);
 
-			if (range_before(r, n->key))
+			if (answer < 0)
 				return;
-			if (range_has(r, n->key))
+			if (answer > 0)
 				row_bits_add(out, n->row);
 		}
 	}
 }
 
-static void whole_rows(const struct numbers *s, int64_t whole, struct row_bits *out)
+static int is_in_numbers(const struct condition *c, const struct number *n)
 {
-	struct number first = { .key = (double)whole, .whole = whole, .is_whole = true };
+	const struct range *r = &c->range;
+	double v = n->key;
+
+	if ((r->has_lt && v >= r->lt) || (r->has_lte && v > r->lte))
+		return -1;
+	return (!r->has_lt || v < r->lt) && (!r->has_lte || v <= r->lte) && (!r->has_gt || v > r->gt) &&
+	       (!r->has_gte || v >= r->gte);
+}
+
+static enum err rows_of_numbers(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	const struct range *r = &c->range;
+	struct number first = { .key = -HUGE_VAL };
+
+	if (r->has_gt)
+		first.key = r->gt;
+	if (r->has_gte && !(first.key > r->gte))
+		first.key = r->gte;
+	if (!isnan(first.key))
+		numbers_from(&f->numbers, &first, c, is_in_numbers, out);
+	return ERR_NONE;
+}
+
+static int is_in_times(const struct condition *c, const struct number *n)
+{
+	const struct datetime_range *r = &c->times;
+	int64_t v = n->whole;
+
+	if ((r->has_lt && v >= r->lt) || (r->has_lte && v > r->lte))
+		return -1;
+	return (!r->has_gt || v > r->gt) && (!r->has_gte || v >= r->gte);
+}
+
+static enum err rows_of_times(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	const struct datetime_range *r = &c->times;
+	int64_t from = INT64_MIN;
+
+	if (r->has_gt)
+		from = r->gt;
+	if (r->has_gte)
+		from = MAX(from, r->gte);
+	const struct number first = number_of_time(from, 0);
+
+	numbers_from(&f->numbers, &first, c, is_in_times, out);
+	return ERR_NONE;
+}
+
+static int is_whole(const struct condition *c, const struct number *n)
+{
+	return n->is_whole && n->whole == c->integer ? 1 : -1;
+}
+
+static void whole_rows(const struct field_index *f, int64_t whole, struct row_bits *out)
+{
+	const struct number first = { .key = (double)whole, .whole = whole, .is_whole = true };
+	const struct condition c = { .integer = whole };
+
+	numbers_from(&f->numbers, &first, &c, is_whole, out);
+}
+
+static enum err rows_of_int(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	whole_rows(f, c->integer, out);
+	return ERR_NONE;
+}
+
+static enum err rows_of_ints(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	for (uint32_t i = 0; i < c->ints.count; i++)
+		whole_rows(f, c->ints.items[i], out);
+	return ERR_NONE;
+}
+
+/* The latitudes that the shape covers are walked through. */
+static void rows_of_shape(const struct field_index *f, const struct condition *c, struct geo_bounds b,
+			  int (*more)(const struct condition *c, const struct number *n), struct row_bits *out)
+{
+	const struct number first = { .key = b.lat_min };
 	uint32_t at;
 
-	for (uint32_t block = numbers_seek(s, &first, &at); block < s->count; block++, at = 0) {
-		for (; at < s->blocks[block].count; at++) {
-			const struct number *n = &s->blocks[block].items[at];
+	for (uint32_t block = number_set_seek(&f->numbers, &first, &at); block < f->numbers.count; block++, at = 0) {
+		for (; at < f->numbers.blocks[block].count; at++) {
+			const struct number *n = &f->numbers.blocks[block].items[at];
+			double lon = point_of_number(n).lon;
 
-			if (!n->is_whole || n->whole != whole)
+			if (n->key > b.lat_max)
 				return;
-			row_bits_add(out, n->row);
+			if (lon >= b.lon_min && lon <= b.lon_max && more(c, n))
+				row_bits_add(out, n->row);
 		}
 	}
 }
 
-void field_index_rows(const struct field_index *f, const struct condition *c, struct row_bits *out)
+static int is_in_box(const struct condition *c, const struct number *n)
 {
-	switch ((unsigned)c->kind) {
-	case CONDITION_MATCH_TEXT_VALUE:
-		text_rows(f, c->text, out);
-		break;
-	case CONDITION_MATCH_ANY_TEXT:
-		for (uint32_t i = 0; i < c->texts.count; i++)
-			text_rows(f, c->texts.items[i], out);
-		break;
-	case CONDITION_MATCH_INT_VALUE:
-		whole_rows(&f->numbers, c->integer, out);
-		break;
-	case CONDITION_MATCH_ANY_INT:
-		for (uint32_t i = 0; i < c->ints.count; i++)
-			whole_rows(&f->numbers, c->ints.items[i], out);
-		break;
-	case CONDITION_MATCH_BOOL_VALUE:
-		rowset_fill(&f->bools[c->boolean], out);
-		break;
-	case CONDITION_RANGE:
-		range_rows(&f->numbers, &c->range, out);
-		break;
-	default: /* not served */
+	return geo_box_has(&c->box, point_of_number(n));
+}
+
+static int is_in_circle(const struct condition *c, const struct number *n)
+{
+	return geo_circle_has(&c->circle, point_of_number(n));
+}
+
+static int is_in_polygon(const struct condition *c, const struct number *n)
+{
+	return geo_polygon_has(&c->polygon, point_of_number(n));
+}
+
+static enum err rows_of_box(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	rows_of_shape(f, c, geo_box_bounds(&c->box), is_in_box, out);
+	return ERR_NONE;
+}
+
+static enum err rows_of_circle(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	rows_of_shape(f, c, geo_circle_bounds(&c->circle), is_in_circle, out);
+	return ERR_NONE;
+}
+
+static enum err rows_of_polygon(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	rows_of_shape(f, c, geo_polygon_bounds(&c->polygon), is_in_polygon, out);
+	return ERR_NONE;
+}
+
+/* Those of the words that were told. */
+struct word_rows {
+	const struct field_index *index;
+	struct row_bits rows;
+	bool any; /* rows of any, or of all words */
+	bool told;
+};
+
+static enum err add_word_rows(void *ctx, struct str word)
+{
+	struct word_rows *w = ctx;
+	struct row_bits rows;
+
+	if (w->any || !w->told) {
+		text_rows(w->index, word, &w->rows);
+		w->told = true;
+		return ERR_NONE;
+	}
+	enum err e = row_bits_init(&rows, w->rows.bits);
+
+	if (e)
+		return e;
+	text_rows(w->index, word, &rows);
+	row_bits_and(&w->rows, &rows);
+	row_bits_release(&rows);
+	return ERR_NONE;
+}
+
+/* A phrase's words are all there; in which order, the index does not know. */
+static enum err rows_of_words(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	struct word_rows w = { .index = f, .any = c->kind == CONDITION_MATCH_TEXT_ANY };
+	bool phrase = c->kind == CONDITION_MATCH_PHRASE;
+
+	if (phrase && !words_have_phrases(f->words))
+		return ERR_NONE;
+	enum err e = row_bits_init(&w.rows, out->bits);
+
+	if (e)
+		return e;
+	e = words_each(f->words, c->text, phrase ? WORDS_OF_DOCUMENT : WORDS_OF_QUERY, add_word_rows, &w);
+	if (!e)
+		row_bits_or(out, &w.rows);
+	row_bits_release(&w.rows);
+	return e;
+}
+
+/* Which conditions an index of that content serves. */
+static const struct {
+	enum content content;
+	enum field_index_service service;
+	enum err (*rows)(const struct field_index *f, const struct condition *c, struct row_bits *out);
+} services[CONDITION_COUNT] = {
+	[CONDITION_MATCH_TEXT_VALUE] = { CONTENT_TEXT, SERVES_EXACTLY, rows_of_text },
+	[CONDITION_MATCH_ANY_TEXT] = { CONTENT_TEXT, SERVES_EXACTLY, rows_of_texts },
+	[CONDITION_MATCH_PREFIX] = { CONTENT_TEXT, SERVES_EXACTLY, rows_of_prefix },
+	[CONDITION_MATCH_INT_VALUE] = { CONTENT_NUMBER, SERVES_EXACTLY, rows_of_int },
+	[CONDITION_MATCH_ANY_INT] = { CONTENT_NUMBER, SERVES_EXACTLY, rows_of_ints },
+	[CONDITION_MATCH_BOOL_VALUE] = { CONTENT_BOOL, SERVES_EXACTLY, rows_of_bool },
+	[CONDITION_RANGE] = { CONTENT_NUMBER, SERVES_EXACTLY, rows_of_numbers },
+	[CONDITION_DATETIME_RANGE] = { CONTENT_TIME, SERVES_EXACTLY, rows_of_times },
+	[CONDITION_GEO_BOX] = { CONTENT_GEO, SERVES_EXACTLY, rows_of_box },
+	[CONDITION_GEO_RADIUS] = { CONTENT_GEO, SERVES_EXACTLY, rows_of_circle },
+	[CONDITION_GEO_POLYGON] = { CONTENT_GEO, SERVES_EXACTLY, rows_of_polygon },
+	[CONDITION_MATCH_TEXT] = { CONTENT_WORDS, SERVES_EXACTLY, rows_of_words },
+	[CONDITION_MATCH_TEXT_ANY] = { CONTENT_WORDS, SERVES_EXACTLY, rows_of_words },
+	[CONDITION_MATCH_PHRASE] = { CONTENT_WORDS, SERVES_NARROWER, rows_of_words },
+};
+
+static bool is_uuid(struct str text)
+{
+	struct point_id id;
+	return point_id_parse_uuid(text, &id) == ERR_NONE;
+}
+
+/* An index of UUIDs knows nothing of other texts. */
+static bool are_uuids(const struct condition *c)
+{
+	if (c->kind == CONDITION_MATCH_TEXT_VALUE)
+		return is_uuid(c->text);
+	for (uint32_t i = 0; c->kind == CONDITION_MATCH_ANY_TEXT && i < c->texts.count; i++)
+		if (!is_uuid(c->texts.items[i]))
+			return false;
+	return c->kind == CONDITION_MATCH_ANY_TEXT;
+}
+
+enum field_index_service field_index_serves(const struct field_index *f, const struct condition *c)
+{
+	/* Without bounds a range holds every number, also those that the index leaves out. */
+	if (c->kind == CONDITION_RANGE &&
+	    !(c->range.has_lt || c->range.has_lte || c->range.has_gt || c->range.has_gte))
+		return SERVES_NOT;
+	if (f->stale || !services[c->kind].rows || services[c->kind].content != f->content || !same_path(&f->path, &c->key))
+		return SERVES_NOT;
+	if (f->config.schema == FIELD_UUID && !are_uuids(c))
+		return SERVES_NOT;
+	return services[c->kind].service;
+}
+
+enum err field_index_rows(const struct field_index *f, const struct condition *c, struct row_bits *out)
+{
+	return services[c->kind].rows(f, c, out);
+}
+
+/* --- facets --- */
+
+int field_value_compare(const struct field_value *a, const struct field_value *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	switch (a->kind) {
+	case FIELD_VALUE_TEXT:
+		return str_compare(a->text, b->text);
+	case FIELD_VALUE_INT:
+		return (a->integer > b->integer) - (a->integer < b->integer);
+	case FIELD_VALUE_BOOL:
 		break;
 	}
+	return (int)a->boolean - (int)b->boolean;
+}
+
+bool field_index_has_facets(const struct field_index *f)
+{
+	return !f->stale && (f->content == CONTENT_TEXT || f->content == CONTENT_BOOL || f->config.schema == FIELD_INTEGER);
+}
+
+struct facets {
+	const struct row_bits *among;
+	facet_fn fn;
+	void *ctx;
+};
+
+static enum err tell(const struct facets *x, const struct field_value *v, uint64_t count)
+{
+	return count ? x->fn(x->ctx, v, count) : ERR_NONE;
+}
+
+static uint64_t rows_among(const struct facets *x, const struct rowset *rows)
+{
+	return x->among ? rowset_count_in(rows, x->among) : rowset_count(rows);
+}
+
+static enum err facets_of_texts(const struct field_index *f, const struct facets *x)
+{
+	struct field_value v = { .kind = FIELD_VALUE_TEXT };
+	enum err e = ERR_NONE;
+	size_t cursor = 0;
+	void *rows;
+
+	while (!e && map_next(&f->texts, &cursor, &v.text, &rows))
+		e = tell(x, &v, rows_among(x, rows));
+	return e;
+}
+
+/* Entries of one number follow each other, by row; a row that has it twice counts once. */
+static enum err facets_of_wholes(const struct field_index *f, const struct facets *x)
+{
+	struct field_value v = { .kind = FIELD_VALUE_INT };
+	const struct number *last = NULL;
+	enum err e = ERR_NONE;
+	uint64_t count = 0;
+
+	for (uint32_t b = 0; !e && b < f->numbers.count; b++) {
+		for (uint32_t i = 0; !e && i < f->numbers.blocks[b].count; i++) {
+			const struct number *n = &f->numbers.blocks[b].items[i];
+
+			if (!n->is_whole || (last && number_compare(last, n) == 0))
+				continue;
+			if (last && last->whole != n->whole) {
+				v.integer = last->whole;
+				e = tell(x, &v, count);
+				count = 0;
+			}
+			count += !x->among || row_bits_has(x->among, n->row);
+			last = n;
+		}
+	}
+	if (e || !last)
+		return e;
+	v.integer = last->whole;
+	return tell(x, &v, count);
+}
+
+static enum err facets_of_bools(const struct field_index *f, const struct facets *x)
+{
+	enum err e = ERR_NONE;
+
+	for (int i = 0; !e && i < 2; i++) {
+		const struct field_value v = { .kind = FIELD_VALUE_BOOL, .boolean = i == 1 };
+
+		e = tell(x, &v, rows_among(x, &f->bools[i]));
+	}
+	return e;
+}
+
+enum err field_index_facets(const struct field_index *f, const struct row_bits *among, facet_fn fn, void *ctx)
+{
+	const struct facets x = { .among = among, .fn = fn, .ctx = ctx };
+
+	if (f->content == CONTENT_TEXT)
+		return facets_of_texts(f, &x);
+	return f->content == CONTENT_BOOL ? facets_of_bools(f, &x) : facets_of_wholes(f, &x);
 }

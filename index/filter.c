@@ -160,6 +160,7 @@ struct walk {
 	const struct condition *condition;
 	scalar_fn scalar;
 	bool found; /* the path found anything */
+	const struct filter_subject *subject; /* of try_element: all but the payload */
 };
 
 static bool try_value(void *ctx, struct value v)
@@ -194,8 +195,9 @@ static bool try_count(void *ctx, struct value v)
 static bool try_element(void *ctx, struct value v)
 {
 	const struct walk *w = ctx;
-	const struct filter_subject element = { .payload = v, .nested = true };
+	struct filter_subject element = *w->subject;
 
+	element.payload = v;
 	return value_kind(v) == VALUE_OBJECT && filter_match(w->condition->filter, &element);
 }
 
@@ -269,19 +271,73 @@ static bool is_containing_any(const struct condition *c, struct value v)
 	return false;
 }
 
-static bool eval_match_text(const struct condition *c, const struct filter_subject *s)
+/* All words at the key, those of one value after those of the other. */
+struct document {
+	const struct words *words;
+	struct buf row;
+};
+
+static bool add_words(void *ctx, struct value v)
 {
-	return any_value(c, s, is_containing);
+	struct document *d = ctx;
+
+	if (value_kind(v) == VALUE_STRING)
+		return words_append(d->words, value_string(v), WORDS_OF_DOCUMENT, &d->row) != ERR_NONE;
+	if (value_kind(v) != VALUE_LIST)
+		return false;
+	struct value_iter it = value_items(v);
+	struct value item;
+	while (value_next(&it, NULL, &item))
+		if (value_kind(item) == VALUE_STRING &&
+		    words_append(d->words, value_string(item), WORDS_OF_DOCUMENT, &d->row) != ERR_NONE)
+			return true;
+	return false;
 }
 
-static bool eval_match_phrase(const struct condition *c, const struct filter_subject *s)
+/* The words of all values taken together, as an index has them. */
+static bool by_words(const struct condition *c, const struct filter_subject *s, const struct words *words,
+		     enum words_role role, bool (*in)(const struct buf *query, const struct buf *document))
 {
-	return any_value(c, s, is_containing);
+	CLEANUP(buf_release) struct buf query = BUF_INIT(SIZE_MAX);
+	struct document d = { .words = words, .row = BUF_INIT(SIZE_MAX) };
+	enum err e = words_append(words, c->text, role, &query);
+	bool found = false;
+
+	if (!e && walk_payload(c, s, add_words, &d))
+		e = ERR_NO_MEMORY;
+	if (!e)
+		found = in(&query, &d.row);
+	else if (s->failed)
+		*s->failed = e;
+	buf_release(&d.row);
+	return found;
+}
+
+static const struct words *words_of(const struct condition *c, const struct filter_subject *s)
+{
+	return s->words ? s->words(s, &c->key) : NULL;
+}
+
+static bool eval_match_text(const struct condition *c, const struct filter_subject *s)
+{
+	const struct words *words = words_of(c, s);
+	return words ? by_words(c, s, words, WORDS_OF_QUERY, words_all_in) : any_value(c, s, is_containing);
 }
 
 static bool eval_match_text_any(const struct condition *c, const struct filter_subject *s)
 {
-	return any_value(c, s, is_containing_any);
+	const struct words *words = words_of(c, s);
+	return words ? by_words(c, s, words, WORDS_OF_QUERY, words_any_in) : any_value(c, s, is_containing_any);
+}
+
+/* With words, but without phrases, none is found. */
+static bool eval_match_phrase(const struct condition *c, const struct filter_subject *s)
+{
+	const struct words *words = words_of(c, s);
+
+	if (!words)
+		return any_value(c, s, is_containing);
+	return words_have_phrases(words) && by_words(c, s, words, WORDS_OF_DOCUMENT, words_phrase_in);
 }
 
 /* --- those that do not look at one value after the other --- */
@@ -319,7 +375,7 @@ static bool eval_is_null(const struct condition *c, const struct filter_subject 
 
 static bool eval_has_id(const struct condition *c, const struct filter_subject *s)
 {
-	return !s->nested && id_set_has(&c->ids, s->id);
+	return !s->within && id_set_has(&c->ids, s->id);
 }
 
 static bool eval_has_vector(const struct condition *c, const struct filter_subject *s)
@@ -335,7 +391,18 @@ static bool eval_filter(const struct condition *c, const struct filter_subject *
 /* An element on its own satisfies all of the filter. The key ends with [], so elements are what is found. */
 static bool eval_nested(const struct condition *c, const struct filter_subject *s)
 {
-	struct walk w = { .condition = c };
+	struct filter_subject element = { .words = s->words, .ctx = s->ctx, .failed = s->failed };
+	struct path joined = c->key;
+
+	if (s->within && s->within->count + c->key.count <= PATH_STEPS_MAX) {
+		joined = *s->within;
+		for (uint32_t i = 0; i < c->key.count; i++)
+			joined.steps[joined.count++] = c->key.steps[i];
+	} else if (s->within) {
+		element.words = NULL; /* no index's key is so long */
+	}
+	element.within = &joined;
+	struct walk w = { .condition = c, .subject = &element };
 	return walk_payload(c, s, try_element, &w);
 }
 
@@ -344,7 +411,7 @@ static bool eval_slice(const struct condition *c, const struct filter_subject *s
 {
 	const uint64_t number = htole64(s->id.lo), uuid[] = { htobe64(s->id.hi), htobe64(s->id.lo) };
 
-	if (s->nested || c->slice.total == 0)
+	if (s->within || c->slice.total == 0)
 		return false;
 	uint64_t hash = s->id.kind == POINT_ID_NUM ? siphash24(&number, sizeof(number)) : siphash24(uuid, sizeof(uuid));
 	return hash % c->slice.total == c->slice.index;
@@ -492,6 +559,12 @@ static enum err prepare_condition(struct condition *c, unsigned depth, struct bu
 	case ARGUMENT_IDS:
 		return prepare_set(c->ids.items, c->ids.count, sizeof(*c->ids.items), id_order,
 				   left);
+	case ARGUMENT_TEXT:
+		return c->kind == CONDITION_MATCH_TEXT_VALUE || c->kind == CONDITION_MATCH_PREFIX ||
+				       c->text.len <= FILTER_TEXT_BYTES_MAX ?
+			       ERR_NONE :
+			       fault_set(left->reterr_fault, ERR_BAD_INPUT,
+					 "the text of a condition has more than %d bytes", FILTER_TEXT_BYTES_MAX);
 	case ARGUMENT_POLYGON:
 		return prepare_polygon(&c->polygon, left);
 	case ARGUMENT_SLICE:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Filters: the tree of conditions and its evaluation, as Qdrant defines them. A filter's result never
- * depends on which payload index is built. Kinds of conditions are rows of filter.def.
+ * depends on which payload index is built; what counts as a word is part of the definition of an index of type text
+ * (words.h). Kinds of conditions are rows of filter.def.
  * The tree lives in the request's arena and is immutable once prepared; any thread may evaluate it.
  */
 #pragma once
@@ -9,11 +10,14 @@
 #include "index/datetime.h"
 #include "index/geo_shape.h"
 #include "index/point.h"
+#include "index/words.h"
 
 #define FILTER_DEPTH_MAX 16
 #define FILTER_CONDITIONS_MAX 1024
 /* Of sets, and points of polygons. */
 #define FILTER_VALUES_MAX 16384
+/* Of match text, text_any and phrase. */
+#define FILTER_TEXT_BYTES_MAX 65536
 
 enum condition_kind {
 #define COND(name, object, json_key, proto_tag, argument, evaluator) CONDITION_##name,
@@ -127,8 +131,12 @@ struct filter_subject {
 	struct point_id id;
 	struct value payload;   /* an object, or no value */
 	bool (*has_vector)(const struct filter_subject *s, struct str name);
+	/* How texts of that key fall into words; NULL, or it returns NULL: not at all. */
+	const struct words *(*words)(const struct filter_subject *s, const struct path *key);
 	const void *ctx;
-	bool nested; /* the payload is an element of a point's: there are no ids and vectors */
+	/* Of an element of a point's payload: where it was found, [] at the end. Then there are no ids and vectors. */
+	const struct path *within;
+	enum err *failed; /* set when an answer could not be found out, for lack of memory; may be NULL */
 };
 
 /* NULL matches all. */

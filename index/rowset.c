@@ -248,6 +248,33 @@ void rowset_fill(const struct rowset *s, struct row_bits *out)
 	}
 }
 
+static uint32_t bitmap_count_in(const struct rowset_chunk *c, const struct row_bits *b)
+{
+	size_t first = (size_t)c->high * CHUNK_WORDS, words = (size_t)b->bits / 64 + 1;
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < CHUNK_WORDS && first + i < words; i++)
+		count += (uint32_t)__builtin_popcountll(c->words[i] & b->words[first + i]);
+	return count;
+}
+
+uint32_t rowset_count_in(const struct rowset *s, const struct row_bits *b)
+{
+	uint32_t count = 0;
+
+	for (uint32_t n = 0; n < s->chunk_count; n++) {
+		const struct rowset_chunk *c = &s->chunks[n];
+
+		if (!c->cap) {
+			count += bitmap_count_in(c, b);
+			continue;
+		}
+		for (uint32_t i = 0; i < c->count; i++)
+			count += row_bits_has(b, (uint32_t)c->high << 16 | c->lows[i]);
+	}
+	return count;
+}
+
 enum err row_bits_init(struct row_bits *b, uint32_t bits)
 {
 	*b = (struct row_bits){ .words = calloc((size_t)bits / 64 + 1, sizeof(uint64_t)),

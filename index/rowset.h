@@ -33,6 +33,8 @@ uint32_t rowset_count(const struct rowset *s);
 size_t rowset_memory(const struct rowset *s);
 /* Adds all rows of s to out; those beyond out's end are left out. */
 void rowset_fill(const struct rowset *s, struct row_bits *out);
+/* Rows that are in both. */
+uint32_t rowset_count_in(const struct rowset *s, const struct row_bits *b);
 
 /* Empty, for rows below bits. */
 MUST_USE enum err row_bits_init(struct row_bits *b, uint32_t bits);

@@ -234,6 +234,9 @@ MUST_USE enum err shard_count(struct shard *s, const struct filter *f,
 			      const struct deadline *deadline, uint64_t *ret_count);
 /* Shows how many points there are. */
 void shard_tell_points(struct shard *s);
+/* As collection_facet: every value, in no order. */
+MUST_USE enum err shard_facet(struct shard *s, struct str key, const struct filter *f, const struct deadline *deadline,
+			      facet_fn fn, void *ctx);
 /* Adds the shard's figures. */
 void shard_info_add(struct shard *s, struct collection_info *info);
 static inline uint64_t shard_points(const struct shard *s)
@@ -294,6 +297,9 @@ MUST_USE enum err shard_read_begin(struct shard *s, const struct filter *f, bool
 void shard_read_end(struct shard_reader *r);
 /* Does the visible row match? false with r->err set when that cannot be told. */
 bool shard_read_accepts(struct shard_reader *r, uint32_t row);
+/* Of any row of the collection. Under the lock, or the committer. */
+MUST_USE enum err shard_row_matches(const struct shard *s, const struct filter *f, const struct row *row,
+				    bool *ret_match);
 /* ERR_UNAVAILABLE: what r->txn reads is newer than what is in memory. */
 MUST_USE enum err shard_read_fits(const struct shard_reader *r);
 MUST_USE enum err shard_read_record(const struct shard_reader *r, uint32_t row,

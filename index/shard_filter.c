@@ -49,15 +49,17 @@ static enum err plan_of_condition(const struct shard *s, const struct condition 
 	for (uint32_t i = 0; i < s->field_count; i++) {
 		const struct shard_field *f = &s->fields[i];
 
-		if (!f->complete || !field_index_serves(f->index, c))
+		enum field_index_service service = f->complete ? field_index_serves(f->index, c) : SERVES_NOT;
+
+		if (service == SERVES_NOT)
 			continue;
 		enum err e = row_bits_init(&ret_plan->rows, s->row_count);
 
 		if (e)
 			return e;
-		ret_plan->known = ret_plan->exact = true;
-		field_index_rows(f->index, c, &ret_plan->rows);
-		return ERR_NONE;
+		ret_plan->known = true;
+		ret_plan->exact = service == SERVES_EXACTLY;
+		return field_index_rows(f->index, c, &ret_plan->rows);
 	}
 	return ERR_NONE;
 }
@@ -262,9 +264,14 @@ enum err shard_read_record(const struct shard_reader *r, uint32_t row, struct by
 
 /* --- evaluation --- */
 
+struct looked_at {
+	const struct shard *shard;
+	const struct row *row;
+};
+
 static bool row_has_vector(const struct filter_subject *subject, struct str name)
 {
-	const struct row *row = subject->ctx;
+	const struct row *row = ((const struct looked_at *)subject->ctx)->row;
 
 	for (uint32_t i = 0; i < row->vector_count; i++)
 		if (row->vectors[i].present && str_compare(row->vectors[i].name, name) == 0)
@@ -272,10 +279,41 @@ static bool row_has_vector(const struct filter_subject *subject, struct str name
 	return false;
 }
 
+/* By the definition of an index, whether it is complete or not. */
+static const struct words *words_of_key(const struct filter_subject *subject, const struct path *key)
+{
+	const struct shard *s = ((const struct looked_at *)subject->ctx)->shard;
+	const struct words *words = NULL;
+
+	for (uint32_t i = 0; !words && i < s->field_count; i++)
+		words = field_index_words(s->fields[i].index, subject->within, key);
+	return words;
+}
+
+enum err shard_row_matches(const struct shard *s, const struct filter *f, const struct row *row, bool *ret_match)
+{
+	CLEANUP(buf_release) struct buf payload = BUF_INIT(SIZE_MAX);
+	const struct looked_at at = { .shard = s, .row = row };
+	enum err e = row_payload(row, &payload);
+
+	if (e)
+		return e;
+	struct filter_subject subject = {
+		.id = row->id,
+		.payload = value_of_buf(&payload),
+		.has_vector = row_has_vector,
+		.words = words_of_key,
+		.ctx = &at,
+		.failed = &e,
+	};
+
+	*ret_match = filter_match(f, &subject);
+	return e;
+}
+
 static enum err evaluate(struct shard_reader *r, uint32_t number, bool *ret_match)
 {
 	CLEANUP(arena_release) struct arena a;
-	CLEANUP(buf_release) struct buf payload = BUF_INIT(SIZE_MAX);
 	struct bytes record;
 	struct row row;
 
@@ -287,19 +325,7 @@ static enum err evaluate(struct shard_reader *r, uint32_t number, bool *ret_matc
 		return ERR_NONE;
 	if (!e)
 		e = row_decode(record, &a, &row);
-	if (!e)
-		e = row_payload(&row, &payload);
-	if (e)
-		return e;
-	struct filter_subject subject = {
-		.id = row.id,
-		.payload = value_of_buf(&payload),
-		.has_vector = row_has_vector,
-		.ctx = &row,
-	};
-
-	*ret_match = filter_match(r->filter, &subject);
-	return ERR_NONE;
+	return e ? e : shard_row_matches(r->shard, r->filter, &row, ret_match);
 }
 
 /* On what the transaction has, whatever the indexes say. */

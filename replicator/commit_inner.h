@@ -276,7 +276,8 @@ MUST_USE enum err commit_rewind(struct committer *c, struct rewind *r, struct fa
 /* --- commit_point.c --- */
 bool commit_has_condition(const struct intent *in);
 /* Is the point to be written? row NULL: it is not there. */
-MUST_USE enum err commit_takes_point(const struct intent *in, const struct row *row, bool *ret_takes);
+MUST_USE enum err commit_takes_point(const struct intent *in, const struct collection *collection,
+				      const struct row *row, bool *ret_takes);
 /* The top-level keys that the intent's paths change, each with its new value or null; data == NULL: none. In the arena. */
 MUST_USE enum err commit_change_inside(const struct intent *in, const struct row *row, struct arena *a,
 				       struct value *ret_fields);

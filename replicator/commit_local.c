@@ -309,7 +309,7 @@ static enum err is_taken(struct local *l, struct point_id id, bool *ret_taken)
 	enum err err = load_visible(l, id, &a, &row, &visible);
 	if (err)
 		return err;
-	err = commit_takes_point(l->in, visible ? &row : NULL, ret_taken);
+	err = commit_takes_point(l->in, l->collection, visible ? &row : NULL, ret_taken);
 	return err ? fault_set(l->fault, err, "evaluating the condition: %s", err_sentence(err)) : ERR_NONE;
 }
 

@@ -10,38 +10,17 @@
 
 /* --- may it be written? --- */
 
-static bool has_vector(const struct filter_subject *s, struct str name)
-{
-	const struct row *row = s->ctx;
-
-	for (uint32_t i = 0; i < row->vector_count; i++)
-		if (row->vectors[i].present && str_compare(row->vectors[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static enum err matches(const struct filter *f, const struct row *row, bool *ret_match)
-{
-	CLEANUP(buf_release) struct buf payload = BUF_INIT(ROW_ARENA_BYTES_MAX);
-	struct filter_subject s = { .id = row->id, .has_vector = has_vector, .ctx = row };
-	enum err err = row_payload(row, &payload);
-
-	if (err)
-		return err;
-	s.payload = value_of_buf(&payload);
-	*ret_match = filter_match(f, &s);
-	return ERR_NONE;
-}
-
 bool commit_has_condition(const struct intent *in)
 {
 	return in->condition || in->mode != INTENT_UPSERT;
 }
 
-enum err commit_takes_point(const struct intent *in, const struct row *row, bool *ret_takes)
+enum err commit_takes_point(const struct intent *in, const struct collection *collection, const struct row *row,
+			    bool *ret_takes)
 {
 	*ret_takes = row ? in->mode != INTENT_INSERT_ONLY : in->mode != INTENT_UPDATE_ONLY;
-	return row && in->condition && *ret_takes ? matches(in->condition, row, ret_takes) : ERR_NONE;
+	return row && in->condition && *ret_takes ? collection_row_matches(collection, in->condition, row, ret_takes)
+						  : ERR_NONE;
 }
 
 /* --- inside the payload --- */

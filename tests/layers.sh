@@ -127,6 +127,7 @@ BEGIN {
 	owner_row("^libconfig", "gateway/config.c")
 	owner_row("^nats(/|\\.h)", "replicator/stream_nats.c")
 	owner_row("^lmdb", "index/store_lmdb.c")
+	owner_row("^(utf8proc|libstemmer)", "index/words.c")
 	owner_row("^xxh", "base/hash.c")
 	owner_row("^zlib", "base/gzip.c")
 	owner_row("^check\\.h", "")

@@ -77,7 +77,6 @@ const NOT_BUILT = {
         collectionName: PLAIN, vector: Q, groupBy: 'city', limit: 1, groupSize: 1}),
     recommend: () => points.recommend({collectionName: PLAIN, positive: [id(1)], limit: 1n}),
     discover: () => points.discover({collectionName: PLAIN, limit: 1n}),
-    facet: () => points.facet({collectionName: PLAIN, key: 'city'}),
     searchMatrixPairs: () => points.searchMatrixPairs({collectionName: PLAIN}),
     'snapshots list': () => client.api('snapshots').list({collectionName: PLAIN}),
     'snapshots create': () => client.api('snapshots').create({collectionName: PLAIN}),

@@ -15,7 +15,6 @@ const NOT_BUILT = {
     recommend: () => c.recommend(PLAIN, {positive: [1], limit: 1}),
     recommendBatch: () => c.recommendBatch(PLAIN, {searches: [{positive: [1], limit: 1}]}),
     discoverPoints: () => c.discoverPoints(PLAIN, {target: 1, limit: 1}),
-    facet: () => c.facet(PLAIN, {key: 'city'}),
     searchMatrixPairs: () => c.searchMatrixPairs(PLAIN, {}),
     searchMatrixOffsets: () => c.searchMatrixOffsets(PLAIN, {}),
     listShardKeys: () => c.listShardKeys(PLAIN),

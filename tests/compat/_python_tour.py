@@ -16,7 +16,6 @@ PLAIN, NAMED = "plain", "named"
 # What the client offers and the server does not have yet: it says so, and nothing else happens.
 NOT_BUILT = {
     "query_points_groups": lambda c: c.query_points_groups(PLAIN, group_by="city", query=[1.0, 0.0, 0.0, 0.0]),
-    "facet": lambda c: c.facet(PLAIN, key="city"),
     "search_matrix_pairs": lambda c: c.search_matrix_pairs(PLAIN),
     "search_matrix_offsets": lambda c: c.search_matrix_offsets(PLAIN),
     "list_snapshots": lambda c: c.list_snapshots(PLAIN),
@@ -319,7 +318,29 @@ def indexes(c):
            {"city": (m.PayloadSchemaType.KEYWORD, 3), "n": (m.PayloadSchemaType.INTEGER, 3)})
     expect("params", (schema["n"].params.lookup, schema["n"].params.range), (False, True))
     expect("indexed filter", ids(c.scroll(PLAIN, scroll_filter=match("city", "Berlin"))[0]), [3])
+    hits = c.facet(PLAIN, key="city", facet_filter=m.Filter(must_not=[m.HasIdCondition(has_id=[UUID])])).hits
+    expect("facet", [(h.value, h.count) for h in hits], [("Berlin", 1), ("London", 1)])
     expect("delete", c.delete_payload_index(PLAIN, "city").status, done)
+    text = m.TextIndexParams(type=m.TextIndexType.TEXT, tokenizer=m.TokenizerType.PREFIX, min_token_len=2, lowercase=True,
+                             stopwords=m.StopwordsSet(languages=[m.Language.ENGLISH], custom=["x"]), phrase_matching=True,
+                             stemmer=m.SnowballParams(type=m.Snowball.SNOWBALL, language=m.SnowballLanguage.ENGLISH))
+    expect("text", c.create_payload_index(PLAIN, "city", text).status, done)
+    schema = c.get_collection(PLAIN).payload_schema["city"]
+    expect("of type text", (schema.data_type, schema.points), (m.PayloadSchemaType.TEXT, 3))
+    expect("its words", (schema.params.tokenizer, schema.params.min_token_len, schema.params.phrase_matching),
+           (m.TokenizerType.PREFIX, 2, True))
+    expect("its stemmer", schema.params.stemmer.language, m.SnowballLanguage.ENGLISH)
+    words = m.Filter(must=[m.FieldCondition(key="city", match=m.MatchText(text="BERL"))])
+    expect("by the beginning of a word", ids(c.scroll(PLAIN, scroll_filter=words)[0]), [3])
+    for key, kind in (("at", m.PayloadSchemaType.GEO), ("when", m.PayloadSchemaType.DATETIME),
+                      ("u", m.UuidIndexParams(type=m.UuidIndexType.UUID, is_tenant=True)), ("b", m.PayloadSchemaType.BOOL)):
+        expect(f"index of {key}", c.create_payload_index(PLAIN, key, kind).status, done)
+    expect("indexed times", ids(c.scroll(PLAIN, scroll_filter=m.Filter(must=[m.FieldCondition(
+        key="when", range=m.DatetimeRange(gte="2026-01-01T00:00:00Z"))]))[0]), [UUID])
+    expect("indexed places", ids(c.scroll(PLAIN, scroll_filter=m.Filter(must=[m.FieldCondition(
+        key="at", geo_radius=m.GeoRadius(center=m.GeoPoint(lon=12.5, lat=41.9), radius=5000.0))]))[0]), [UUID])
+    for key in ("city", "at", "when", "u", "b"):
+        expect(f"delete {key}", c.delete_payload_index(PLAIN, key).status, done)
     expect("schema after", list(c.get_collection(PLAIN).payload_schema), ["n"])
 
 

@@ -443,6 +443,32 @@ static struct index_schema random_schema(struct message_random *r)
 		memcpy(at, &_v, sizeof(_v));                                                       \
 	} while (0)
 
+static struct field_value random_facet_value(struct message_random *r)
+{
+	switch (random_below(r, 3)) {
+	case 0:
+		return (struct field_value){ .kind = FIELD_VALUE_TEXT, .text = random_text(r) };
+	case 1:
+		return (struct field_value){ .kind = FIELD_VALUE_INT, .integer = (int64_t)random_next(r) };
+	default:
+		return (struct field_value){ .kind = FIELD_VALUE_BOOL, .boolean = coin(r) };
+	}
+}
+
+static const struct msg_stopwords_set *random_stopwords(struct message_random *r)
+{
+	struct msg_stopwords_set *set = make(r, 1, sizeof(*set));
+	struct str_list *lists[] = { &set->languages, &set->custom };
+
+	for (size_t i = 0; i < LEN(lists); i++) {
+		lists[i]->count = 1 + random_below(r, 2);
+		lists[i]->items = make(r, lists[i]->count, sizeof(struct str));
+		for (uint32_t n = 0; n < lists[i]->count; n++)
+			lists[i]->items[n] = random_text(r);
+	}
+	return set;
+}
+
 static void random_custom(struct message_random *r, const struct message_custom *k, void *at)
 {
 	if (k == &kind_point_id)
@@ -481,6 +507,14 @@ static void random_custom(struct message_random *r, const struct message_custom 
 			     : (struct optimizer_status){ 0 }));
 	else if (k == &kind_field_schema)
 		PUT(struct index_schema, random_schema(r));
+	else if (k == &kind_facet_value)
+		*(struct field_value *)at = random_facet_value(r);
+	else if (k == &kind_stopwords)
+		*(const struct msg_stopwords_set **)at = random_stopwords(r);
+	else if (k == &kind_stemmer)
+		((struct stemmer *)at)->language = coin(r) ? STR("german") : STR("");
+	else if (k == &kind_keyword_prefix)
+		((struct keyword_prefix *)at)->enabled = 1;
 	else if (k == &kind_index_params)
 		PUT(const struct msg_index_params *, random_index_params(r));
 	else
