@@ -815,11 +815,13 @@ void applier_state(struct applier *a, struct applier_state *ret_state)
 		if (a->sources[i].stream_trouble.err != ERR_NONE)
 			trouble = &a->sources[i].stream_trouble;
 	}
-	if (a->aside.err != ERR_NONE)
+	bool aside = a->aside.err != ERR_NONE;
+	bool stopped = trouble != NULL || (aside && !a->aside_over);
+	if (aside)
 		trouble = &a->aside;
 	*ret_state = (struct applier_state){
-		.stopped = trouble != NULL,
-		.aside = a->aside.err != ERR_NONE,
+		.stopped = stopped,
+		.aside = aside,
 		.refills = a->refills,
 		.messages = a->messages,
 	};

@@ -46,8 +46,9 @@ struct applier_state {
 	 * has what is missing (ERR_GAP). Over once that same source goes on, or, for ERR_GAP, once the ops came. The words are in trouble. */
 	bool stopped;
 	struct fault trouble;
-	/* By what it holds itself: ops outside the history of the others, which it takes back, or cannot take back, or has just taken
-	 * back on its way into the others' epoch. */
+	/* It holds ops outside the history of the others, which it takes back, or cannot take back: stopped, too. Or it has taken
+	 * them back and is on its way into the others' epoch: not stopped, so that it may stand for primary should nobody of
+	 * that epoch be left. The words are in trouble. */
 	bool aside;
 	uint64_t refills;          /* batches fetched from peers' logs */
 	uint64_t messages;         /* taken from streams */

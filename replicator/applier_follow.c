@@ -107,6 +107,7 @@ static void set_aside(struct applier *a, enum err err, const struct fault *f)
 
 	a->aside = err != ERR_NONE ? *f : (struct fault){ 0 };
 	a->aside.err = err;
+	a->aside_over = false;
 	(void)pthread_mutex_unlock(&a->lock);
 	if (err != ERR_NONE && err != was)
 		log_warn("this region is not ready: it stands outside the history of the others reason=\"%s\"", fault_text(f));
@@ -133,6 +134,11 @@ static enum err make_way(struct applier *a, struct source *s, const struct chain
 	enum err err = take_back(a, &r, &f);
 
 	(void)pthread_mutex_unlock(&a->refill_lock);
+	if (err == ERR_NONE) {
+		(void)pthread_mutex_lock(&a->lock);
+		a->aside_over = true;
+		(void)pthread_mutex_unlock(&a->lock);
+	}
 	if (err != ERR_NONE && err != ERR_UNAVAILABLE) {
 		(void)fault_set(&words, err, "this region stands outside the history of epoch %llu, which region %s is in: %s",
 				(unsigned long long)chain->history.epoch, peers_by_id(a->options.peers, s->region)->name,

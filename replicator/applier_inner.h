@@ -42,6 +42,7 @@ struct applier {
 	struct source *follow_due;   /* it brought an epoch whose history does not have what is here; NULL: nobody did */
 	struct chain shown;          /* the newest history that another region showed; of epoch 0: none */
 	struct fault aside;          /* what is here beyond the history of the others; err ERR_NONE: nothing */
+	bool aside_over;             /* it was taken back, and the others' epoch is not reached yet */
 	struct fault room;           /* what follows finds no room here; err ERR_NONE: it does */
 	struct fault gap;            /* no log held what follows */
 	struct position gap_at;      /* this position */

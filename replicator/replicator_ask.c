@@ -98,7 +98,7 @@ bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *
 		applier_state(r->applier, &applier);
 	if (s.failed)
 		buf_append_cstr(why, s.failure);
-	else if (applier.stopped)
+	else if (applier.stopped || applier.aside)
 		buf_append_cstr(why, fault_text(&applier.trouble));
 	else if (s.epoch == 0)
 		buf_append_cstr(why, "no epoch has begun: the first primary was not heard yet");

@@ -367,7 +367,7 @@ static inline bool bed_is_level(uint32_t region)
 {
 	for (uint32_t i = 0; i < bed_count; i++)
 		if (atomic_load(&bed[i].up) &&
-		    (position_compare(bed_position(i), bed_position(region)) != 0 || bed_state(i).stopped))
+		    (position_compare(bed_position(i), bed_position(region)) != 0 || bed_state(i).stopped || bed_state(i).aside))
 			return false;
 	return true;
 }

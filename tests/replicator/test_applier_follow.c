@@ -189,6 +189,11 @@ START_TEST(a_history_older_than_the_promise_is_not_followed)
 }
 END_TEST
 
+static bool has_taken_back(uint32_t region)
+{
+	return bed_orphans(region) > 0;
+}
+
 START_TEST(a_returning_primary_takes_back_what_nobody_else_has)
 {
 	bed_check_level(0);
@@ -196,8 +201,16 @@ START_TEST(a_returning_primary_takes_back_what_nobody_else_has)
 	bed_write_some(0, 7, 100);
 	bed_elect(1, SET(1, 2), 2);
 	bed_write_some(1, 4, 200);
+	/* Should nobody of that epoch be left now, it may stand for the next one. */
+	atomic_store(&bed[1].no_log, true);
 	bed_set_up(0, true);
+	bed_wait(has_taken_back, 0);
+	bed_pass();
+	ck_assert(bed_state(0).aside && !bed_state(0).stopped);
+	ck_assert_ptr_nonnull(strstr(bed_state(0).trouble.text, "outside the history of epoch 514"));
+	atomic_store(&bed[1].no_log, false);
 	bed_check_level(1);
+	ck_assert(!bed_state(0).aside);
 	ck_assert(!region_state(&bed[0].r).writing);
 	ck_assert_uint_eq(bed_orphans(0), 7);
 	ck_assert_uint_eq(bed_orphans(1) + bed_orphans(2), 0);
