@@ -12,6 +12,7 @@ import threading
 import time
 
 import server as srv
+from failover_steps import Failover
 from server import fleets
 
 COLLECTION = "packages"
@@ -34,7 +35,8 @@ def km(a, b):
 class Writers:
     """Writers that go on until told to stop, and know what was acknowledged."""
 
-    def __init__(self, urls, collection, first, headers=None):
+    def __init__(self, urls, collection, first, headers=None, query=""):
+        self.query = query
         self.acknowledged, self.refused, self.gaps = [], 0, []
         self.stop_event = threading.Event()
         self.lock = threading.Lock()
@@ -50,7 +52,7 @@ class Writers:
             body = {"points": [{"id": first + n, "vector": [rng.random() for _ in range(8)], "payload": {"n": n}}]}
             n += 1
             try:
-                status, _, _ = rest.raw("PUT", f"/collections/{collection}/points?wait=true", body, headers)
+                status, _, _ = rest.raw("PUT", f"/collections/{collection}/points?wait=true{self.query}", body, headers)
             except (OSError, srv.http.client.HTTPException):
                 status = 0
                 rest.close()
@@ -80,7 +82,7 @@ class Writers:
         return self.acknowledged
 
 
-class Part:
+class Part(Failover):
     title = "Part 2: three data regions and an edge in front of them, each with a nats-server of its own"
 
     def __init__(self):
@@ -100,6 +102,8 @@ class Part:
             srv.Step("kill-secondary", "Kill -9 a secondary under load, wipe its JetStream", self.kill_secondary,
                      ("regions",)),
             srv.Step("switchover", "Switchover under load", self.switchover, ("regions",)),
+            srv.Step("failover", "Kill -9 the primary under writes of all levels", self.kill_primary, ("regions",)),
+            srv.Step("orphans", "What only a killed primary had is listed, and decided about", self.decide_orphans, ("regions",)),
             srv.Step("multi-writer", "Two regions write one point while their links are cut", self.both_write,
                      ("regions",)),
             srv.Step("dead-region", "A region dies: its clients are sent to the next", self.nearest_of_the_living,
@@ -109,6 +113,9 @@ class Part:
         ]
 
     # --- helpers ---
+
+    def writers(self, urls, collection, first, query):
+        return Writers(urls, collection, first, query=query)
 
     def rest(self, name):
         return srv.Rest(self.fleet.region(name)["ports"]["rest"])
@@ -154,7 +161,7 @@ class Part:
         begun = time.monotonic()
         self.fleet = fleets.Fleet(os.path.join(self.dir, "fleet"))
         # Audits come when they are asked for: one that came by itself could repair what a step is about to look at.
-        self.fleet.make('audit = { interval = "0ms"; };\n')
+        self.fleet.make('audit = { interval = "0ms"; };\nfailover = { mode = "auto"; };\n')
         self.up = True
         self.fleet.up()
         srv.wait_for("a primary", lambda: any((self.fleet.status_of(n) or {}).get("role") == "primary"
