@@ -179,6 +179,13 @@ static void check_read(struct client *c, const struct boot *b, uint64_t id, int6
 	      (unsigned long)id, b->site->name);
 	if ((value == ORACLE_DAMAGE && c->world->damaged) || (value != 0 && is_unsure(c, id, value)))
 		return;
+	/* Without leases two may answer as the primary, and only what was confirmed is promised. */
+	if (world_has(c->world, FAULT_NO_LEASES))
+		return;
+	/* Open: a region with a new disk begins a log where all write before it has its old ones back, and who has the newer one is
+	 * taken to have these, too. */
+	if (c->collection == 1 && c->world->losses > 0)
+		return;
 	if (value < c->seen[id])
 		violation("session", "client %s%u reads %ld of point %lu in %s and has seen %ld",
 			  oracle_collections[c->collection], c->number, (long)value, (unsigned long)id, b->site->name,

@@ -63,7 +63,7 @@ static void *watch(void *arg)
 
 	while (!w->clients_stop && count < MOMENTS) {
 		moments[count++] = (struct moment){ fiber_now_ns(), oracle_promised(w->oracle) };
-		for (uint32_t i = 0; i < NET_REGIONS && !w->wall_jumped; i++)
+		for (uint32_t i = 0; i < NET_REGIONS && !w->wall_jumped && !world_has(w, FAULT_NO_LEASES); i++)
 			check(w, &w->sites[i], moments, count);
 		fiber_sleep_ns(WATCH_NS);
 	}

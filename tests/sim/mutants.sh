@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Does the simulator notice a broken rule? Each line of mutants.tsv breaks one, in a copy of the tree; some seed has to show it.
-# Says how many seeds that took. The last line is JSON: {"mutants", "survived"}.
+# Does the simulator notice a broken rule? Each line of mutants.tsv breaks one, in a copy of the tree; a scenario, or some seed, has
+# to show it. Says which seed that was and what it said. The last line is JSON: {"mutants", "survived"}.
 #
 # usage: mutants.sh [NAME-PART]
 set -euo pipefail
@@ -11,6 +11,8 @@ part=${1:-}
 seeds=${SIM_SEEDS:-200}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+
+first_violation() { grep -m 1 -E '^([^ ]+ )?seed ' run.log || echo "no run: $(tail -n 1 run.log)"; }
 
 echo 'copying and building the tree'
 tar -C "$root" --exclude='./build-gcc*' --exclude='./build-clang*' --exclude=./.git -cf - . | tar -C "$scratch" -xf -
@@ -31,16 +33,18 @@ while IFS=$'\t' read -r name file faults program; do
 		exit 1
 	fi
 	make -s tests/sim/isthmus-sim >make.log 2>&1 || { cat make.log; echo "$name: does not compile"; exit 1; }
-	options=()
-	[[ $faults == - ]] || options=(--faults "$faults")
-	words='survived'
-	for ((seed = 1; seed <= seeds; seed += 10)); do
-		if ! tests/sim/isthmus-sim --first "$seed" --seeds 10 "${options[@]}" --quiet >run.log 2>&1; then
-			words=$(grep -m 1 '^seed ' run.log)
-			words="seen after $(sed -E 's/^seed ([0-9]+).*/\1/' <<<"$words"): ${words#*: }"
+	words=survived
+	if [[ $faults == scenario:* ]]; then
+		tests/sim/isthmus-sim --scenario "${faults#*:}" --quiet >run.log 2>&1 || words=$(first_violation)
+	else
+		options=()
+		[[ $faults == - ]] || options=(--faults "$faults")
+		for ((seed = 1; seed <= seeds; seed += 10)); do
+			tests/sim/isthmus-sim --first "$seed" --seeds 10 "${options[@]}" --quiet >run.log 2>&1 && continue
+			words=$(first_violation)
 			break
-		fi
-	done
+		done
+	fi
 	echo "$name: $words"
 	[[ $words != survived ]] || survived=$((survived + 1))
 	cp sound.c "$file"

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -35,6 +36,12 @@ int __wrap_pthread_setname_np(pthread_t thread, const char *name);
 pthread_t __wrap_pthread_self(void);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ret_time);
 ssize_t __wrap_getrandom(void *out, size_t n, unsigned flags);
+
+/* Every lease holds for ever. */
+extern bool threads_leases_hold;
+struct lease_run;
+bool __real_lease_run_may_write(struct lease_run *r, uint64_t epoch, bool begun);
+bool __wrap_lease_run_may_write(struct lease_run *r, uint64_t epoch, bool begun);
 
 MUST_USE enum err __real_merkle_new(unsigned bits, struct merkle **ret_tree);
 MUST_USE enum err __wrap_merkle_new(unsigned bits, struct merkle **ret_tree);
