@@ -82,7 +82,10 @@ double replicator_staleness_seconds(struct replicator *r)
 	struct position here = s.position;
 	if (s.released)
 		here.seq--;
-	return peers_lag_seconds(r->peers, s.writer, here);
+	double lag_s = peers_lag_seconds(r->peers, s.writer, here);
+	/* Nor is, maybe, whose epoch this region has promised not to follow any more. */
+	double unknown_s = replicator_lease_unknown_seconds(r, s.epoch);
+	return MAX(lag_s, unknown_s);
 }
 
 bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *why)

@@ -28,6 +28,8 @@ struct asker {
 struct replicator_lease {
 	struct lease_run *run;               /* NULL: they do not, or this one has no vote */
 	atomic_uint_fast64_t epoch_seen;     /* the newest in the logs, orphans included */
+	atomic_uint_fast64_t promised;       /* the newest epoch that this region promised, */
+	atomic_uint_fast64_t promised_ns;    /* and just before; 0: before this start */
 	uint64_t switch_timeout_ms;          /* of the switchover under way */
 	/* Under the run's lock */
 	uint64_t turns;                      /* of the committer, at the last look, */
@@ -110,6 +112,8 @@ MUST_USE enum err replicator_lease_may_write(struct replicator *r, uint64_t epoc
 void replicator_lease_look(struct replicator *r, uint64_t now_ns);
 /* On the committer's thread: an epoch is in the log. */
 void replicator_lease_saw(struct replicator *r, uint64_t epoch);
+/* Since when another region may write in an epoch that this one, whose newest is `epoch`, does not have; 0: it is not. */
+double replicator_lease_unknown_seconds(struct replicator *r, uint64_t epoch);
 
 /* --- replicator_beat.c --- */
 /* The stream's and the publisher's callbacks. */

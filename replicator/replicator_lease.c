@@ -106,8 +106,27 @@ static enum err send_frame(void *ctx, uint8_t region, struct bytes frame, struct
 static enum err persist(void *ctx, struct promise *p, struct fault *f)
 {
 	struct replicator *r = ctx;
+	uint64_t now_ns = clock_mono_ns(r->options.clock);
+	enum err err = committer_promise(r->committer, p, f);
 
-	return committer_promise(r->committer, p, f);
+	/* Whoever it was promised to may write from here on. */
+	if (err == ERR_NONE && p->epoch > atomic_load(&r->lease.promised)) {
+		atomic_store(&r->lease.promised_ns, now_ns);
+		atomic_store(&r->lease.promised, p->epoch);
+	}
+	return err;
+}
+
+double replicator_lease_unknown_seconds(struct replicator *r, uint64_t epoch)
+{
+	if (!replicator_has_lease(r) || atomic_load(&r->lease.promised) <= epoch)
+		return 0.0;
+	uint64_t since_ns = atomic_load(&r->lease.promised_ns);
+
+	/* Before this start. */
+	if (since_ns == 0)
+		return PEERS_LAG_UNKNOWN_SECONDS;
+	return (double)(clock_mono_ns(r->options.clock) - since_ns) / 1e9;
 }
 
 static enum err copy(void *ctx, uint8_t region, struct position upto, struct fault *f)
@@ -309,6 +328,7 @@ enum err replicator_lease_open(struct replicator *r, struct fault *f)
 		return fault_set(f, err, "the voter's memory: %s",
 				 why.text[0] != '\0' ? fault_text(&why) : err_sentence(err));
 	run.lease.record = found ? &record : NULL;
+	atomic_store(&r->lease.promised, found ? record.epoch : 0);
 	propose_voters(r, &run.lease.proposed);
 	here(r, &run.lease.here);
 	for (uint32_t i = 0; i < o->other_count; i++)

@@ -488,6 +488,33 @@ void scenario_S19_elections(struct world *w)
 	script_wait_level(w);
 }
 
+/* A primary that writes no more is heard, the next one is not: what is heard proves nothing to who has promised another epoch. */
+void scenario_S28_promised(struct world *w)
+{
+	uint32_t a = script_writer(w);
+	uint64_t epoch = newest_epoch(w);
+
+	go_on(w);
+	script_wait_level(w);
+	disk_faults(w->sites[a].disk)->break_at = 1;
+	write_alone(w, a, 1);
+	uint32_t b = wait_for_epoch(w, a, epoch), c = other_than(a, b);
+	net_cut(w->net, b, c, true);
+	net_cut(w->net, b, a, true);
+	struct sender s = script_sender(w);
+	(void)script_upsert(&s, b, SCRIPT_ONE, POINT, script_value(w), ACK_VISIBLE);
+	script_sleep_ms(3000);
+	double stale_s = script_state(w, c).staleness_seconds;
+	script_expect(oracle_position(w->oracle, c).epoch > epoch || stale_s >= 2.5, "lag",
+		      "%s does not know the newest epoch of 3 s ago and says that it is %.3f s behind", site_names[c], stale_s);
+	net_cut(w->net, b, c, false);
+	net_cut(w->net, b, a, false);
+	script_crash(w, a);
+	script_start(w, a);
+	go_on(w);
+	script_wait_level(w);
+}
+
 void scenario_S28_leased(struct world *w)
 {
 	uint32_t a = script_writer(w);
