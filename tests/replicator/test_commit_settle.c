@@ -217,6 +217,46 @@ START_TEST(a_row_that_was_deleted_since_stays_deleted)
 }
 END_TEST
 
+/* An op beyond the end of the first epoch sets k of point 5. */
+static struct orphan_id list_orphan(void)
+{
+	CLEANUP(buf_release) struct buf wire = BUF_INIT(1000);
+	struct collection *c = collection_of(&a);
+	struct point_id id = id_of(5);
+	struct op op = { .kind = OP_SET_PAYLOAD, .epoch = region_state(&a).epoch, .seq = 1000, .hlc = region_state(&a).hlc + 1,
+			 .region = 1, .incarnation = collection_incarnation(c), .ids = &id, .id_count = 1,
+			 .payload = payload_of(&a, "k", 9) };
+	struct fault f = { 0 };
+
+	collection_unref(c);
+	region_begin(&a);
+	ck_assert_int_eq(op_encode(&op, OP_FORM_WIRE, &wire), ERR_NONE);
+	struct offered_orphan item = { 3, buf_bytes(&wire) };
+	struct orphan_offer offer = { .items = &item, .count = 1 };
+	ck_assert_msg(!committer_list_orphans(a.committer, &offer, &f), "%s", f.text);
+	return (struct orphan_id){ SCOPE_FLEET, { op.epoch, op.seq }, 3 };
+}
+
+START_TEST(an_orphan_that_was_applied_since_is_not_lost)
+{
+	struct orphan_verdict v = { .id = list_orphan(), .apply = true };
+	struct orphan_decision d = { .items = &v, .count = 1 };
+	struct settle s = settle_from(&a, 5);
+	struct fault f = { 0 };
+
+	ck_assert_int_eq(committer_decide_orphans(a.committer, &d, &f), ERR_NONE);
+	ck_assert_uint_eq(d.done, 1);
+	follow();
+	check_equal();
+	spoil(&b, 5, false);
+	ck_assert_msg(!committer_settle(b.committer, &s, &f), "%s", f.text);
+	ck_assert_uint_eq(s.rows_changed, 1);
+	check_equal();
+	ck_assert_int_eq(payload_number(&b, "c", 5, "n"), 5);
+	ck_assert_int_eq(payload_number(&b, "c", 5, "k"), 9);
+}
+END_TEST
+
 START_TEST(rows_that_are_not_there_are_removed)
 {
 	struct fault f = { 0 };
@@ -283,6 +323,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_position_and_the_log_stay_as_they_are);
 	tcase_add_test(t, ops_since_the_reading_are_not_lost);
 	tcase_add_test(t, a_row_that_was_deleted_since_stays_deleted);
+	tcase_add_test(t, an_orphan_that_was_applied_since_is_not_lost);
 	tcase_add_test(t, rows_that_are_not_there_are_removed);
 	tcase_add_test(t, leaves_are_counted_anew);
 	tcase_add_test(t, what_was_settled_is_durable);
