@@ -24,7 +24,7 @@
 #define SILENT_MS_MAX 5000
 /* How often this region asks for a mark. */
 #define WANT_MS 3000
-/* One wait for the bandwidth: the thread looks whether it is to stop. */
+/* One wait for the bandwidth. */
 #define THROTTLE_MS_MAX 1000
 
 struct bootstrap {
@@ -76,6 +76,16 @@ static bool stopping(struct bootstrap *b)
 
 	(void)pthread_mutex_unlock(&b->lock);
 	return stop;
+}
+
+/* To stop, or to do something else. */
+static bool is_wanted(struct bootstrap *b)
+{
+	(void)pthread_mutex_lock(&b->lock);
+	bool wanted = b->stop || b->ordered;
+
+	(void)pthread_mutex_unlock(&b->lock);
+	return wanted;
 }
 
 /* Until then, or until something is wanted. */
@@ -329,7 +339,7 @@ static void throttle(struct bootstrap *b, uint64_t bytes, uint64_t began_ns)
 
 	for (;;) {
 		uint64_t now_ns = clock_mono_ns(b->o.clock);
-		if (now_ns >= due_ns || stopping(b))
+		if (now_ns >= due_ns || is_wanted(b))
 			return;
 		rest(b, MIN((due_ns - now_ns) / NS_PER_MS + 1, (uint64_t)THROTTLE_MS_MAX));
 	}
