@@ -66,7 +66,7 @@ uint64_t lease_stamp_ms(const struct lease *l)
 void lease_send(struct lease *l, uint8_t region, struct lease_item m)
 {
 	m.scope = l->scope;
-	m.flags = (uint8_t)((l->data ? LEASE_ITEM_DATA : 0) | (lease_is_fit(l) ? LEASE_ITEM_FIT : 0));
+	m.flags = lease_flags(l);
 	m.promised = lease_promised(l);
 	m.logged = l->here.epoch;
 	if (m.position.epoch == 0)
@@ -161,12 +161,22 @@ bool lease_is_majority(const struct lease *l, const struct voter_set *s)
 	       (pending == NULL || voters_count_in(pending, s) >= voters_majority(pending));
 }
 
+static bool is_able(const struct lease *l)
+{
+	return !l->rolled_back && !l->here.failed && !l->here.unfit && l->here.stalled_ms < l->config.hold_ms;
+}
+
 bool lease_is_fit(const struct lease *l)
 {
 	const struct voter *me = voters_find_store(&l->record.list, l->self.region, l->self.store_id);
 
-	return l->data && me != NULL && me->data && !l->here.failed && !l->here.unfit &&
-	       l->here.stalled_ms < l->config.hold_ms;
+	return l->data && me != NULL && me->data && is_able(l);
+}
+
+uint8_t lease_flags(const struct lease *l)
+{
+	return (uint8_t)((l->data ? LEASE_ITEM_DATA : 0) | (lease_is_fit(l) ? LEASE_ITEM_FIT : 0) |
+			 (is_able(l) ? LEASE_ITEM_ABLE : 0) | (l->replaced ? LEASE_ITEM_REPLACED : 0));
 }
 
 /* --- clocks --- */
@@ -232,7 +242,7 @@ static bool is_rolled_back(const struct lease_seen *s, const struct lease_identi
 }
 
 /* YES, NO_MEMBER or ROLLED_BACK. */
-static enum lease_answer identify(struct lease *l, const struct lease_identity *id, uint64_t promised)
+static enum lease_answer judge(struct lease *l, const struct lease_identity *id, uint64_t promised)
 {
 	if (member_of(l, id) == NULL)
 		return LEASE_ANSWER_NO_MEMBER;
@@ -258,6 +268,14 @@ static enum lease_answer identify(struct lease *l, const struct lease_identity *
 	return LEASE_ANSWER_YES;
 }
 
+static enum lease_answer identify(struct lease *l, const struct lease_identity *id, uint64_t promised)
+{
+	enum lease_answer who = judge(l, id, promised);
+
+	member_judged(l, id->region, who);
+	return who;
+}
+
 /* --- messages --- */
 
 /* A holder that its list has taken out lets go of what it held as a member. */
@@ -274,6 +292,10 @@ static void take_request(struct lease *l, const struct lease_identity *from, uin
 {
 	enum lease_answer who = identify(l, from, m->promised);
 
+	if (m->kind == LEASE_HELLO) {
+		member_hello(l, from, m, who);
+		return;
+	}
 	if (who == LEASE_ANSWER_YES || (who == LEASE_ANSWER_NO_MEMBER && is_farewell(l, from, m))) {
 		voter_request(l, from, wall_ms, m);
 		return;
@@ -293,8 +315,14 @@ static void take_request(struct lease *l, const struct lease_identity *from, uin
 /* Only answers to this very start mean anything, and only from members that are what they were (rule 9). */
 static void take_answer(struct lease *l, const struct lease_identity *from, uint64_t wall_ms, const struct lease_item *m)
 {
-	if (m->asker != l->self.nonce || identify(l, from, m->promised) != LEASE_ANSWER_YES)
+	if (m->asker != l->self.nonce)
 		return;
+	if (m->kind == LEASE_HELLO)
+		member_hello_answered(l, m);
+	if (identify(l, from, m->promised) != LEASE_ANSWER_YES)
+		return;
+	if (m->answer == LEASE_ANSWER_ROLLED_BACK && from->region != l->self.region)
+		l->rolled_back = true;
 	if (!lease_is_busy(l) && m->list != NULL && m->list->number > l->record.list.number)
 		(void)voter_take_list(l, m, NULL); /* an answer wants no reply */
 	switch (m->kind) {
@@ -311,12 +339,15 @@ static void take_answer(struct lease *l, const struct lease_identity *from, uint
 		term_answer(l, from->region, wall_ms, m);
 		break;
 	case LEASE_ABANDON:
+	case LEASE_HELLO:
 		break;
 	}
 }
 
 static void take(struct lease *l, const struct lease_identity *from, uint64_t wall_ms, const struct lease_item *m)
 {
+	if (from->region != l->self.region)
+		member_note(l, from, m);
 	if (m->answer == LEASE_ANSWER_REQUEST)
 		take_request(l, from, wall_ms, m);
 	else
@@ -401,6 +432,7 @@ enum err lease_new(const struct lease_options *o, struct lease_now now, struct l
 	l->self = o->self;
 	l->data = o->data;
 	l->preferred = o->preferred;
+	l->known = o->known;
 	l->config = o->config;
 	l->now = now;
 	l->here = o->here;
@@ -423,6 +455,7 @@ void lease_tick(struct lease *l, struct lease_now now, struct lease_actions *out
 	voter_tick(l);
 	term_tick(l);
 	bid_tick(l);
+	member_tick(l);
 	store_when_due(l);
 	lease_leave(l);
 }
@@ -457,7 +490,7 @@ void lease_accept_loss(struct lease *l, struct lease_now now, uint64_t for_ms)
 
 uint64_t lease_due(const struct lease *l)
 {
-	uint64_t due = MIN(bid_due(l), term_due(l));
+	uint64_t due = MIN(MIN(bid_due(l), term_due(l)), member_due(l));
 
 	return (l->dirty || l->urgent) && !l->staging ? MIN(due, l->now.boot_ms + l->config.step_ms) : due;
 }

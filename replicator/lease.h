@@ -14,8 +14,8 @@
  *   5   a promise is stored, and the position read, in one transaction (LEASE_PERSIST) before it is told   lease_voter.c
  *   7   not fewer data voters than M; witnesses hold no position                                     voters.c, lease_bid.c
  *   8   the history of the best voter that promised; a candidate behind its log lets it stand               lease_bid.c
- *   9   stores, starts, nonces                                                                                  lease.c
- *   10  voter lists                                                            voters.c, lease_voter.c, lease_term.c
+ *   9   stores, starts, nonces                                                                  lease.c, lease_member.c
+ *   10  voter lists                                            voters.c, lease_voter.c, lease_term.c, lease_member.c
  *   11  who may stand                                                                       lease_bid.c, lease_voter.c
  *   12  valid_until, from the M-th latest sending                                                          lease_term.c
  *   13  both clocks                                                                             lease.c, lease_term.c
@@ -25,6 +25,7 @@
  *   17  a restarted voter                                                                        lease.c, lease_voter.c
  *   18  handover                                                                             lease_term.c, lease_voter.c
  *   19  a holder that cannot commit; the guard of automatic promotion                         lease_term.c, lease_bid.c
+ *   27  whoever is taken out of the list learns it                                                       lease_member.c
  *   25  a clock that is off                                                     lease_bid.c, lease_voter.c, lease_term.c
  *
  * Left to the caller: that who a message says it is from is who its certificate names; the commit's fence (no op of an
@@ -62,8 +63,8 @@ enum lease_reason {
 };
 const char *lease_reason_name(enum lease_reason r);
 
-/* STANDING, LOST, YIELDED (region: to whom), WON, PROMISE_STUCK: epoch. LOSS_REFUSED: number, in ms. ROLLED_BACK, DECLINED:
- * region. LIST_IN_EFFECT: number. */
+/* STANDING, LOST, YIELDED (region: to whom), WON, PROMISE_STUCK: epoch. LOSS_REFUSED: number, in ms. ROLLED_BACK, DECLINED,
+ * STRANGER: region. LIST_IN_EFFECT: number. */
 enum lease_event {
 #define LEASE_EVENT(name, word) LEASE_EVENT_##name,
 #include "replicator/lease_event.def"
@@ -84,8 +85,8 @@ struct lease_action {
 	struct lease_item item;
 };
 
-/* Three messages to each voter and some more. */
-#define LEASE_ACTIONS_MAX 160
+/* Three messages to each voter, a greeting to each region, and some more. */
+#define LEASE_ACTIONS_MAX 256
 struct lease_actions {
 	struct lease_action list[LEASE_ACTIONS_MAX];
 	uint32_t count;
@@ -111,6 +112,7 @@ struct lease_options {
 	struct lease_config config;
 	struct lease_here here;
 	struct voter_list proposed;  /* list 0, of the configuration: used when nothing is stored */
+	struct voter_set known;      /* all regions that vote or are to: those outside the list are greeted, too */
 	const struct lease_record *record; /* what was stored; NULL: nothing yet */
 };
 
@@ -143,6 +145,18 @@ MUST_USE enum err lease_hand_over(struct lease *l, struct lease_now now, uint8_t
 /* A change of the voter list: ERR_NOT_PRIMARY, ERR_CONFIG, ERR_UNAVAILABLE while another is under way. */
 MUST_USE enum err lease_propose(struct lease *l, struct lease_now now, const struct voter_list *next,
 				struct lease_actions *out, struct fault *reterr_fault);
+/* An operator's failover: this region stands as soon as its own voter is free, before all others, until it has won or so many
+ * ms have passed. ERR_UNAVAILABLE: it may not be the primary, in words. */
+MUST_USE enum err lease_stand(struct lease *l, struct lease_now now, uint64_t for_ms, struct lease_actions *out,
+			      struct fault *reterr_fault);
+/*
+ * An operator's last resort, when a majority is lost for good: a list without the regions of `lost` is stored here, and taken
+ * over by all who hear of it; its number is far above what was. What the lost regions had beyond the rest is lost, what they
+ * do when they come back counts for nothing, and two such lists, made where the regions could not reach one another, part the
+ * fleet. ERR_BAD_INPUT: a majority answers, a lost one does, or too few remain; ERR_UNAVAILABLE: not now.
+ */
+MUST_USE enum err lease_force_list(struct lease *l, struct lease_now now, const struct voter_set *lost,
+				   struct voter_list *ret_list, struct lease_actions *out, struct fault *reterr_fault);
 /* The operator accepts what LOSS_REFUSED names, until this region has stood or so many ms have passed. */
 void lease_accept_loss(struct lease *l, struct lease_now now, uint64_t for_ms);
 
@@ -154,6 +168,49 @@ uint64_t lease_due(const struct lease *l);
 uint64_t lease_promised(const struct lease *l);
 /* In effect: for M, and who may acknowledge. Borrowed until the next input. */
 const struct voter_list *lease_voters(const struct lease *l);
+
+/* All regions of the lists, those that are known of and those that have spoken. */
+#define LEASE_MEMBERS_MAX 64
+struct lease_member {
+	uint8_t region;
+	bool self;
+	bool listed;                   /* in the list in effect; */
+	bool pending;                  /* in the one that is pending: */
+	struct voter voter;            /* as there; of both the former */
+	bool heard;                    /* since the start; the rest is as it was said last */
+	bool silent;                   /* for so long that it is to be taken for out of reach */
+	uint64_t silent_ms;
+	struct lease_identity identity;
+	uint8_t flags;                 /* LEASE_ITEM_... */
+	struct position position;
+	uint64_t list_number;
+	enum lease_answer judged;      /* YES, NO_MEMBER, ROLLED_BACK: what it is to this region */
+	enum lease_answer said;        /* to the last poll of this region; REQUEST: nothing yet */
+	uint64_t said_ms;              /* how long ago */
+	uint32_t bound_ms;             /* for how long it said to be bound to another one then */
+};
+
+/* What a promotion falls behind by, as far as anybody knows: what was written after the last renewal that was heard is in
+ * nobody's knowledge. */
+struct lease_loss {
+	bool known;            /* since the start a majority answered a poll, or promised */
+	uint64_t ms;           /* 0: nothing that was known of */
+	struct position best;  /* of those that answered */
+	struct position last;  /* that a holder told of */
+};
+
+struct lease_look {
+	struct voter_list list;
+	struct voter_list pending;     /* count 0: none */
+	bool is_member, is_fit, is_replaced, is_rolled_back; /* this region */
+	uint8_t bound_to;              /* 0: to nobody */
+	uint64_t bound_ms;
+	struct lease_renewed renewed;
+	struct lease_loss loss;
+	struct lease_member members[LEASE_MEMBERS_MAX]; /* this region first */
+	uint32_t count;
+};
+void lease_look(const struct lease *l, struct lease_look *ret_look);
 
 /* The right to write, to be judged by any thread that has its own `now`. */
 struct lease_term {

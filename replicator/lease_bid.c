@@ -70,7 +70,8 @@ static bool is_enough(const struct lease *l)
 
 static uint64_t highest_epoch(const struct lease *l)
 {
-	uint64_t highest = MAX(lease_promised(l), l->here.epoch);
+	/* A list that an operator put in place leaves room for what the lost regions may have begun. */
+	uint64_t highest = MAX(MAX(lease_promised(l), l->here.epoch), l->record.list.epoch);
 
 	for (uint32_t i = 0; i < l->bid.count; i++)
 		if (l->bid.answers[i].got)
@@ -133,8 +134,8 @@ static bool is_clock_off(const struct lease *l)
 	return off >= voters_majority(&l->record.list);
 }
 
-/* What would be lost, in time: from when the best that can be had was written to the last word of a holder (rule 19). */
-static uint64_t loss_ms(const struct lease *l, const struct bid_answer *best)
+/* The last word of a holder. */
+static struct lease_renewed last_renewed(const struct lease *l)
 {
 	struct lease_renewed last = l->record.renewed;
 
@@ -144,6 +145,14 @@ static uint64_t loss_ms(const struct lease *l, const struct bid_answer *best)
 		if (l->bid.answers[i].got && position_compare(r->position, last.position) > 0)
 			last = *r;
 	}
+	return last;
+}
+
+/* What would be lost, in time: from when the best that can be had was written to that word (rule 19). */
+static uint64_t loss_ms(const struct lease *l, const struct bid_answer *best)
+{
+	struct lease_renewed last = last_renewed(l);
+
 	if (position_compare(best->said.position, last.position) >= 0 || last.wall_ms <= best->said.stamp_ms)
 		return 0;
 	return last.wall_ms - best->said.stamp_ms;
@@ -153,6 +162,8 @@ static bool loss_is_refused(struct lease *l, const struct bid_answer *best)
 {
 	uint64_t loss = loss_ms(l, best);
 
+	l->loss = (struct lease_loss){ .known = true, .ms = loss, .best = best->said.position, .last = last_renewed(l).position };
+
 	if (loss <= l->config.max_loss_ms || l->now.boot_ms < l->accept_loss_until_ms)
 		return false;
 	lease_tell(l, LEASE_EVENT_LOSS_REFUSED, best->region, 0, loss);
@@ -161,8 +172,15 @@ static bool loss_is_refused(struct lease *l, const struct bid_answer *best)
 
 /* --- giving up --- */
 
+static bool is_sent_by_operator(const struct lease *l)
+{
+	return l->now.boot_ms < l->stand_until_ms;
+}
+
 static void rest(struct lease *l, uint64_t for_ms)
 {
+	if (is_sent_by_operator(l))
+		for_ms = MIN(for_ms, l->config.poll_ms);
 	l->bid.phase = BID_NONE;
 	l->bid.next_ms = l->now.boot_ms + for_ms;
 	l->bid.invited = false;
@@ -241,7 +259,8 @@ static void stand(struct lease *l)
 static void poll_won(struct lease *l)
 {
 	const struct bid_answer *best = best_of(l);
-	uint32_t rank = l->bid.invited || l->bid.reacquire ? 0 : rank_of(l);
+	bool first = l->bid.invited || l->bid.reacquire || is_sent_by_operator(l);
+	uint32_t rank = first ? 0 : rank_of(l);
 
 	if (is_clock_off(l)) {
 		lease_tell(l, LEASE_EVENT_CLOCK_SUSPECT, l->self.region, 0, 0);
@@ -277,6 +296,7 @@ static void promise_won(struct lease *l)
 	l->bid.invited = false;
 	l->bid.phase = BID_NONE;
 	l->accept_loss_until_ms = 0;
+	l->stand_until_ms = 0;
 	term_start(l, epoch, best->region, best->said.position);
 }
 

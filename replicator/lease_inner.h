@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of a lease share: lease.c (identity, storing, the way in and out), lease_voter.c, lease_bid.c (the
- * candidate), lease_term.c (the holder). Theirs alone.
+ * candidate), lease_term.c (the holder), lease_member.c (who is there). Theirs alone.
  */
 #pragma once
 
@@ -98,6 +98,23 @@ struct lease_holding {
 	struct voter_set stored;
 };
 
+/* What a region last said, to anything. */
+struct lease_heard {
+	uint8_t region;
+	bool heard;
+	uint64_t at_ms;
+	struct lease_identity identity;
+	uint8_t flags;
+	struct position position;
+	uint64_t list_number;
+	enum lease_answer judged;
+	enum lease_answer said;  /* to a poll; REQUEST: nothing */
+	uint64_t said_ms;
+	uint32_t bound_ms;
+	bool greeted;
+	uint64_t hello_ms;
+};
+
 struct lease {
 	uint16_t scope;
 	struct lease_identity self;
@@ -108,7 +125,14 @@ struct lease {
 	uint64_t caught_up_ms;       /* by a holder's clock: all that it had then is here */
 	struct lease_renewed heard;  /* the newest renewal, for the above */
 	uint64_t accept_loss_until_ms;
+	uint64_t stand_until_ms;     /* an operator has this region stand */
+	struct lease_loss loss;
 	bool excluded_told;
+	bool replaced;               /* the list has, or had, this region with another store */
+	bool rolled_back;            /* a member says so of this store */
+	struct voter_set known;
+	struct lease_heard heard_regions[LEASE_MEMBERS_MAX];
+	uint32_t heard_count;
 	struct voter_set rolled_back_told;
 
 	struct lease_record record;  /* as stored */
@@ -160,6 +184,8 @@ uint32_t lease_everybody(const struct lease *l, uint8_t regions[LEASE_ASKED_MAX]
 bool lease_is_majority(const struct lease *l, const struct voter_set *s);
 /* May this region be the primary (rules 9, 11, 19)? */
 bool lease_is_fit(const struct lease *l);
+/* What this region says of itself: LEASE_ITEM_... */
+uint8_t lease_flags(const struct lease *l);
 uint64_t lease_stamp_ms(const struct lease *l);
 /* An offset of a clock from what it said, when it was asked and now. */
 void lease_measure(const struct lease *l, struct lease_now asked, uint64_t said_ms, int64_t *ret_offset_ms,
@@ -197,3 +223,14 @@ void term_answer(struct lease *l, uint8_t region, uint64_t wall_ms, const struct
 void term_end(struct lease *l, enum lease_reason reason);
 bool term_is_valid(const struct lease *l);
 uint64_t term_due(const struct lease *l);
+
+/* --- lease_member.c --- */
+
+void member_note(struct lease *l, const struct lease_identity *from, const struct lease_item *m);
+void member_judged(struct lease *l, uint8_t region, enum lease_answer who);
+bool member_is_listed(const struct lease *l);
+void member_tick(struct lease *l);
+uint64_t member_due(const struct lease *l);
+/* A greeting, of somebody that is `who` to this region; and the answer to one. */
+void member_hello(struct lease *l, const struct lease_identity *from, const struct lease_item *m, enum lease_answer who);
+void member_hello_answered(struct lease *l, const struct lease_item *m);

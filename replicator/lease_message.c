@@ -33,7 +33,7 @@
 #define FRAME_VERSION 1
 #define FRAME_HEAD_BYTES 56
 #define CHECKSUM_BYTES 8
-#define ITEM_FLAGS (LEASE_ITEM_DATA | LEASE_ITEM_FIT)
+#define ITEM_FLAGS (LEASE_ITEM_DATA | LEASE_ITEM_FIT | LEASE_ITEM_ABLE | LEASE_ITEM_REPLACED)
 
 const char *lease_kind_name(enum lease_kind k)
 {

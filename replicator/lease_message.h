@@ -40,6 +40,8 @@ struct lease_renewed {
 
 #define LEASE_ITEM_DATA 1u /* the sender holds data */
 #define LEASE_ITEM_FIT 2u  /* and may be the primary */
+#define LEASE_ITEM_ABLE 4u /* a member of the voter list like this one could do its part: nothing is amiss here */
+#define LEASE_ITEM_REPLACED 8u /* the voter list has this region with another store, or had when this one was told of it */
 
 /* One scope's part of a frame. All kinds have all fields; what a kind does not need is 0. */
 struct lease_item {

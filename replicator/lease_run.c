@@ -148,13 +148,13 @@ static void count_event(struct lease_run *r, enum lease_event e)
 static bool is_alarm(enum lease_event e)
 {
 	return e == LEASE_EVENT_LOSS_REFUSED || e == LEASE_EVENT_CLOCK_SUSPECT || e == LEASE_EVENT_EXCLUDED ||
-	       e == LEASE_EVENT_ROLLED_BACK || e == LEASE_EVENT_PROMISE_STUCK;
+	       e == LEASE_EVENT_STRANGER || e == LEASE_EVENT_ROLLED_BACK || e == LEASE_EVENT_PROMISE_STUCK;
 }
 
 static void tell(struct lease_run *r, const struct lease_action *a)
 {
 	count_event(r, a->event);
-	if (a->event == LEASE_EVENT_LIST_IN_EFFECT)
+	if (a->event == LEASE_EVENT_LIST_IN_EFFECT || a->event == LEASE_EVENT_STRANGER || a->event == LEASE_EVENT_EXCLUDED)
 		r->news = true;
 	log_event(is_alarm(a->event) ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "lease: %s region=%s epoch=%llu number=%llu",
 		  lease_event_name(a->event), a->region != 0 ? r->options.name(r->options.ctx, a->region) : "-",
@@ -502,6 +502,32 @@ enum err lease_run_propose(struct lease_run *r, const struct voter_list *next, s
 	return err;
 }
 
+enum err lease_run_stand(struct lease_run *r, uint64_t for_ms, struct fault *reterr_fault)
+{
+	struct lease_now now = enter(r);
+	enum err err = lease_stand(r->lease, now, for_ms, &r->actions, reterr_fault);
+
+	leave(r);
+	return err;
+}
+
+enum err lease_run_force_list(struct lease_run *r, const struct voter_set *lost, struct voter_list *ret_list,
+			      struct fault *reterr_fault)
+{
+	struct lease_now now = enter(r);
+	enum err err = lease_force_list(r->lease, now, lost, ret_list, &r->actions, reterr_fault);
+
+	leave(r);
+	return err;
+}
+
+void lease_run_look(struct lease_run *r, struct lease_look *ret_look)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	lease_look(r->lease, ret_look);
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
 void lease_run_accept_loss(struct lease_run *r, uint64_t for_ms)
 {
 	(void)pthread_mutex_lock(&r->lock);
@@ -568,7 +594,9 @@ enum err lease_run_new(const struct lease_run_options *o, struct lease_run **ret
 	for (uint32_t i = 0; i < o->region_count; i++)
 		senders[i] = (struct sender){ .run = r, .region = o->regions[i] };
 	init_locks(r);
-	enum err err = lease_new(&o->lease, now_of(r), &r->lease, reterr_fault);
+	for (uint32_t i = 0; i < o->region_count; i++)
+		voter_set_add(&r->options.lease.known, o->regions[i]);
+	enum err err = lease_new(&r->options.lease, now_of(r), &r->lease, reterr_fault);
 	r->options.lease.record = NULL;
 	r->options.regions = NULL;
 	if (err != ERR_NONE) {

@@ -30,7 +30,7 @@ struct lease_run_options {
 	/* Must not block; with the run's lock held. */
 	void (*here)(void *ctx, struct lease_here *ret_here);
 	const char *(*name)(void *ctx, uint8_t region);
-	/* The right to write, or the voter list, is another than it was. Without locks. */
+	/* The right to write, the voter list, or who speaks for a member is another than it was. Without locks. */
 	void (*changed)(void *ctx);
 	void *ctx;
 };
@@ -54,6 +54,11 @@ struct voter_list lease_run_voters(struct lease_run *r);
 /* Hands over to region `target`: waits until it was released, or was not. *ret_end as of options.hand_over. Blocks. */
 MUST_USE enum err lease_run_hand_over(struct lease_run *r, uint8_t target, struct position *ret_end,
 				      struct fault *reterr_fault);
+/* See lease_stand(), lease_force_list() and lease_look(). */
+MUST_USE enum err lease_run_stand(struct lease_run *r, uint64_t for_ms, struct fault *reterr_fault);
+MUST_USE enum err lease_run_force_list(struct lease_run *r, const struct voter_set *lost, struct voter_list *ret_list,
+				       struct fault *reterr_fault);
+void lease_run_look(struct lease_run *r, struct lease_look *ret_look);
 /* See lease_propose() and lease_accept_loss(). */
 MUST_USE enum err lease_run_propose(struct lease_run *r, const struct voter_list *next, struct fault *reterr_fault);
 void lease_run_accept_loss(struct lease_run *r, uint64_t for_ms);

@@ -454,6 +454,7 @@ void term_answer(struct lease *l, uint8_t region, uint64_t wall_ms, const struct
 	case LEASE_POLL:
 	case LEASE_PROMISE:
 	case LEASE_ABANDON:
+	case LEASE_HELLO:
 		break;
 	}
 }

@@ -72,7 +72,7 @@ void voter_tick(struct lease *l)
 		l->promise_stuck_told = true;
 		lease_tell(l, LEASE_EVENT_PROMISE_STUCK, l->record.holder, l->record.epoch, 0);
 	}
-	bool member = voters_find_store(&l->record.list, l->self.region, l->self.store_id) != NULL;
+	bool member = member_is_listed(l);
 	if (!member && !l->excluded_told)
 		lease_tell(l, LEASE_EVENT_EXCLUDED, l->self.region, 0, l->record.list.number);
 	l->excluded_told = !member;
@@ -352,6 +352,8 @@ void voter_request(struct lease *l, const struct lease_identity *from, uint64_t 
 		break;
 	case LEASE_LIST:
 		take_list(l, from, m, &to);
+		break;
+	case LEASE_HELLO:
 		break;
 	}
 }

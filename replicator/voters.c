@@ -13,7 +13,7 @@
 
 #define MEMBER_DATA 1u
 
-static uint32_t data_voters(const struct voter_list *l)
+uint32_t voters_data(const struct voter_list *l)
 {
 	uint32_t n = 0;
 
@@ -27,6 +27,16 @@ static bool is_zero(const uint8_t *id)
 	static const uint8_t zero[STORE_ID_BYTES];
 
 	return memcmp(id, zero, STORE_ID_BYTES) == 0;
+}
+
+static enum err check_data(const struct voter_list *l, struct fault *f)
+{
+	if (voters_data(l) >= voters_majority(l))
+		return ERR_NONE;
+	return fault_set(f, ERR_CONFIG,
+			 "%u of %u voters hold data, but a majority of %u must: ordering strong could never be kept; remove "
+			 "witnesses or add data regions",
+			 voters_data(l), l->count, voters_majority(l));
 }
 
 enum err voters_check(const struct voter_list *l, struct fault *reterr_fault)
@@ -44,11 +54,11 @@ enum err voters_check(const struct voter_list *l, struct fault *reterr_fault)
 		if (l->number > 0 && is_zero(m->store_id))
 			return fault_set(reterr_fault, ERR_CONFIG, "the store of voter region %u is not known", m->region);
 	}
-	if (data_voters(l) < voters_majority(l))
-		return fault_set(reterr_fault, ERR_CONFIG,
-				 "%u of %u voters hold data, but a majority of %u must: ordering strong could never be "
-				 "kept; remove witnesses or add data regions",
-				 data_voters(l), l->count, voters_majority(l));
+	/* Later lists may come to have fewer, when data regions are taken out (rule 27). */
+	if (l->number == 0)
+		return check_data(l, reterr_fault);
+	if (voters_data(l) == 0)
+		return fault_set(reterr_fault, ERR_CONFIG, "none of %u voters holds data: nobody could be the primary", l->count);
 	return ERR_NONE;
 }
 
@@ -99,7 +109,8 @@ enum err voters_check_change(const struct voter_list *now, const struct voter_li
 	if (differing(now, next) + differing(next, now) != 1)
 		return fault_set(reterr_fault, ERR_CONFIG,
 				 "a voter list changes by one member at a time: add or remove one, then the next");
-	return ERR_NONE;
+	/* Where a data region is lost for good the rest goes on without what needs it. */
+	return voters_data(next) < voters_data(now) ? ERR_NONE : check_data(next, reterr_fault);
 }
 
 uint32_t voters_majority(const struct voter_list *l)

@@ -31,14 +31,16 @@ struct voter_list {
 	struct voter members[VOTERS_MAX]; /* by region, ascending */
 };
 
-/* Members in ascending order, and not fewer data voters than a majority of all (rule 7). */
+/* Members in ascending order; in list 0 not fewer data voters than a majority of all (rule 7), in others one at least. */
 MUST_USE enum err voters_check(const struct voter_list *l, struct fault *reterr_fault);
-/* May `next` follow `now`? It differs in one member; stores of list 0 are learnt all at once. */
+/* May `next` follow `now`? It differs in one member; stores of list 0 are learnt all at once. Fewer data voters than a majority
+ * come about only by taking one of them out: then `strong` has to wait until another one is put in (rule 27). */
 MUST_USE enum err voters_check_change(const struct voter_list *now, const struct voter_list *next,
 				      struct fault *reterr_fault);
 
 /* M = V/2 + 1. */
 uint32_t voters_majority(const struct voter_list *l);
+uint32_t voters_data(const struct voter_list *l);
 const struct voter *voters_find(const struct voter_list *l, uint8_t region);
 /* The same region with the same store. */
 const struct voter *voters_find_store(const struct voter_list *l, uint8_t region, const uint8_t *store_id);

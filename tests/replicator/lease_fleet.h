@@ -96,6 +96,7 @@ struct fleet {
 	uint32_t loss_permille, double_permille, late_permille, late_ms_max;
 	bool on_the_wire; /* messages go through their bytes */
 	bool hand_over_waits;
+	bool greets;      /* all regions are known to all, as by a configuration */
 	bool clocks_lie;  /* leases mean nothing: the fence alone has to do */
 	/* what happened */
 	struct position epochs[FLEET_EPOCHS_MAX * 8]; /* begun, with what was confirmed in it */
@@ -291,6 +292,8 @@ static inline void fleet_start(struct fleet *f, uint32_t i)
 		.record = r->has_record ? &r->record : NULL,
 	};
 	memcpy(o.self.store_id, r->store_id, STORE_ID_BYTES);
+	for (uint32_t k = 0; k < f->count && f->greets; k++)
+		voter_set_add(&o.known, f->regions[k].id);
 	enum err err = lease_new(&o, fleet_clock(f, r), &r->lease, &fault);
 	if (err != ERR_NONE)
 		ck_abort_msg("%s", fault_text(&fault));

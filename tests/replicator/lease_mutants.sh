@@ -12,8 +12,8 @@ flags='-std=gnu17 -D_GNU_SOURCE -O1 -w'
 packages='check libxxhash zlib'
 # shellcheck disable=SC2086
 cflags=$(pkg-config --cflags $packages) libs="$(pkg-config --libs $packages) -lm -lpthread"
-tests='test_voters test_lease_voter test_lease_bid test_lease_term test_lease'
-sources='voters lease lease_voter lease_bid lease_term lease_config lease_message lease_record'
+tests='test_voters test_lease_voter test_lease_bid test_lease_term test_lease_member test_lease'
+sources='voters lease lease_voter lease_bid lease_term lease_member lease_config lease_message lease_record'
 LEASE_HISTORIES=2000 CK_VERBOSITY=silent
 export LEASE_HISTORIES CK_VERBOSITY
 

@@ -309,6 +309,7 @@ static void begin_history(struct fleet *f, uint64_t seed)
 	fleet_init(f, seed, shapes[shape].data, shapes[shape].witnesses);
 	f->proposed.count = shapes[shape].voters;
 	f->on_the_wire = seed % 16 == 0;
+	f->greets = seed % 4 == 0;
 	f->hand_over_waits = seed % 3 != 0;
 	for (uint32_t i = 0; i < f->count; i++)
 		f->regions[i].rate_permille = 900 + fleet_below(f, 201);

@@ -72,7 +72,7 @@ START_TEST(a_message_outside_its_bounds_is_not_written)
 		{ .kind = 0 },
 		{ .kind = (enum lease_kind)99 },
 		{ .kind = LEASE_POLL, .answer = (enum lease_answer)99 },
-		{ .kind = LEASE_POLL, .flags = 4 },
+		{ .kind = LEASE_POLL, .flags = 16 },
 		{ .kind = LEASE_LIST, .list = &broken },
 		{ .kind = LEASE_LIST, .pending = &broken },
 	};

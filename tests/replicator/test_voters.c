@@ -36,7 +36,7 @@ START_TEST(fewer_data_voters_than_a_majority_of_all_are_refused)
 	};
 
 	for (size_t i = 0; i < LEN(rows); i++) {
-		struct voter_list l = list_of(1, rows[i].roles);
+		struct voter_list l = list_of(0, rows[i].roles);
 		struct fault f = { 0 };
 		enum err err = voters_check(&l, &f);
 
@@ -82,6 +82,26 @@ START_TEST(a_list_changes_by_one_member_at_a_time)
 	ck_assert_int_eq(voters_check_change(&three, &next, NULL), ERR_CONFIG);
 	next = list_of(5, "DDW");
 	ck_assert_int_eq(voters_check_change(&three, &next, NULL), ERR_CONFIG);
+}
+END_TEST
+
+START_TEST(data_voters_become_fewer_than_a_majority_only_by_taking_one_out)
+{
+	const struct {
+		const char *now, *next;
+		bool holds;
+	} rows[] = {
+		{ "DWD", "DW", true },	 { "WWDD", "WWD", true }, { "DW", "D", true },	  { "D", "DW", false },
+		{ "DDW", "DDWW", false }, { "DW", "DWD", true },  { "WD", "W", false }, { "DW", "DWW", false },
+	};
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct voter_list now = list_of(4, rows[i].now), next = list_of(5, rows[i].next);
+
+		ck_assert_msg((voters_check_change(&now, &next, NULL) == ERR_NONE) == rows[i].holds, "row %zu", i);
+	}
+	struct voter_list two = list_of(4, "DDW");
+	ck_assert_uint_eq(voters_data(&two), 2);
 }
 END_TEST
 
@@ -147,7 +167,9 @@ START_TEST(a_list_has_these_bytes)
 	voters_put(&l, &b);
 	ck_assert_uint_eq(b.len, sizeof(expected));
 	ck_assert_mem_eq(b.data, expected, sizeof(expected));
-	/* A witness makes two of two voters hold too little data. */
+	/* Nobody could be the primary. */
+	ck_assert_uint_eq(b.data[5], 1);
+	b.data[5] = 0;
 	struct wire_reader r = wire_reader_of(b.data, b.len);
 	voters_get(&r, &back);
 	ck_assert_int_eq(wire_done(&r), ERR_CORRUPT);
@@ -184,6 +206,7 @@ int main(void)
 	tcase_add_test(t, fewer_data_voters_than_a_majority_of_all_are_refused);
 	tcase_add_test(t, members_are_named_once_in_order_and_with_their_stores);
 	tcase_add_test(t, a_list_changes_by_one_member_at_a_time);
+	tcase_add_test(t, data_voters_become_fewer_than_a_majority_only_by_taking_one_out);
 	tcase_add_test(t, a_list_follows_the_one_before_it);
 	tcase_add_test(t, the_stores_of_the_first_list_are_learnt_all_at_once);
 	tcase_add_test(t, a_member_is_its_region_with_its_store);
