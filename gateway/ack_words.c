@@ -40,6 +40,7 @@ static void add_all(const struct regions *regions, struct ack_regions *out)
 		if (regions->rows[i].data)
 			region_set_add(&out->these, regions->rows[i].id);
 	out->count = is_alone(regions) ? 1 : regions_data_count(regions);
+	out->all = true;
 }
 
 static enum err add_name(struct str name, const struct regions *regions, const char *self, struct ack_regions *out,

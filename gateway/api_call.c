@@ -181,7 +181,8 @@ static struct ack_regions default_regions(const struct call *c, const struct int
 		return none;
 	uint32_t factor = api_config_write_consistency(collection_config(collection));
 	collection_unref(collection);
-	return factor > 1 ? (struct ack_regions){ .count = MIN(factor, data_regions) } : none;
+	return factor > 1 ? (struct ack_regions){ .count = MIN(factor, data_regions), .all = factor >= data_regions }
+			  : none;
 }
 
 /* When it is to be told that what was asked for was missed. */

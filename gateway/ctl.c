@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/json.h"
 #include "gateway/config.h"
 #include "gateway/ctl_conflicts.h"
+#include "gateway/ctl_failover.h"
 #include "gateway/ctl_fleet.h"
 #include "gateway/ctl_audit.h"
 #include "gateway/ctl_geo.h"
@@ -47,9 +49,12 @@ struct options {
 	uint32_t input_count;
 	const char *output;
 	bool named; /* a collection was given */
+	const char *lost;
 	bool deep;
 	bool local;
 	bool all;
+	bool accept_loss;
+	bool force;
 	bool yes;
 	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
@@ -318,6 +323,67 @@ static int run_switchover(struct options *o)
 	return err ? fail(err, &fault) : EXIT_OK;
 }
 
+static int run_failover(struct options *o)
+{
+	struct fault fault = { 0 };
+
+	if (o->force != (o->lost != NULL))
+		return usage_error("failover takes --force and --lost REGION,... together", "");
+	enum err err = open_http(o, true, &fault);
+	const struct ctl_failover_options failover = { .http = o->http,
+						       .to = o->to,
+						       .lost = o->lost,
+						       .accept_loss = o->accept_loss,
+						       .yes = o->yes,
+						       .json = o->json,
+						       .in = stdin,
+						       .out = stdout,
+						       .words = stderr };
+	if (!err)
+		err = ctl_failover(&failover, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_region_list(struct options *o)
+{
+	const struct ctl_http_reply *reply;
+	struct fault fault = { 0 };
+	enum err err = get(o, "/isthmus/voters", &reply, &fault);
+
+	if (!err && o->json)
+		(void)printf("%.*s\n", STR_FMT(buf_str(&reply->body)));
+	else if (!err)
+		err = ctl_voters_print(buf_str(&reply->body), stdout, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int change_voters(struct options *o, const char *change)
+{
+	struct fault fault = { 0 };
+
+	if (o->arg_count > 1)
+		return usage_error("what is meant by", o->args[1]);
+	enum err err = open_http(o, true, &fault);
+	if (!err)
+		err = ctl_voters_change(o->http, change, o->args[0], o->json, stdout, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
+static int run_region_add(struct options *o)
+{
+	return change_voters(o, "add");
+}
+
+static int run_region_remove(struct options *o)
+{
+	return change_voters(o, "remove");
+}
+
+static int run_region_expel(struct options *o)
+{
+	return change_voters(o, "expel");
+}
+
 static int run_conflicts(struct options *o)
 {
 	const struct ctl_http_reply *reply;
@@ -582,6 +648,11 @@ static const struct command commands[] = {
 	{ "regions", "", "j", "the regions of the fleet, and how far they are", run_regions },
 	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
 	{ "region rebuild", "", "fY", "replace what the region has by a copy of another one's state", run_rebuild },
+	{ "failover", "", "tjAFXY", "have a region become the primary when there is none", run_failover },
+	{ "region list", "", "j", "who votes, and how each of them stands", run_region_list },
+	{ "region add", "REGION", "j", "put a region that runs and is level into the voter list", run_region_add },
+	{ "region remove", "REGION", "j", "take a region out of the voter list that is to go", run_region_remove },
+	{ "region expel", "REGION", "j", "the same of one that does not answer", run_region_expel },
 	{ "conflicts", "", "nlj", "what concurrent writes of several regions lost", run_conflicts },
 	{ "orphans show", "ID", "j", "an orphan's points, beside what is there now", run_orphans_show },
 	{ "orphans apply", "[ID]...", "aj", "merge orphans into what is there, with their own versions", run_orphans_apply },
@@ -616,7 +687,8 @@ static const struct option long_options[] = {
 	{ "what", required_argument, NULL, 'w' },       { "from", required_argument, NULL, 'f' },
 	{ "output", required_argument, NULL, 'o' },     { "local", no_argument, NULL, 'L' },
 	{ "all", no_argument, NULL, 'a' },
-	{ "yes", no_argument, NULL, 'Y' },
+	{ "accept-loss", no_argument, NULL, 'A' },      { "force", no_argument, NULL, 'F' },
+	{ "lost", required_argument, NULL, 'X' },       { "yes", no_argument, NULL, 'Y' },
 	{ 0 },
 };
 
@@ -627,7 +699,7 @@ static const char help_options[] =
 	",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
-	"  --json             JSON (status, version, regions, switchover, conflicts, orphans, audit, route, search)\n"
+	"  --json             JSON (status, version, regions, switchover, failover, region, conflicts, orphans, audit, route, search)\n"
 	"  --collection NAME  import, search and damage: packages; route and conflicts: none\n"
 	"  --limit N          import: the first N in the order of names; search: 5, at most 1000;\n"
 	"                     audit: 20, at most 1000; conflicts and orphans: 100, at most 10000\n"
@@ -637,9 +709,12 @@ static const char help_options[] =
 	"  --from PATH        geo build: a file of ranges, or a folder with geoip and geoip6; again for more\n"
 	"  --all              orphans list: also those that were decided; apply, drop, export: all that were not\n"
 	"  --from REGION      region rebuild: copy this one; else the nearest\n"
-	"  --yes              region rebuild: do not ask\n"
 	"  -o, --output FILE  geo build: the database; orphans export: instead of stdout\n"
-	"  --to REGION        switchover: the next primary\n"
+	"  --to REGION        switchover, failover: the next primary; failover: the best placed\n"
+	"  --accept-loss      failover: also one that is further behind than failover.max_loss\n"
+	"  --force            failover: a majority is lost for good, go on without the regions of\n"
+	"  --lost REGION,...  ... which is told what it risks, and asked for the name of the fleet\n"
+	"  --yes              failover, region rebuild: not asked\n"
 	"  --dir DIR          pki: where the authority and the certificates are\n"
 	"  --days N           pki issue: 825\n"
 	"  --deep             audit run: read and hash everything that is stored, in every region\n"
@@ -688,79 +763,70 @@ static bool parse_count(const char *text, uint64_t *ret_count)
 	return text[0] >= '0' && text[0] <= '9' && !*end && errno == 0 && *ret_count > 0;
 }
 
+/* Options that say no more than that they are there, and those that are a text. */
+static const struct {
+	char letter;
+	size_t offset;
+} flag_options[] = {
+	{ 'j', offsetof(struct options, json) },   { 'p', offsetof(struct options, deep) },
+	{ 'L', offsetof(struct options, local) },  { 'A', offsetof(struct options, accept_loss) },
+	{ 'F', offsetof(struct options, force) },  { 'Y', offsetof(struct options, yes) },
+	{ 'a', offsetof(struct options, all) },
+}, text_options[] = {
+	{ 'u', offsetof(struct options, url) },      { 's', offsetof(struct options, socket) },
+	{ 'k', offsetof(struct options, key_file) }, { 'n', offsetof(struct options, collection) },
+	{ 'o', offsetof(struct options, output) },   { 'c', offsetof(struct options, config) },
+	{ 't', offsetof(struct options, to) },       { 'd', offsetof(struct options, dir) },
+	{ 'D', offsetof(struct options, data_dir) }, { 'i', offsetof(struct options, id) },
+	{ 'w', offsetof(struct options, what) },     { 'X', offsetof(struct options, lost) },
+}, count_options[] = {
+	{ 'y', offsetof(struct options, days) },
+	{ 'l', offsetof(struct options, limit) },
+	{ 'b', offsetof(struct options, batch) },
+};
+
+/* All commands take these. */
+static bool is_common(int letter)
+{
+	return letter == 'u' || letter == 's' || letter == 'k';
+}
+
+/* EXIT_OK, or the program's status. */
+static int set_option(int letter, struct options *o)
+{
+	char *base = (char *)o;
+
+	for (size_t i = 0; i < LEN(flag_options); i++)
+		if (flag_options[i].letter == letter) {
+			*(bool *)(base + flag_options[i].offset) = true;
+			return EXIT_OK;
+		}
+	for (size_t i = 0; i < LEN(text_options); i++)
+		if (text_options[i].letter == letter) {
+			*(const char **)(base + text_options[i].offset) = optarg;
+			return EXIT_OK;
+		}
+	for (size_t i = 0; i < LEN(count_options); i++)
+		if (count_options[i].letter == letter)
+			return parse_count(optarg, (uint64_t *)(base + count_options[i].offset))
+				       ? EXIT_OK
+				       : usage_error("no number above 0:", optarg);
+	if (letter != 'f')
+		return EXIT_USAGE;
+	if (o->input_count == LEN(o->inputs))
+		return usage_error("too many inputs, the last is", optarg);
+	o->inputs[o->input_count++] = optarg;
+	return EXIT_OK;
+}
+
 /* given: letters of the options that were there. EXIT_OK, or the program's status. */
 static int take_option(int letter, struct options *o, char *given)
 {
-	switch (letter) {
-	case 'u':
-		o->url = optarg;
-		return EXIT_OK;
-	case 's':
-		o->socket = optarg;
-		return EXIT_OK;
-	case 'k':
-		o->key_file = optarg;
-		return EXIT_OK;
-	case 'j':
-		o->json = true;
-		break;
-	case 'n':
-		o->collection = optarg;
-		o->named = true;
-		break;
-	case 'f':
-		if (o->input_count == LEN(o->inputs))
-			return usage_error("too many inputs, the last is", optarg);
-		o->inputs[o->input_count++] = optarg;
-		break;
-	case 'o':
-		o->output = optarg;
-		break;
-	case 'c':
-		o->config = optarg;
-		break;
-	case 't':
-		o->to = optarg;
-		break;
-	case 'd':
-		o->dir = optarg;
-		break;
-	case 'D':
-		o->data_dir = optarg;
-		break;
-	case 'i':
-		o->id = optarg;
-		break;
-	case 'w':
-		o->what = optarg;
-		break;
-	case 'p':
-		o->deep = true;
-		break;
-	case 'L':
-		o->local = true;
-		break;
-	case 'a':
-		o->all = true;
-		break;
-	case 'Y':
-		o->yes = true;
-		break;
-	case 'y':
-		if (!parse_count(optarg, &o->days))
-			return usage_error("no number above 0:", optarg);
-		break;
-	case 'l':
-		if (!parse_count(optarg, &o->limit))
-			return usage_error("no number above 0:", optarg);
-		break;
-	case 'b':
-		if (!parse_count(optarg, &o->batch))
-			return usage_error("no number above 0:", optarg);
-		break;
-	default:
-		return EXIT_USAGE;
-	}
+	int status = set_option(letter, o);
+
+	if (status != EXIT_OK || is_common(letter))
+		return status;
+	o->named = o->named || letter == 'n';
 	size_t len = strlen(given);
 	if (!strchr(given, letter))
 		given[len] = (char)letter;

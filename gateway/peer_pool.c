@@ -345,6 +345,17 @@ static enum err offer_orphans(struct peer_link *l, uint8_t region, struct bytes 
 	return post_body(p, r, NULL, PEER_PATH_ORPHANS, request, PEER_ORPHANS_MS_MAX, out, reterr_fault);
 }
 
+static enum err order_stand(struct peer_link *l, uint8_t region, struct bytes order, struct buf *out,
+			    struct fault *reterr_fault)
+{
+	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
+	const struct peer_region *r = region_by_id(p, region);
+
+	if (!r)
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
+	return post_body(p, r, NULL, PEER_PATH_STAND, order, STAND_MS_MAX, out, reterr_fault);
+}
+
 static enum err give_lease(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf nothing = BUF_INIT(ERROR_BODY_BYTES_MAX);
@@ -461,7 +472,7 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 		return ERR_NO_MEMORY;
 	p->link = (struct peer_link){
 		.log = get_log, .standing = get_standing, .chain = get_chain, .audit = ask_audit, .lease = give_lease,
-		.orphans = offer_orphans, .snapshot = ask_snapshot
+		.orphans = offer_orphans, .snapshot = ask_snapshot, .stand = order_stand
 	};
 	p->reach_timer.on_fire = measure;
 	p->clock = o->clock;

@@ -23,6 +23,7 @@
 #define PEER_PATH_LEASE "/isthmus/peer/lease"
 #define PEER_PATH_ORPHANS "/isthmus/peer/orphans"
 #define PEER_PATH_SNAPSHOT "/isthmus/peer/snapshot"
+#define PEER_PATH_STAND "/isthmus/peer/stand"
 
 struct peer_pool;
 

@@ -23,6 +23,11 @@ uint32_t region_set_count(const struct region_set *s)
 	return n;
 }
 
+struct ack_regions ack_regions_among(const struct ack_regions *a, const struct region_set *members)
+{
+	return a->all && region_set_count(members) > 0 ? (struct ack_regions){ .these = *members } : *a;
+}
+
 bool ack_regions_asked(const struct ack_regions *a)
 {
 	return a->count > 0 || region_set_count(&a->these) > 0;

@@ -23,12 +23,16 @@ uint32_t region_set_count(const struct region_set *s);
 struct ack_regions {
 	uint32_t count;             /* 0: however many */
 	struct region_set these;
+	bool all;                   /* every data region that is not expelled; the others are as configured */
 };
+/* `all` where these are the data regions that count; none of them: as they were configured. */
+struct ack_regions ack_regions_among(const struct ack_regions *a, const struct region_set *members);
 bool ack_regions_asked(const struct ack_regions *a);
 bool ack_regions_met(const struct ack_regions *a, const struct region_set *applied);
 
 /* Of a committed position. */
 struct ack_applied {
 	struct region_set regions;  /* that have surely applied it, this one among them */
+	struct region_set members;  /* data regions of the voter list; none: all that are configured */
 	bool stream;                /* this region's own stream server has accepted it */
 };

@@ -57,6 +57,8 @@ struct heartbeat {
 	uint64_t hlc;
 	uint64_t promised; /* the greatest epoch that the sender has promised: it acknowledges no older one */
 };
+/* Promised: it acknowledges nothing, as its store is not in the voter list. */
+#define HEARTBEAT_BARRED UINT64_MAX
 
 MUST_USE enum err heartbeat_encode(const struct heartbeat *h, struct buf *out);
 MUST_USE enum err heartbeat_decode(struct bytes b, struct heartbeat *ret_heartbeat,

@@ -79,7 +79,8 @@ static bool has_reached(struct committer *c, struct write *w, struct position p)
 	w->reached = level_of(c, p);
 	if (ack_regions_asked(&w->regions) || w->reached == ACK_CONFIRMED)
 		applied_of(c, p, &w->applied);
-	return w->reached >= w->ack && ack_regions_met(&w->regions, &w->applied.regions);
+	struct ack_regions asked = ack_regions_among(&w->regions, &w->applied.members);
+	return w->reached >= w->ack && ack_regions_met(&asked, &w->applied.regions);
 }
 
 /* What wrote nothing has seen what may not survive. What most regions have survives any one of them: then only the regions that

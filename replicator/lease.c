@@ -433,6 +433,7 @@ enum err lease_new(const struct lease_options *o, struct lease_now now, struct l
 	l->data = o->data;
 	l->preferred = o->preferred;
 	l->known = o->known;
+	l->was_empty = o->here.epoch == 0 && o->record == NULL;
 	l->config = o->config;
 	l->now = now;
 	l->here = o->here;
@@ -499,6 +500,11 @@ uint64_t lease_promised(const struct lease *l)
 {
 	/* To follow an epoch is to have promised it (rule 5). */
 	return MAX(l->record.epoch, l->here.epoch);
+}
+
+bool lease_counts(const struct lease *l)
+{
+	return member_is_listed(l) && !l->rolled_back && !(l->was_empty && l->record.list.number == 0);
 }
 
 const struct voter_list *lease_voters(const struct lease *l)

@@ -166,6 +166,9 @@ void lease_accept_loss(struct lease *l, struct lease_now now, uint64_t for_ms);
 uint64_t lease_due(const struct lease *l);
 /* The fence: the commit refuses ops of lower epochs (rule 21). */
 uint64_t lease_promised(const struct lease *l);
+/* Do this region's acknowledgements count (rule 9)? Not with a store outside the list, one that was put back, or an empty one
+ * that no list names yet. */
+bool lease_counts(const struct lease *l);
 /* In effect: for M, and who may acknowledge. Borrowed until the next input. */
 const struct voter_list *lease_voters(const struct lease *l);
 
@@ -193,7 +196,7 @@ struct lease_member {
 /* What a promotion falls behind by, as far as anybody knows: what was written after the last renewal that was heard is in
  * nobody's knowledge. */
 struct lease_loss {
-	bool known;            /* since the start a majority answered a poll, or promised */
+	bool known;            /* a majority answered a poll lately, or promised */
 	uint64_t ms;           /* 0: nothing that was known of */
 	struct position best;  /* of those that answered */
 	struct position last;  /* that a holder told of */

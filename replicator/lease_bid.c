@@ -163,6 +163,7 @@ static bool loss_is_refused(struct lease *l, const struct bid_answer *best)
 	uint64_t loss = loss_ms(l, best);
 
 	l->loss = (struct lease_loss){ .known = true, .ms = loss, .best = best->said.position, .last = last_renewed(l).position };
+	l->loss_ms = l->now.boot_ms;
 
 	if (loss <= l->config.max_loss_ms || l->now.boot_ms < l->accept_loss_until_ms)
 		return false;

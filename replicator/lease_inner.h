@@ -127,7 +127,9 @@ struct lease {
 	uint64_t accept_loss_until_ms;
 	uint64_t stand_until_ms;     /* an operator has this region stand */
 	struct lease_loss loss;
+	uint64_t loss_ms;            /* when it was known */
 	bool excluded_told;
+	bool was_empty;              /* nothing was stored at the start */
 	bool replaced;               /* the list has, or had, this region with another store */
 	bool rolled_back;            /* a member says so of this store */
 	struct voter_set known;

@@ -366,6 +366,9 @@ void lease_look(const struct lease *l, struct lease_look *ret_look)
 	};
 	if (pending != NULL)
 		ret_look->pending = *pending;
+	/* Who can be reached may be others since. */
+	if (l->term.phase == TERM_NONE && l->now.boot_ms - l->loss_ms >= silence_ms(l))
+		ret_look->loss.known = false;
 	look_at(l, ret_look, l->self.region);
 	for (uint32_t i = 0; i < l->record.list.count; i++)
 		look_at(l, ret_look, l->record.list.members[i].region);

@@ -2,6 +2,7 @@
 #include "replicator/lease_run.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ struct lease_run {
 	struct lease_term term;
 	bool writing;                   /* LEASE_WRITE was told for it, and no LEASE_STOP since */
 	uint64_t held_until_ms;         /* until when this region may, or might write; 0: never since the start */
+	atomic_bool counts;
 
 	pthread_mutex_t lock;           /* guards the rest */
 	pthread_cond_t tick_wake, store_wake, work_wake, handed_over;
@@ -195,6 +197,7 @@ static void publish(struct lease_run *r)
 {
 	struct lease_term t = lease_get_term(r->lease);
 
+	atomic_store(&r->counts, lease_counts(r->lease));
 	(void)pthread_mutex_lock(&r->term_lock);
 	r->term = t;
 	if (r->writing)
@@ -457,6 +460,11 @@ uint64_t lease_run_ended_ms(struct lease_run *r)
 	if (until_ms == 0)
 		return UINT64_MAX;
 	return now_ms > until_ms ? now_ms - until_ms : 0;
+}
+
+bool lease_run_counts(const struct lease_run *r)
+{
+	return atomic_load(&r->counts);
 }
 
 struct voter_list lease_run_voters(struct lease_run *r)

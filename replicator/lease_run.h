@@ -49,6 +49,8 @@ MUST_USE enum err lease_run_receive(struct lease_run *r, uint8_t from, struct by
 bool lease_run_may_write(struct lease_run *r, uint64_t epoch, bool begun);
 /* How long ago this region was last known to hold the lease; 0: it does; UINT64_MAX: it never did since the start. */
 uint64_t lease_run_ended_ms(struct lease_run *r);
+/* See lease_counts(). Does not block. */
+bool lease_run_counts(const struct lease_run *r);
 struct voter_list lease_run_voters(struct lease_run *r);
 
 /* Hands over to region `target`: waits until it was released, or was not. *ret_end as of options.hand_over. Blocks. */

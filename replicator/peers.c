@@ -45,6 +45,8 @@ struct peer {
 	struct position position;
 	struct position confirmed;
 	uint64_t promised;                       /* the greatest that was heard: heartbeats may overtake one another */
+	bool barred;
+	uint64_t newest_epoch;
 	uint64_t wall_ms;                        /* its clock, in the last heartbeat */
 	uint64_t arrived_ns;
 	struct offset offset;
@@ -77,7 +79,8 @@ struct peers {
 	atomic_uint majority;   /* of the voter list; 0: of the configuration */
 	pthread_mutex_t lock;   /* guards what heartbeats change in peer[], and the rest */
 	struct peer peer[PEERS_MAX];
-	uint64_t newest_epoch;  /* of data regions */
+	bool has_voters;
+	struct peers_voters voters;
 	struct seen own;        /* heartbeats of this region as the writer */
 };
 
@@ -188,9 +191,30 @@ uint32_t peers_majority(const struct peers *p)
 	return majority != 0 ? majority : peers_voters(p) / 2 + 1;
 }
 
-void peers_set_majority(struct peers *p, uint32_t majority)
+void peers_set_voters(struct peers *p, const struct peers_voters *v)
 {
-	atomic_store(&p->majority, majority);
+	(void)pthread_mutex_lock(&p->lock);
+	if (!p->has_voters || v->number >= p->voters.number) {
+		p->has_voters = true;
+		p->voters = *v;
+		atomic_store(&p->majority, v->majority);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+struct region_set peers_members(struct peers *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	struct region_set members = p->has_voters ? p->voters.data : (struct region_set){ 0 };
+
+	(void)pthread_mutex_unlock(&p->lock);
+	return members;
+}
+
+/* With the lock. */
+static bool is_member(const struct peers *p, const struct peer_config *c)
+{
+	return c->data && (!p->has_voters || region_set_has(&p->voters.data, c->id));
 }
 
 /* A full list keeps every second beat, so that it still reaches back as far. */
@@ -248,6 +272,7 @@ static void take_beat(struct peer *peer, const struct heartbeat *h, uint64_t wal
 	peer->heard = true;
 	peer->position = h->position;
 	peer->confirmed = h->confirmed;
+	peer->barred = h->promised == HEARTBEAT_BARRED;
 	peer->wall_ms = h->wall_ms;
 	peer->arrived_ns = now_ns;
 	if ((uint8_t)h->position.epoch == h->region) {
@@ -269,12 +294,11 @@ bool peers_beat(struct peers *p, const struct heartbeat *h)
 	struct peer *peer = find(p, h->region);
 	bool taken = peer != NULL && is_news(peer, h);
 
-	if (peer != NULL)
+	if (peer != NULL && h->promised != HEARTBEAT_BARRED)
 		peer->promised = MAX(peer->promised, h->promised);
 	if (taken) {
 		take_beat(peer, h, clock_wall_ms(p->clock), clock_mono_ns(p->clock));
-		if (peer->config.data)
-			p->newest_epoch = MAX(p->newest_epoch, h->position.epoch);
+		peer->newest_epoch = MAX(peer->newest_epoch, h->position.epoch);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return taken;
@@ -368,9 +392,9 @@ static int compare_down(const void *a, const void *b)
 }
 
 /* Whoever has promised a newer epoch may stand where its promise did not find it: what it holds of this one counts no more. */
-static bool counts(const struct peer *peer)
+static bool counts(const struct peers *p, const struct peer *peer)
 {
-	return peer->config.data && peer->heard && peer->promised <= peer->position.epoch;
+	return is_member(p, &peer->config) && peer->heard && !peer->barred && peer->promised <= peer->position.epoch;
 }
 
 struct position peers_confirmed(struct peers *p, struct position here, uint64_t epoch)
@@ -378,13 +402,13 @@ struct position peers_confirmed(struct peers *p, struct position here, uint64_t 
 	struct position all[PEERS_MAX + 1];
 	uint32_t n = 0;
 
-	if (p->self.data && here.epoch == epoch)
-		all[n++] = here;
 	(void)pthread_mutex_lock(&p->lock);
+	if (is_member(p, &p->self) && here.epoch == epoch)
+		all[n++] = here;
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct peer *peer = &p->peer[i];
 
-		if (counts(peer) && peer->position.epoch == epoch)
+		if (counts(p, peer) && peer->position.epoch == epoch)
 			all[n++] = peer->position;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
@@ -399,14 +423,14 @@ struct region_set peers_applied(struct peers *p, struct position here, struct po
 {
 	struct region_set have = { 0 };
 
-	if (p->self.data && position_compare(here, pos) >= 0)
-		region_set_add(&have, p->self.id);
 	(void)pthread_mutex_lock(&p->lock);
+	if (is_member(p, &p->self) && position_compare(here, pos) >= 0)
+		region_set_add(&have, p->self.id);
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct peer *peer = &p->peer[i];
 		uint64_t epoch = peer->position.epoch;
 
-		if (counts(peer) && (epoch == pos.epoch || epoch == here.epoch) &&
+		if (counts(p, peer) && (epoch == pos.epoch || epoch == here.epoch) &&
 		    position_compare(peer->position, pos) >= 0)
 			region_set_add(&have, peer->config.id);
 	}
@@ -568,13 +592,13 @@ struct region_set peers_holders(struct peers *p, struct log_end end, uint64_t he
 {
 	struct region_set have = { 0 };
 
-	if (p->self.data && here >= end.seq)
-		region_set_add(&have, p->self.id);
 	(void)pthread_mutex_lock(&p->lock);
+	if (is_member(p, &p->self) && here >= end.seq)
+		region_set_add(&have, p->self.id);
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct log_end *has = find_end(&p->peer[i], end.log);
 
-		if (p->peer[i].config.data && has != NULL && has->seq >= end.seq)
+		if (is_member(p, &p->peer[i].config) && has != NULL && has->seq >= end.seq)
 			region_set_add(&have, p->peer[i].config.id);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
@@ -630,13 +654,13 @@ uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here)
 	uint64_t all[PEERS_MAX + 1] = { 0 };
 	uint32_t n = 0;
 
-	if (p->self.data)
-		all[n++] = here;
 	(void)pthread_mutex_lock(&p->lock);
+	if (is_member(p, &p->self))
+		all[n++] = here;
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct log_end *has = find_end(&p->peer[i], log);
 
-		if (p->peer[i].config.data)
+		if (is_member(p, &p->peer[i].config))
 			all[n++] = has != NULL ? has->seq : 0;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
@@ -649,9 +673,12 @@ uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here)
 
 uint64_t peers_newest_epoch(struct peers *p)
 {
-	(void)pthread_mutex_lock(&p->lock);
-	uint64_t epoch = p->newest_epoch;
+	uint64_t epoch = 0;
 
+	(void)pthread_mutex_lock(&p->lock);
+	for (uint32_t i = 0; i < p->count; i++)
+		if (is_member(p, &p->peer[i].config))
+			epoch = MAX(epoch, p->peer[i].newest_epoch);
 	(void)pthread_mutex_unlock(&p->lock);
 	return epoch;
 }

@@ -48,7 +48,11 @@ struct peer_link {
 	 * above. Blocks, likewise. */
 	enum err (*snapshot)(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			     struct fault *reterr_fault);
+	/* Orders it to stand for primary (stand.h); its state is appended to out. NULL as above. Blocks, for STAND_MS_MAX at most. */
+	enum err (*stand)(struct peer_link *l, uint8_t region, struct bytes order, struct buf *out,
+			  struct fault *reterr_fault);
 };
+#define STAND_MS_MAX 1000
 #define LEASE_SEND_MS_MAX 1000
 
 struct peer_config {
@@ -80,8 +84,16 @@ uint64_t peers_fleet(const struct peers *p);
 /* V and M = V/2 + 1. */
 uint32_t peers_voters(const struct peers *p);
 uint32_t peers_majority(const struct peers *p);
-/* M of the voter list in effect, in place of the configuration's. Any thread. */
-void peers_set_majority(struct peers *p, uint32_t majority);
+/* The voter list in effect, in place of the configuration: its M, and its data regions that speak with the store that it names.
+ * One with a lower number than the last is nothing. Any thread. */
+struct peers_voters {
+	uint64_t number;
+	uint32_t majority;
+	struct region_set data;
+};
+void peers_set_voters(struct peers *p, const struct peers_voters *v);
+/* Those data regions; none: there is no list. */
+struct region_set peers_members(struct peers *p);
 
 /* A heartbeat came; of another fleet, an unknown region or older than the last: false, nothing happens. */
 bool peers_beat(struct peers *p, const struct heartbeat *h);
@@ -114,7 +126,8 @@ double peers_lag_of_seconds(struct peers *p, uint8_t writer, struct position the
 
 /* The greatest position of `epoch` that M data voters, this one at `here` included, have applied; {0,0}: none. Ops of
  * older epochs count through it once its epoch-start does (protocol: figure 8 of Raft). Regions that have promised a newer epoch than
- * they stand in do not count; for this one, whether it has is the caller's to know, who gives no position then. */
+ * they stand in do not count; for this one, whether it has is the caller's to know, who gives no position then. Nor do regions outside the voter list, or barred
+ * (HEARTBEAT_BARRED). */
 struct position peers_confirmed(struct peers *p, struct position here, uint64_t epoch);
 /* The data regions that have surely applied pos, an op of this region's history; this one at `here` included. One in a third
  * epoch, neither that of pos nor ours, is not counted: its history may be another; nor one that promised a newer epoch, as above. */
@@ -151,5 +164,5 @@ bool peers_may_forget(struct peers *p, struct log_end end, uint64_t floor);
 /* The greatest seq of the log that M data regions have, this one at `here` included. */
 uint64_t peers_log_floor(struct peers *p, uint64_t log, uint64_t here);
 
-/* The newest epoch that a data region said it stands in; 0: none was heard. */
+/* The newest epoch that a data region said it stands in, one of the voter list where there is one; 0: none was heard. */
 uint64_t peers_newest_epoch(struct peers *p);

@@ -18,15 +18,25 @@
 
 /* --- what the committer asks --- */
 
-/* Where this region stands, unless it has promised a newer epoch: what it holds of this one counts no more. */
-static struct position counted(const struct committer_state *s)
+/* Where this region stands, unless it has promised a newer epoch or is no voter: what it holds of this one counts no more. */
+static struct position counted(const struct replicator *r, const struct committer_state *s)
 {
-	return s->promised > s->epoch ? (struct position){ 0 } : s->position;
+	return s->promised > s->epoch || replicator_is_barred(r) ? (struct position){ 0 } : s->position;
 }
 
+/* By M data voters. */
+static struct position acknowledged(struct replicator *r, const struct committer_state *s)
+{
+	return r->alone ? s->position : peers_confirmed(r->peers, counted(r, s), s->epoch);
+}
+
+/* Where only this region can be the primary, what it has cannot be taken back by another one (protocol rule 27). */
 struct position replicator_confirmed(struct replicator *r, const struct committer_state *s)
 {
-	return r->alone ? s->position : peers_confirmed(r->peers, counted(s), s->epoch);
+	struct region_set members = peers_members(r->peers);
+	bool only = region_set_count(&members) == 1 && region_set_has(&members, r->options.self.id);
+
+	return only ? counted(r, s) : acknowledged(r, s);
 }
 
 static void update_known(struct replicator *r)
@@ -38,7 +48,7 @@ static void update_known(struct replicator *r)
 		return;
 	committer_state(r->committer, &s);
 	r->known_epoch = s.epoch;
-	r->known_confirmed = replicator_confirmed(r, &s);
+	r->known_confirmed = acknowledged(r, &s);
 	if (r->publisher != NULL) {
 		struct publisher_state published;
 
@@ -111,12 +121,13 @@ static void applied_of(void *ctx, struct position p, struct ack_applied *ret_app
 		return;
 	}
 	update_known(r);
+	ret_applied->members = peers_members(r->peers);
 	ret_applied->stream = r->publisher != NULL && is_accepted(r, p);
 	committer_state(r->committer, &s);
 	if (position_is_multi(p))
 		ret_applied->regions = peers_holders(r->peers, (struct log_end){ .log = p.epoch, .seq = p.seq }, p.seq);
 	else if (!is_lost(r, p))
-		ret_applied->regions = peers_applied(r->peers, counted(&s), p);
+		ret_applied->regions = peers_applied(r->peers, counted(r, &s), p);
 }
 
 /* What is confirmed, as far as this region knows by itself or was told of an epoch that it has reached: a newer one may
@@ -293,6 +304,7 @@ static void *replicator_main(void *arg)
 			replicator_send_beat(r, now_ns);
 		take_role(r, now_ns);
 		replicator_lease_look(r, now_ns);
+		replicator_voters_look(r, now_ns);
 	} while (wait_for_work(r, &beat));
 	return NULL;
 }

@@ -97,6 +97,52 @@ MUST_USE enum err replicator_switchover(struct replicator *r, uint8_t target, ui
 MUST_USE enum err replicator_lease_message(struct replicator *r, uint8_t from, struct bytes frame, struct fault *reterr_fault);
 /* false: regions do not elect, or this one has no vote. Any thread. */
 bool replicator_lease_state(struct replicator *r, struct lease_run_state *ret_state);
+/* The fleet's name; and is it that? */
+const char *replicator_fleet(const struct replicator *r);
+bool replicator_is_fleet(const struct replicator *r, struct str name);
+
+/* --- the voter list; ERR_BAD_INPUT where regions do not elect, or this one has no vote --- */
+
+MUST_USE enum err replicator_voters(struct replicator *r, struct lease_look *ret_look, struct fault *reterr_fault);
+/* Appends how a member stands, in words; true: it is fit for what it is there for. */
+bool replicator_member_words(struct replicator *r, const struct lease_look *look, const struct lease_member *m,
+			     struct buf *out);
+enum voters_change { VOTERS_ADD, VOTERS_REMOVE, VOTERS_EXPEL };
+/*
+ * Puts the region into the voter list, or takes it out; waits until the new list is in effect, whose number *ret_number is.
+ * Added is only who was heard lately and is level with the log; removed only who was heard, and nobody by whose leaving the
+ * rest would be no majority; expelled also who was not. On the primary only (ERR_NOT_PRIMARY); blocks. ERR_TIMEOUT: it is not in
+ * effect yet, and will be when a majority has stored it.
+ */
+MUST_USE enum err replicator_change_voters(struct replicator *r, enum voters_change change, uint8_t region,
+					   uint64_t timeout_ms, uint64_t *ret_number, struct fault *reterr_fault);
+
+/* --- failover by an operator; blocks --- */
+
+struct failover_options {
+	uint8_t to;          /* 0: the best placed of those that can be reached */
+	bool accept_loss;    /* also of more than lease.max_loss_ms */
+	uint64_t timeout_ms;
+};
+struct failover_report {
+	uint8_t primary;
+	uint64_t epoch;
+	uint8_t before;      /* who wrote last; 0: nobody */
+	struct lease_loss loss;
+	uint64_t took_ms;
+};
+/* Has a region stand while there is no primary, and waits until one writes. ERR_BAD_INPUT: there is one, or too much would be
+ * lost; ERR_UNAVAILABLE, ERR_TIMEOUT: nobody can become it, in words that say what is missing. */
+MUST_USE enum err replicator_failover(struct replicator *r, const struct failover_options *o,
+				      struct failover_report *ret_report, struct fault *reterr_fault);
+/* The same after the regions of `lost` were left out of the voter list for good (lease_force_list). *ret_list is set, its number
+ * above 0, as soon as the list is in place, also when what follows fails. */
+MUST_USE enum err replicator_force(struct replicator *r, const struct voter_set *lost, const struct failover_options *o,
+				   struct voter_list *ret_list, struct failover_report *ret_report,
+				   struct fault *reterr_fault);
+/* Another region's order to stand (stand.h), answered: any thread, does not block. */
+MUST_USE enum err replicator_stand(struct replicator *r, struct bytes order, struct buf *out, struct fault *reterr_fault);
+
 /* The operator accepts that a promotion falls behind by more than lease.max_loss_ms. Any thread. */
 void replicator_accept_loss(struct replicator *r, uint64_t for_ms);
 

@@ -5,6 +5,7 @@
 #include "replicator/replicator_inner.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "replicator/orphan_offer.h"
@@ -66,6 +67,16 @@ uint8_t replicator_writer(void *ctx)
 	return replicator_admit(r, &writer, NULL) == ERR_NONE ? r->options.self.id : writer;
 }
 
+const char *replicator_fleet(const struct replicator *r)
+{
+	return r->options.fleet;
+}
+
+bool replicator_is_fleet(const struct replicator *r, struct str name)
+{
+	return strlen(r->options.fleet) == name.len && memcmp(r->options.fleet, name.data, name.len) == 0;
+}
+
 double replicator_staleness_seconds(struct replicator *r)
 {
 	struct committer_state s;
@@ -103,6 +114,8 @@ bool replicator_ready(struct replicator *r, double lag_seconds_max, struct buf *
 		buf_append_cstr(why, s.failure);
 	else if (applier.stopped || applier.aside)
 		buf_append_cstr(why, fault_text(&applier.trouble));
+	else if (replicator_is_barred(r))
+		replicator_voters_why_barred(r, why);
 	else if (s.epoch == 0)
 		buf_append_cstr(why, "no epoch has begun: the first primary was not heard yet");
 	else if (staleness >= PEERS_LAG_UNKNOWN_SECONDS)

@@ -129,7 +129,7 @@ enum err replicator_heartbeat(struct replicator *r, struct buf *out)
 		.confirmed = replicator_confirmed(r, &s),
 		.wall_ms = clock_wall_ms(r->options.clock),
 		.hlc = s.hlc,
-		.promised = s.promised,
+		.promised = replicator_is_barred(r) ? HEARTBEAT_BARRED : s.promised,
 	};
 	return heartbeat_encode(&h, out);
 }

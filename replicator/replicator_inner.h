@@ -6,6 +6,8 @@
  *   replicator_ask.c     what requests ask: who writes, is this region ready, sessions, the log
  *   replicator_switch.c  handing over the role
  *   replicator_lease.c   the lease of the fleet scope, where regions elect their primary
+ *   replicator_voters.c  who counts, and changes of the voter list
+ *   replicator_failover.c  what operators do when there is no primary
  */
 #pragma once
 
@@ -36,6 +38,7 @@ struct replicator_lease {
 	uint64_t turned_ns;                  /* and since when */
 	/* The thread of heartbeats: when it looked last */
 	uint64_t oldest_ns;
+	uint64_t voters_ns;                  /* likewise, who speaks for a member with another store */
 	struct position oldest;              /* under the replicator's lock: the log holds all after it */
 };
 
@@ -114,6 +117,19 @@ void replicator_lease_look(struct replicator *r, uint64_t now_ns);
 void replicator_lease_saw(struct replicator *r, uint64_t epoch);
 /* Since when another region may write in an epoch that this one, whose newest is `epoch`, does not have; 0: it is not. */
 double replicator_lease_unknown_seconds(struct replicator *r, uint64_t epoch);
+
+/* --- replicator_voters.c --- */
+/* Tells the peers who counts. */
+void replicator_voters_count(struct replicator *r);
+/* On the thread of heartbeats: a region whose store was replaced is taken out and put in again (protocol rule 9). */
+void replicator_voters_look(struct replicator *r, uint64_t now_ns);
+/* This region's acknowledgements count for nothing: its store is in no voter list. */
+bool replicator_is_barred(const struct replicator *r);
+const char *replicator_name(const struct replicator *r, uint8_t region);
+/* Appends why this region is outside the voter list. */
+void replicator_voters_why_barred(struct replicator *r, struct buf *why);
+/* Waits for a moment; false: this region stops. */
+bool replicator_pause(struct replicator *r, uint64_t ms);
 
 /* --- replicator_beat.c --- */
 /* The stream's and the publisher's callbacks. */

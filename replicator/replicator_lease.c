@@ -161,9 +161,8 @@ static enum err hand_over(void *ctx, uint8_t target, struct position *ret_end, s
 static void changed(void *ctx)
 {
 	struct replicator *r = ctx;
-	struct voter_list voters = lease_run_voters(r->lease.run);
 
-	peers_set_majority(r->peers, voters_majority(&voters));
+	replicator_voters_count(r);
 	atomic_fetch_add(&r->news, 1);
 	committer_wake(r->committer);
 	(void)pthread_mutex_lock(&r->lock);

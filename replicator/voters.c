@@ -135,6 +135,35 @@ const struct voter *voters_find_store(const struct voter_list *l, uint8_t region
 	return m;
 }
 
+enum err voters_without(const struct voter_list *l, uint8_t region, struct voter_list *ret_next)
+{
+	struct voter_list next = { .number = l->number + 1, .epoch = l->epoch };
+
+	for (uint32_t i = 0; i < l->count; i++)
+		if (l->members[i].region != region)
+			next.members[next.count++] = l->members[i];
+	if (next.count == l->count)
+		return ERR_NOT_FOUND;
+	*ret_next = next;
+	return ERR_NONE;
+}
+
+enum err voters_with(const struct voter_list *l, const struct voter *more, struct voter_list *ret_next)
+{
+	struct voter_list next = *l;
+	uint32_t at = l->count;
+
+	if (l->count == VOTERS_MAX || voters_find(l, more->region) != NULL)
+		return ERR_CONFIG;
+	next.number++;
+	next.count++;
+	for (; at > 0 && next.members[at - 1].region > more->region; at--)
+		next.members[at] = next.members[at - 1];
+	next.members[at] = *more;
+	*ret_next = next;
+	return ERR_NONE;
+}
+
 bool voters_equal(const struct voter_list *a, const struct voter_list *b)
 {
 	return a->number == b->number && a->epoch == b->epoch && a->count == b->count && differing(a, b) == 0;

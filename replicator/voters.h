@@ -44,6 +44,10 @@ uint32_t voters_data(const struct voter_list *l);
 const struct voter *voters_find(const struct voter_list *l, uint8_t region);
 /* The same region with the same store. */
 const struct voter *voters_find_store(const struct voter_list *l, uint8_t region, const uint8_t *store_id);
+/* The next list: without the region, or with one more member; voters_check_change is still to be asked. ERR_NOT_FOUND: it is not
+ * in it; ERR_CONFIG: it is already, or the list is full. */
+MUST_USE enum err voters_without(const struct voter_list *l, uint8_t region, struct voter_list *ret_next);
+MUST_USE enum err voters_with(const struct voter_list *l, const struct voter *more, struct voter_list *ret_next);
 bool voters_equal(const struct voter_list *a, const struct voter_list *b);
 
 /* A set of regions, by id. */

@@ -57,6 +57,7 @@ struct fleet_region {
 struct fleet {
 	bool multi; /* every region writes its collections */
 	bool failover; /* they elect their primary */
+	uint32_t witness; /* this one votes without data; 0: none */
 	struct fleet_region regions[FLEET_REGIONS];
 	struct stream_broker *broker;
 	pthread_mutex_t lock;        /* recursive: callbacks acknowledge. Guards the broker */
@@ -368,6 +369,22 @@ static inline enum err fleet_link_lease(struct peer_link *l, uint8_t region, str
 	return err;
 }
 
+static inline enum err fleet_link_stand(struct peer_link *l, uint8_t region, struct bytes order, struct buf *out,
+					struct fault *f)
+{
+	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
+	struct fleet_region *to = &link->fleet->regions[region - 1];
+
+	if (atomic_load(&link->fleet->regions[link->from].cut_lease[region - 1]))
+		return fault_set(f, ERR_UNAVAILABLE, "cut off");
+	struct replicator *r = fleet_enter(to);
+	if (!r)
+		return fault_set(f, ERR_UNAVAILABLE, "down");
+	enum err err = replicator_stand(r, order, out, f);
+	fleet_leave(to);
+	return err;
+}
+
 static inline enum err fleet_link_chain(struct peer_link *l, uint8_t region, struct buf *out, struct fault *f)
 {
 	struct fleet_link *link = CONTAINER_OF(l, struct fleet_link, link);
@@ -425,6 +442,7 @@ static inline void fleet_new(struct fleet *f)
 		g->link = (struct fleet_link){ .link = { .log = fleet_link_log,
 							 .standing = fleet_link_standing,
 							 .lease = fleet_link_lease,
+							 .stand = fleet_link_stand,
 							 .chain = fleet_link_chain,
 							 .orphans = fleet_link_orphans },
 					       .fleet = f,
@@ -469,13 +487,18 @@ static inline void fleet_start(struct fleet *fleet, uint32_t number)
 	struct fault f = { 0 };
 
 	fleet_open_catalog(g);
+	for (uint32_t i = 0; i < LEN(g->others) && fleet->witness != 0; i++) {
+		g->others[i].witness = g->others[i].id == fleet->witness + 1;
+		g->others[i].data = !g->others[i].witness;
+	}
+	bool witness = fleet->witness != 0 && number == fleet->witness;
 	struct replicator_options o = {
 		.clock = &g->clock.clock,
 		.store = g->r.store,
 		.catalog = g->r.catalog,
 		.log_bytes_max = g->log_bytes_max,
 		.fleet = "test",
-		.self = { .name = fleet_names[number], .id = (uint8_t)(number + 1), .data = true },
+		.self = { .name = fleet_names[number], .id = (uint8_t)(number + 1), .data = !witness, .witness = witness },
 		.others = g->others,
 		.other_count = LEN(g->others),
 		.home = 1,

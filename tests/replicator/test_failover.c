@@ -1,87 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Regions that elect their primary, whole and with their threads: see fleet.h.
+ * Regions that elect their primary, whole and with their threads: see elect_bed.h.
  */
 #include "replicator/orphan.h"
-#include "tests/replicator/fleet.h"
-
-static struct fleet fleet;
-
-static void tear_down(void)
-{
-	fleet_free(&fleet);
-}
-
-static struct region *region(uint32_t number)
-{
-	return &fleet.regions[number].r;
-}
-
-/* --- conditions to wait for --- */
-
-static bool one_writes(struct fleet *f, uint64_t except)
-{
-	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
-		if (i != except && f->regions[i].up && fleet_writes(f, i))
-			return true;
-	return false;
-}
-
-static bool has_list_one(struct fleet *f, uint64_t number)
-{
-	struct lease_run_state s;
-
-	return replicator_lease_state(f->regions[number].replicator, &s) && s.voters.number >= 1;
-}
+#include "tests/replicator/elect_bed.h"
 
 static bool writes_no_more(struct fleet *f, uint64_t number)
 {
 	return !fleet_writes(f, number);
-}
-
-/* --- the fleet --- */
-
-static uint32_t writer_of(uint32_t except)
-{
-	fleet_wait(&fleet, one_writes, except);
-	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
-		if (i != except && fleet.regions[i].up && fleet_writes(&fleet, i))
-			return i;
-	ck_abort_msg("the one that wrote does not any more");
-	return 0;
-}
-
-/* All up, with an elected primary, whose number it returns, the stores of all in the voter list, and the collection "c". */
-static uint32_t begin_with(bool streams)
-{
-	fleet_new(&fleet);
-	fleet.failover = true;
-	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
-		fleet.regions[i].no_stream = !streams;
-		fleet_start(&fleet, i);
-	}
-	uint32_t writer = writer_of(FLEET_REGIONS);
-	for (uint32_t i = 0; i < FLEET_REGIONS; i++)
-		fleet_wait(&fleet, has_list_one, i);
-	fleet_write_well(&fleet, writer, create_of(region(writer), "c", DISTANCE_DOT));
-	return writer;
-}
-
-static uint32_t begin(void)
-{
-	return begin_with(/* streams: */ true);
-}
-
-static void cut(uint32_t number, bool yes)
-{
-	for (uint32_t i = 0; i < FLEET_REGIONS; i++) {
-		atomic_store(&fleet.regions[number].cut_log[i], yes);
-		atomic_store(&fleet.regions[i].cut_log[number], yes);
-		atomic_store(&fleet.regions[number].cut_standing[i], yes);
-		atomic_store(&fleet.regions[i].cut_standing[number], yes);
-		atomic_store(&fleet.regions[number].cut_lease[i], yes);
-		atomic_store(&fleet.regions[i].cut_lease[number], yes);
-	}
 }
 
 START_TEST(fleet_elects_a_primary_and_stores_its_voters)

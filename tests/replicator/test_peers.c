@@ -431,6 +431,61 @@ START_TEST(whoever_promised_a_newer_epoch_counts_for_no_older_one)
 }
 END_TEST
 
+/* --- the voter list --- */
+
+static struct peers_voters voters_of(uint64_t number, uint32_t majority, uint8_t a, uint8_t b)
+{
+	struct peers_voters v = { .number = number, .majority = majority };
+
+	region_set_add(&v.data, a);
+	region_set_add(&v.data, b);
+	return v;
+}
+
+START_TEST(only_regions_of_the_voter_list_count)
+{
+	struct position here = { E1, 10 }, pos = { E1, 8 };
+	struct region_set members = peers_members(peers);
+
+	ck_assert_uint_eq(region_set_count(&members), 0);
+	(void)beat(2, E1, 10);
+	(void)beat(3, E1, 9);
+	(void)beat(3, E3, 1);
+	(void)beat(3, E3, 2);
+	struct peers_voters v = voters_of(4, 2, 1, 2);
+	peers_set_voters(peers, &v);
+	ck_assert_uint_eq(peers_majority(peers), 2);
+	ck_assert_uint_eq(peers_newest_epoch(peers), E1);
+	ck_assert_uint_eq(count_applied(here, pos), 2);
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).seq, 10);
+	/* An older list comes late. */
+	v = voters_of(3, 1, 2, 3);
+	peers_set_voters(peers, &v);
+	ck_assert_uint_eq(peers_majority(peers), 2);
+	/* This region is out. */
+	v = voters_of(5, 2, 2, 3);
+	peers_set_voters(peers, &v);
+	ck_assert_uint_eq(count_applied(here, pos), 1);
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).epoch, 0);
+	ck_assert_uint_eq(peers_newest_epoch(peers), E3);
+	members = peers_members(peers);
+	ck_assert(region_set_count(&members) == 2 && !region_set_has(&members, 1));
+}
+END_TEST
+
+START_TEST(a_barred_region_counts_again_when_it_is_not_any_more)
+{
+	struct position here = { E1, 10 };
+
+	promises(2, here, HEARTBEAT_BARRED, WALL_MS + 1);
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).epoch, 0);
+	ck_assert_uint_eq(count_applied(here, here), 1);
+	promises(2, here, E1, WALL_MS + 2);
+	ck_assert_uint_eq(peers_confirmed(peers, here, E1).seq, 10);
+	ck_assert_uint_eq(count_applied(here, here), 2);
+}
+END_TEST
+
 /* --- SCOPE_MULTI --- */
 
 #define L0 (MULTI_LOG_BIT | 500 << 8 | 1)
@@ -685,6 +740,8 @@ int main(void)
 	tcase_add_test(t, ops_of_an_older_epoch_count_only_through_the_own_epoch_start);
 	tcase_add_test(t, applied_counts_those_whose_history_surely_has_it);
 	tcase_add_test(t, whoever_promised_a_newer_epoch_counts_for_no_older_one);
+	tcase_add_test(t, only_regions_of_the_voter_list_count);
+	tcase_add_test(t, a_barred_region_counts_again_when_it_is_not_any_more);
 	tcase_add_test(t, vectors_that_are_not_of_this_fleet_or_not_new_change_nothing);
 	tcase_add_test(t, a_part_of_a_vector_adds_and_a_whole_one_replaces);
 	tcase_add_test(t, only_whole_vectors_show_how_fresh_they_are);

@@ -141,6 +141,29 @@ START_TEST(a_member_is_its_region_with_its_store)
 }
 END_TEST
 
+START_TEST(a_member_is_put_in_and_taken_out_in_order)
+{
+	struct voter_list l = list_of(4, "DDD"), next;
+	struct voter two = l.members[1];
+
+	ck_assert_int_eq(voters_without(&l, 2, &next), ERR_NONE);
+	ck_assert_uint_eq(next.number, 5);
+	ck_assert_uint_eq(next.count, 2);
+	ck_assert_uint_eq(next.members[1].region, 3);
+	ck_assert_int_eq(voters_check_change(&l, &next, NULL), ERR_NONE);
+	ck_assert_int_eq(voters_without(&next, 2, &next), ERR_NOT_FOUND);
+	ck_assert_int_eq(voters_with(&next, &two, &l), ERR_NONE);
+	ck_assert_uint_eq(l.number, 6);
+	for (uint32_t i = 0; i < 3; i++)
+		ck_assert_uint_eq(l.members[i].region, i + 1);
+	ck_assert_int_eq(voters_check_change(&next, &l, NULL), ERR_NONE);
+	ck_assert_int_eq(voters_with(&l, &two, &l), ERR_CONFIG);
+	l = list_of(4, "DDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDD");
+	two.region = 99;
+	ck_assert_int_eq(voters_with(&l, &two, &l), ERR_CONFIG);
+}
+END_TEST
+
 START_TEST(members_of_a_set_are_counted)
 {
 	const struct voter_list l = list_of(1, "DDDDD");
@@ -210,6 +233,7 @@ int main(void)
 	tcase_add_test(t, a_list_follows_the_one_before_it);
 	tcase_add_test(t, the_stores_of_the_first_list_are_learnt_all_at_once);
 	tcase_add_test(t, a_member_is_its_region_with_its_store);
+	tcase_add_test(t, a_member_is_put_in_and_taken_out_in_order);
 	tcase_add_test(t, members_of_a_set_are_counted);
 	tcase_add_test(t, a_list_has_these_bytes);
 	tcase_add_test(t, a_list_comes_back_and_a_broken_one_does_not);
