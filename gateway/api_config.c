@@ -154,10 +154,13 @@ static enum err build_vectors(struct arena *a, const struct msg_collection_creat
 		err = build_hnsw(hnsw, p->has_hnsw_config ? &p->hnsw_config : &none, &v->hnsw,
 				 reterr_fault);
 	}
-	for (uint32_t i = 0; i < m->sparse_vectors.map.count; i++)
+	for (uint32_t i = 0; i < m->sparse_vectors.map.count; i++) {
+		const struct msg_sparse_vector_params *p = &m->sparse_vectors.map.items[i];
 		out->vectors[out->vector_count++] =
 			(struct vector_config){ .name = m->sparse_vectors.map.keys[i],
-						.sparse = true };
+						.sparse = true,
+						.idf = p->has_modifier && p->modifier == MODIFIER_IDF };
+	}
 	if (out->vector_count > 1)
 		qsort(out->vectors, out->vector_count, sizeof(*out->vectors), vector_order);
 	for (uint32_t i = 0; i < out->vector_count && !err; i++) {

@@ -242,7 +242,7 @@ static bool same_vectors(const struct collection_config *a, const struct collect
 	for (uint32_t i = 0; i < a->vector_count; i++) {
 		const struct vector_config *x = &a->vectors[i], *y = &b->vectors[i];
 
-		if (str_compare(x->name, y->name) != 0 || vector_config_flags(x) != vector_config_flags(y))
+		if (str_compare(x->name, y->name) != 0 || ((vector_config_flags(x) ^ vector_config_flags(y)) & ~VECTOR_FLAG_IDF) != 0)
 			return false;
 		if (!x->sparse && (x->dim != y->dim || x->distance != y->distance))
 			return false;

@@ -3,8 +3,8 @@
  * Key      u64 BE hlc, u8 region of the incarnation
  * Record   u8 format version, the least that can hold it, 1 or 2; u8 state: 0 live, 1 dropped; name
  *          varint vectors, each: name, u8 flags, varint dim, u8 distance, varint m, ef_construct,
- *            full_scan_threshold_kb; flags: 1 sparse; from version 2 on also 2 multi, 16 float16,
- *            32 uint8
+ *            full_scan_threshold_kb; flags: 1 sparse; from version 2 on also 2 multi, 4 idf,
+ *            16 float16, 32 uint8
  *          varint shards; varint indexing_threshold_kb; u8 multi_writer; client_config; shards * u32 uid
  *          varint payload indexes, each: key, u8 schema, client_params
  *          u64 hash64 of all before

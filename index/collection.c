@@ -63,7 +63,7 @@ enum distance vector_config_distance(const struct vector_config *v)
 uint8_t vector_config_flags(const struct vector_config *v)
 {
 	if (v->sparse)
-		return VECTOR_FLAG_SPARSE;
+		return VECTOR_FLAG_SPARSE | (v->idf ? VECTOR_FLAG_IDF : 0);
 	uint8_t flags = v->multi ? VECTOR_FLAG_MULTI : 0;
 
 	return v->datatype == DATATYPE_FLOAT16 ? flags | VECTOR_FLAG_FLOAT16
@@ -83,6 +83,7 @@ uint8_t collection_config_version(const struct collection_config *c)
 bool vector_config_set_flags(struct vector_config *v, uint8_t flags)
 {
 	v->sparse = (flags & VECTOR_FLAG_SPARSE) != 0;
+	v->idf = (flags & VECTOR_FLAG_IDF) != 0;
 	v->multi = (flags & VECTOR_FLAG_MULTI) != 0;
 	v->datatype = flags & VECTOR_FLAG_FLOAT16 ? DATATYPE_FLOAT16
 		      : flags & VECTOR_FLAG_UINT8 ? DATATYPE_UINT8
@@ -304,10 +305,15 @@ enum err collection_search(struct collection *c, struct pool *pool, const struct
 		return e;
 	const struct vector_config *v = &collection_config(c)->vectors[query.vector];
 
-	struct vector multi = q->vector;
+	CLEANUP(arena_release) struct arena weights;
+	struct vector multi = q->vector, weighed = q->vector;
 
+	arena_init(&weights, SIZE_MAX);
 	if (v->sparse) {
-		query.sparse = &q->vector;
+		e = v->idf ? collection_idf(c, query.vector, &q->vector, &weights, &weighed) : ERR_NONE;
+		if (e)
+			return fault_set(reterr_fault, e, "searching: %s", err_sentence(e));
+		query.sparse = &weighed;
 	} else {
 		values = calloc(q->vector.count, sizeof(*values));
 		if (!values)

@@ -35,6 +35,7 @@ struct hnsw_config {
 struct vector_config {
 	struct str name;
 	bool sparse;
+	bool idf;                    /* sparse: queries are weighed by inverse document frequencies */
 	bool multi;                  /* dense: any number of vectors of dim, compared by MaxSim; no graph is built */
 	uint32_t dim;                /* dense */
 	enum distance distance;      /* dense */
@@ -42,7 +43,7 @@ struct vector_config {
 	struct hnsw_config hnsw;     /* dense */
 };
 /* For formats: which of its kinds a vector is. A byte 0 or 1 is what formats had before there were more. */
-enum { VECTOR_FLAG_SPARSE = 1, VECTOR_FLAG_MULTI = 2, VECTOR_FLAG_FLOAT16 = 16, VECTOR_FLAG_UINT8 = 32 };
+enum { VECTOR_FLAG_SPARSE = 1, VECTOR_FLAG_MULTI = 2, VECTOR_FLAG_IDF = 4, VECTOR_FLAG_FLOAT16 = 16, VECTOR_FLAG_UINT8 = 32 };
 #define VECTOR_FLAGS_BEFORE VECTOR_FLAG_SPARSE
 uint8_t vector_config_flags(const struct vector_config *v);
 /* False: no vector has these. */

@@ -72,6 +72,10 @@ MUST_USE enum err collection_start(struct collection *c, struct fault *reterr_fa
 /* Adds what the start has mended. */
 void collection_mended_add(const struct collection *c, struct catalog_mended *mended);
 
+/* A query of that sparse vector, each value weighed by how rare its dimension is; in the arena. */
+MUST_USE enum err collection_idf(struct collection *c, uint32_t at, const struct vector *q, struct arena *a,
+				 struct vector *ret_vector);
+
 /* It was dropped: ends builds, and its figures. */
 void collection_end(struct collection *c);
 

@@ -303,6 +303,13 @@ static enum err walk_offer(struct walk *w, uint32_t first, const struct sparse_q
 	return ERR_NONE;
 }
 
+uint32_t sparse_having(const struct sparse *s, uint32_t dimension)
+{
+	const struct postings *list = find(s, dimension);
+
+	return list ? list->count : 0;
+}
+
 enum err sparse_search(const struct sparse *s, const struct sparse_query *q, struct topk *out)
 {
 	CLEANUP(walk_release) struct walk w;

@@ -19,6 +19,8 @@ MUST_USE enum err sparse_change(struct sparse *s, uint32_t row, const struct vec
 				const struct vector *after);
 uint64_t sparse_count(const struct sparse *s);
 size_t sparse_memory(const struct sparse *s);
+/* How many rows have that dimension. */
+uint32_t sparse_having(const struct sparse *s, uint32_t dimension);
 
 struct sparse_query {
 	const struct vector *vector;

@@ -46,7 +46,7 @@
  *   u8      version, the least that can hold it, 1 or 2
  *   varint  vectors, for each in the order of their names: str name, u8 flags, and when dense: varint dim,
  *           u8 distance, varint m, varint ef_construct, varint full_scan_threshold_kb; flags: 1 sparse; version 2 has
- *           2 multi, 16 float16 and 32 uint8 besides
+ *           2 multi, 4 idf, 16 float16 and 32 uint8 besides
  *   varint  shards
  *   varint  indexing_threshold_kb
  *   u8      multi_writer

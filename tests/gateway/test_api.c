@@ -251,6 +251,22 @@ static const struct step steps[] = {
 	  NULL },
 	{ "collection_get", "/collections/d", NULL, NULL },
 	{ "collection_delete", "/collections/d", NULL, "true" },
+	/* What is rare weighs more, once it is asked for. */
+	{ "collection_create", "/collections/i", "{\"sparse_vectors\":{\"s\":{}},\"shard_number\":2}", "true" },
+	{ "points_upsert", "/collections/i/points?wait=true",
+	  "{\"points\":[{\"id\":1,\"vector\":{\"s\":{\"indices\":[1,2],\"values\":[1,1]}}},"
+	  "{\"id\":2,\"vector\":{\"s\":{\"indices\":[1],\"values\":[1]}}},"
+	  "{\"id\":3,\"vector\":{\"s\":{\"indices\":[1],\"values\":[2]}}},{\"id\":4,\"vector\":{}}]}",
+	  NULL },
+	{ "points_query", "/collections/i/points/query", "{\"query\":{\"indices\":[1,2],\"values\":[1,1]},\"using\":\"s\",\"limit\":1}",
+	  "{\"points\":[{\"id\":1,\"version\":39,\"score\":2.0}]}" },
+	{ "collection_update", "/collections/i", "{\"sparse_vectors\":{\"s\":{\"modifier\":\"idf\"}}}", "true" },
+	/* ln((3 - 3 + 0.5) / (3 + 0.5) + 1) and ln((3 - 1 + 0.5) / (1 + 0.5) + 1) */
+	{ "points_query", "/collections/i/points/query", "{\"query\":{\"indices\":[1,2],\"values\":[1,1]},\"using\":\"s\"}",
+	  "{\"points\":[{\"id\":1,\"version\":39,\"score\":1.1143606},{\"id\":3,\"version\":39,\"score\":0.26706278},"
+	  "{\"id\":2,\"version\":39,\"score\":0.13353139}]}" },
+	{ "collection_get", "/collections/i", NULL, NULL },
+	{ "collection_delete", "/collections/i", NULL, "true" },
 	/* Multivectors. */
 	{ "collection_create", "/collections/m",
 	  "{\"vectors\":{\"size\":2,\"distance\":\"Dot\",\"multivector_config\":{\"comparator\":\"max_sim\"}}}", "true" },
@@ -262,12 +278,12 @@ static const struct step steps[] = {
 	  "[{\"id\":1,\"vector\":[[1.0,0.0],[0.0,2.0]]},{\"id\":2,\"vector\":[[3.0,3.0]]},"
 	  "{\"id\":3,\"vector\":[[0.5,0.5],[0.0,0.0],[0.0,0.0]]}]" },
 	{ "points_query", "/collections/m/points/query", "{\"query\":[[1,0],[0,1]]}",
-	  "{\"points\":[{\"id\":2,\"version\":39,\"score\":6.0},{\"id\":1,\"version\":39,\"score\":3.0},"
-	  "{\"id\":3,\"version\":40,\"score\":1.0}]}" },
+	  "{\"points\":[{\"id\":2,\"version\":43,\"score\":6.0},{\"id\":1,\"version\":43,\"score\":3.0},"
+	  "{\"id\":3,\"version\":44,\"score\":1.0}]}" },
 	{ "points_query", "/collections/m/points/query", "{\"query\":[0,1],\"limit\":1,\"params\":{\"exact\":true}}",
-	  "{\"points\":[{\"id\":2,\"version\":39,\"score\":3.0}]}" },
+	  "{\"points\":[{\"id\":2,\"version\":43,\"score\":3.0}]}" },
 	{ "points_query", "/collections/m/points/query", "{\"query\":1,\"limit\":1}",
-	  "{\"points\":[{\"id\":2,\"version\":39,\"score\":9.0}]}" },
+	  "{\"points\":[{\"id\":2,\"version\":43,\"score\":9.0}]}" },
 	{ "collection_get", "/collections/m", NULL, NULL },
 	{ "collection_delete", "/collections/m", NULL, "true" },
 	{ "collection_create", "/collections/t",
