@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "gateway/ack_words.h"
+#include "gateway/jwt.h"
 #include "gateway/method.h"
 #include "index/catalog.h"
 #include "replicator/commit.h"
@@ -85,6 +86,7 @@ struct call {
 	struct request *request; /* NULL once it was answered while its write goes on */
 	struct loop *loop;
 	const struct method *method;
+	const struct jwt_claims *claims; /* NULL: whatever the method needs is allowed everywhere. Gone with the request. */
 	struct arena *arena; /* the request's; of methods that write: own */
 	struct arena own;
 	struct buf body; /* the request's, once it was answered while its write goes on */
@@ -127,6 +129,8 @@ void call_finish_on_loop(struct call *c, enum err e);
 void call_write(struct call *c, const struct write_plan *p);
 /* The level that the client's parameters ask for, without regions. */
 enum ack_level call_ack_level(const struct write_plan *p);
+/* Is the collection of that name one that the client may know of? */
+bool call_may_see(const struct call *c, struct str collection);
 /* Data were read: the reply's session token covers all that is visible here. After the reading. */
 void call_touch(struct call *c);
 /* A copy in the call's arena; data == NULL when memory ran out. */

@@ -24,10 +24,11 @@ static enum err show_aliases(struct call *c, const struct collection *of, struct
 		/* Dropped meanwhile, and its aliases with it. */
 		if (!target)
 			continue;
-		if (!of || of == target)
+		struct str name = collection_name(target, c->arena);
+		if (of ? of == target : call_may_see(c, name))
 			out->items[out->count++] = (struct msg_alias_description){
 				.alias_name = all.items[i].name,
-				.collection_name = collection_name(target, c->arena),
+				.collection_name = name,
 			};
 		collection_unref(target);
 	}

@@ -43,6 +43,11 @@ struct str call_own(struct call *c, struct str s)
 	return arena_str(c->arena, s);
 }
 
+bool call_may_see(const struct call *c, struct str collection)
+{
+	return jwt_level_in(c->claims, collection) >= JWT_READ;
+}
+
 void call_touch(struct call *c)
 {
 	struct committer_state state;

@@ -11,6 +11,9 @@
 
 enum err api_collection(struct call *c, struct str name, struct collection **ret_collection)
 {
+	/* Also of one that a query only looks something up in. */
+	if (!call_may_see(c, name))
+		return fault_set(&c->fault, ERR_FORBIDDEN, "Access to collection %.*s is required", STR_FMT(name));
 	*ret_collection = catalog_get(c->api->catalog, name);
 	if (*ret_collection)
 		return ERR_NONE;
@@ -20,11 +23,15 @@ enum err api_collection(struct call *c, struct str name, struct collection **ret
 
 /* --- looking --- */
 
-static void list_names(struct arena *a, struct collection **items, uint32_t count,
-		       struct msg_collection_description *out)
+/* Those that the client may know of. */
+static void list_names(const struct call *c, struct collection **items, uint32_t count,
+		       struct msg_collection_description_list *out)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		out[i].name = collection_name(items[i], a);
+		struct str name = collection_name(items[i], c->arena);
+
+		if (call_may_see(c, name))
+			out->items[out->count++].name = name;
 		collection_unref(items[i]);
 	}
 }
@@ -47,8 +54,7 @@ void api_collections_list(struct call *c)
 		call_finish(c, ERR_NO_MEMORY);
 		return;
 	}
-	out->collections.count = count;
-	list_names(c->arena, items, count, out->collections.items);
+	list_names(c, items, count, &out->collections);
 	call_finish(c, ERR_NONE);
 }
 

@@ -36,9 +36,15 @@ struct digest {
 	uint8_t bytes[CRYPTO_DIGEST_BYTES];
 };
 
+/* The keys that sign tokens. */
+#define SIGNERS 2
+
 struct auth {
-	pthread_rwlock_t lock; /* guards keys */
+	pthread_rwlock_t lock; /* guards what follows */
 	struct digest keys[KEY_COUNT];
+	bool jwt;
+	uint8_t signers[SIGNERS][AUTH_KEY_BYTES_MAX]; /* KEY_API, KEY_ALT; nothing where tokens are not allowed */
+	size_t signer_bytes[SIGNERS];
 };
 
 enum err auth_new(struct auth **ret_auth)
@@ -60,6 +66,7 @@ void auth_free(struct auth *a)
 	if (!a)
 		return;
 	(void)pthread_rwlock_destroy(&a->lock);
+	explicit_bzero(a, sizeof(*a));
 	free(a);
 }
 
@@ -69,6 +76,17 @@ static void digest_of(struct str key, struct digest *out)
 	if (out->set)
 		crypto_sha256((struct bytes){ .data = (const uint8_t *)key.data, .len = key.len },
 			      out->bytes);
+}
+
+static void keep_signers(struct auth *a, const struct str texts[KEY_COUNT], bool jwt)
+{
+	explicit_bzero(a->signers, sizeof(a->signers));
+	a->jwt = jwt;
+	for (unsigned i = 0; i < SIGNERS; i++) {
+		a->signer_bytes[i] = jwt ? texts[i].len : 0;
+		if (a->signer_bytes[i])
+			memcpy(a->signers[i], texts[i].data, texts[i].len);
+	}
 }
 
 enum err auth_set(struct auth *a, const struct auth_keys *keys, struct fault *reterr_fault)
@@ -89,6 +107,7 @@ enum err auth_set(struct auth *a, const struct auth_keys *keys, struct fault *re
 	}
 	(void)pthread_rwlock_wrlock(&a->lock);
 	memcpy(a->keys, digests, sizeof(a->keys));
+	keep_signers(a, texts, keys->jwt);
 	(void)pthread_rwlock_unlock(&a->lock);
 	return ERR_NONE;
 }
@@ -135,7 +154,12 @@ static enum err read_key(unsigned which, const char *file, char text[AUTH_KEY_BY
 enum err auth_load(struct auth *a, const struct auth_files *files, struct fault *reterr_fault)
 {
 	char texts[KEY_COUNT][AUTH_KEY_BYTES_MAX + 2];
-	struct auth_keys keys = { 0 };
+	struct auth_keys keys = { .jwt = files->jwt };
+	bool signs = (files->api && *files->api) || (files->alt && *files->alt);
+
+	if (files->jwt && !signs)
+		return fault_set(reterr_fault, ERR_CONFIG,
+				 "auth.jwt: there is no key that could sign tokens: set auth.api_key_file, or auth.jwt = false");
 	enum err err = read_key(KEY_API, files->api, texts[KEY_API], &keys.api, reterr_fault);
 
 	if (!err)
@@ -186,7 +210,53 @@ static enum auth_rights find_rights(struct auth *a, const struct digest *given, 
 	return rights;
 }
 
-enum err auth_check(struct auth *a, const struct request *r, enum auth_rights *ret_rights,
+/* A token counts as what it allows most; what it allows where, allow() asks again. */
+static enum auth_rights rights_of_claims(const struct jwt_claims *claims)
+{
+	switch (jwt_level_anywhere(claims)) {
+	case JWT_NOTHING:
+		break;
+	case JWT_READ:
+		return AUTH_READ;
+	case JWT_POINTS:
+	case JWT_WRITE:
+	case JWT_MANAGE:
+		return AUTH_ALL;
+	}
+	return AUTH_NONE;
+}
+
+static enum err take_claims(struct jwt_claims *claims, struct arena *a, struct auth_grant *ret_grant)
+{
+	struct jwt_claims *copy = arena_alloc(a, sizeof(*copy));
+
+	if (!copy)
+		return ERR_NO_MEMORY;
+	*copy = *claims;
+	*ret_grant = (struct auth_grant){ .rights = rights_of_claims(copy), .claims = copy };
+	/* An empty list of collections allows nothing, and still is a key. */
+	ret_grant->rights = MAX(ret_grant->rights, AUTH_READ);
+	return ERR_NONE;
+}
+
+/* ERR_UNAUTHENTICATED: it is none that counts. */
+static enum err find_claims(struct auth *a, struct str token, uint64_t now_s, struct arena *arena,
+			    struct auth_grant *ret_grant, struct fault *reterr_fault)
+{
+	struct bytes keys[SIGNERS];
+	struct jwt_claims claims;
+	enum err err = ERR_UNAUTHENTICATED;
+
+	(void)pthread_rwlock_rdlock(&a->lock);
+	for (unsigned i = 0; i < SIGNERS; i++)
+		keys[i] = (struct bytes){ .data = a->signers[i], .len = a->signer_bytes[i] };
+	if (a->jwt && (keys[0].len || keys[1].len))
+		err = jwt_read(token, keys, SIGNERS, now_s, arena, &claims, reterr_fault);
+	(void)pthread_rwlock_unlock(&a->lock);
+	return err ? err : take_claims(&claims, arena, ret_grant);
+}
+
+enum err auth_check(struct auth *a, struct request *r, uint64_t now_s, struct auth_grant *ret_grant,
 		    struct fault *reterr_fault)
 {
 	struct str key = key_of(r);
@@ -194,31 +264,64 @@ enum err auth_check(struct auth *a, const struct request *r, enum auth_rights *r
 	bool any;
 
 	digest_of(key, &given);
-	enum auth_rights rights = find_rights(a, &given, &any);
+	*ret_grant = (struct auth_grant){ .rights = find_rights(a, &given, &any) };
 	if (!any || is_trusted(r))
-		rights = AUTH_ADMIN;
-	*ret_rights = rights;
-	if (rights != AUTH_NONE)
+		ret_grant->rights = AUTH_ADMIN;
+	if (ret_grant->rights != AUTH_NONE)
 		return ERR_NONE;
+	enum err err = given.set ? find_claims(a, key, now_s, &r->arena, ret_grant, reterr_fault) : ERR_UNAUTHENTICATED;
+
+	if (err != ERR_UNAUTHENTICATED)
+		return err;
 	return fault_set(reterr_fault, ERR_UNAUTHENTICATED, "%s",
 			 given.set ? "Invalid API key or JWT"
 				   : "Must provide an API key or an Authorization bearer token");
 }
 
-enum err auth_check_peer(const struct regions *regions, const struct request *r, enum auth_rights *ret_rights,
+/* --- between regions --- */
+
+static const struct {
+	struct str word;
+	enum auth_rights rights;
+} peer_words[] = { { STR("read"), AUTH_READ }, { STR("write"), AUTH_ALL }, { STR("manage"), AUTH_ADMIN } };
+
+/* Before claims, which are passed on as the token has them. */
+static const struct str claims_word = { "jwt ", 4 };
+
+struct str auth_grant_words(const struct auth_grant *g, struct arena *a)
+{
+	if (g->claims)
+		return arena_printf(a, "%.*s%.*s", STR_FMT(claims_word), STR_FMT(g->claims->payload));
+	for (size_t i = 0; i < LEN(peer_words); i++)
+		if (peer_words[i].rights == g->rights)
+			return peer_words[i].word;
+	return peer_words[0].word; /* of methods that are open to all */
+}
+
+static enum err take_peer_claims(struct str payload, struct arena *a, struct auth_grant *ret_grant)
+{
+	struct jwt_claims claims;
+	enum err err = payload.len <= JWT_BYTES_MAX ? jwt_read_payload(payload, a, &claims) : ERR_UNAUTHENTICATED;
+
+	return err ? err : take_claims(&claims, a, ret_grant);
+}
+
+enum err auth_check_peer(const struct regions *regions, struct request *r, struct auth_grant *ret_grant,
 			 struct fault *reterr_fault)
 {
-	static const struct {
-		struct str word;
-		enum auth_rights rights;
-	} words[] = { { STR("read"), AUTH_READ }, { STR("write"), AUTH_ALL }, { STR("manage"), AUTH_ADMIN } };
 	struct str access = request_header(r, "isthmus-access");
 
-	*ret_rights = AUTH_NONE;
+	*ret_grant = (struct auth_grant){ .rights = AUTH_NONE };
 	if (!regions || !regions_by_certificate(regions, r->peer_region))
 		return fault_set(reterr_fault, ERR_UNAUTHENTICATED, "the certificate names no region of this fleet");
-	for (size_t i = 0; i < LEN(words); i++)
-		if (words[i].word.len == access.len && memcmp(words[i].word.data, access.data, access.len) == 0)
-			*ret_rights = words[i].rights;
-	return *ret_rights ? ERR_NONE : fault_set(reterr_fault, ERR_UNAUTHENTICATED, "isthmus-access is missing");
+	if (access.len > claims_word.len && memcmp(access.data, claims_word.data, claims_word.len) == 0) {
+		access.data += claims_word.len;
+		access.len -= claims_word.len;
+		enum err err = take_peer_claims(access, &r->arena, ret_grant);
+		return err ? fault_set(reterr_fault, err, "isthmus-access has claims that cannot be read") : ERR_NONE;
+	}
+	for (size_t i = 0; i < LEN(peer_words); i++)
+		if (peer_words[i].word.len == access.len && memcmp(peer_words[i].word.data, access.data, access.len) == 0)
+			ret_grant->rights = peer_words[i].rights;
+	return ret_grant->rights ? ERR_NONE : fault_set(reterr_fault, ERR_UNAUTHENTICATED, "isthmus-access is missing");
 }

@@ -105,6 +105,7 @@ struct auth_files daemon_auth_files(const struct config *c)
 		.alt = c->auth_alt_api_key_file,
 		.read_only = c->auth_read_only_api_key_file,
 		.admin = c->auth_admin_key_file,
+		.jwt = c->auth_jwt,
 	};
 }
 
@@ -159,7 +160,11 @@ static enum err check_auth(struct auth_files files, struct fault *reterr_fault)
 
 static enum err check_api_key(const struct config *c, struct fault *reterr_fault)
 {
-	return check_auth((struct auth_files){ .api = c->auth_api_key_file }, reterr_fault);
+	/* Either of the two may sign tokens. */
+	return check_auth((struct auth_files){ .api = c->auth_api_key_file,
+					       .alt = c->auth_jwt ? c->auth_alt_api_key_file : NULL,
+					       .jwt = c->auth_jwt },
+			  reterr_fault);
 }
 
 static enum err check_alt_api_key(const struct config *c, struct fault *reterr_fault)

@@ -147,6 +147,29 @@ size_t message_size(const struct message *m)
 	return m->size;
 }
 
+static const struct message_row *collection_row(const struct message *m)
+{
+	static const char name[] = "collection_name";
+
+	for (uint32_t i = 0; i < m->row_count; i++)
+		if (m->rows[i].role == ROLE_PARAM && m->rows[i].kind == KIND_STRING && m->rows[i].json &&
+		    strcmp(m->rows[i].json, name) == 0)
+			return &m->rows[i];
+	return NULL;
+}
+
+bool message_has_collection(const struct message *m)
+{
+	return collection_row(m) != NULL;
+}
+
+struct str message_collection(const struct message *m, const void *in)
+{
+	const struct message_row *row = collection_row(m);
+
+	return row ? *(const struct str *)(const void *)((const char *)in + row->offset) : (struct str){ 0 };
+}
+
 enum message_shape message_shape(const struct message *m)
 {
 	return m->shape;

@@ -38,6 +38,9 @@ enum message_shape {
 	SHAPE_TEXT,
 	SHAPE_BYTES
 };
+/* The collection that the message is about; data == NULL: it has no such field. */
+struct str message_collection(const struct message *m, const void *in);
+bool message_has_collection(const struct message *m);
 enum message_shape message_shape(const struct message *m);
 /* Does REST carry any of it in a body? */
 bool message_has_body(const struct message *m);

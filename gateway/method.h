@@ -9,8 +9,16 @@
 #include "gateway/message.h"
 #include "gateway/request.h"
 
-/* What a key must allow. ACCESS_PEER: only other regions know the method at all. */
-enum access { ACCESS_OPEN, ACCESS_READ, ACCESS_WRITE, ACCESS_MANAGE, ACCESS_PEER };
+/* What a key must allow, in the collection of the method if it has one. */
+enum access {
+	ACCESS_OPEN,
+	ACCESS_LIST,   /* to read anything: shows those collections that may be read */
+	ACCESS_READ,
+	ACCESS_WRITE,  /* points */
+	ACCESS_DEFINE, /* what belongs to a collection beside its points: payload indexes, snapshots */
+	ACCESS_MANAGE, /* the server's */
+	ACCESS_PEER    /* only other regions know the method at all */
+};
 
 /* Where the handler runs: on the loop (must not block nor compute), or on the pool. */
 enum method_place { ON_LOOP, ON_POOL };

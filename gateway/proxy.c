@@ -119,20 +119,6 @@ static struct str client_address(const struct proxy_task *t)
 	return *text ? arena_str(&r->arena, text_of(text)) : STR("local");
 }
 
-static struct str access_word(enum auth_rights rights)
-{
-	switch (rights) {
-	case AUTH_NONE:
-	case AUTH_READ:
-		return STR("read");
-	case AUTH_ALL:
-		return STR("write");
-	case AUTH_ADMIN:
-		break;
-	}
-	return STR("manage");
-}
-
 /* The path that it took: regions, the newest last. */
 static struct str via(struct proxy_task *t)
 {
@@ -151,7 +137,8 @@ static enum err make_headers(struct proxy_task *t)
 	t->headers = arena_array(&r->arena, r->header_count + HEADERS_OF_OURS, sizeof(*t->headers));
 	struct str from = r->peer ? STR("") : client_address(t);
 	struct str by = via(t);
-	if (!t->headers || !from.data || !by.data)
+	struct str access = auth_grant_words(t->grant, &r->arena);
+	if (!t->headers || !from.data || !by.data || !access.data)
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < r->header_count; i++)
 		if (passes(r, r->headers[i].name) && is_printable(r->headers[i].value))
@@ -159,7 +146,7 @@ static enum err make_headers(struct proxy_task *t)
 	if (!r->peer)
 		put(t, STR("isthmus-client"), from);
 	put(t, STR("isthmus-via"), by);
-	put(t, STR("isthmus-access"), access_word(t->rights));
+	put(t, STR("isthmus-access"), access);
 	(void)snprintf(t->hops, sizeof(t->hops), "%" PRIu32, proxy_hops(r) + 1);
 	put(t, STR("isthmus-hops"), text_of(t->hops));
 	if (r->grpc)

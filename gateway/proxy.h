@@ -66,7 +66,7 @@ enum proxy_outcome {
 struct proxy_task {
 	struct proxy *proxy;      /* this and the next three are the caller's; the rest is zeroed at first */
 	struct request *request;
-	enum auth_rights rights;  /* of the client, as checked here */
+	const struct auth_grant *grant; /* of the client, as checked here */
 	void (*done)(struct proxy_task *t);
 	/* Where the client is, when it is not at the socket; NULL: there. */
 	const struct sockaddr_storage *client;

@@ -21,6 +21,7 @@
 #include "gateway/proxy.h"
 #include "gateway/rest.h"
 #include "gateway/router.h"
+#include "gateway/serve_allow.h"
 #include "gateway/serve_fresh.h"
 #include "gateway/writers.h"
 
@@ -47,7 +48,7 @@ struct life {
 	enum err err;
 	pthread_t loop_thread;
 	struct method_match match;
-	enum auth_rights rights;
+	struct auth_grant grant;
 	enum err auth_err; /* counts unless the method is open to all */
 	struct fault auth_fault;
 	struct session session; /* what the client has seen */
@@ -73,6 +74,7 @@ static enum outcome read_session(struct life *l);
 static enum outcome place(struct life *l);
 static enum outcome wait_session(struct life *l);
 static enum outcome decode(struct life *l);
+static enum outcome admit(struct life *l);
 static enum outcome handle(struct life *l);
 static enum outcome encode(struct life *l);
 static enum outcome mark(struct life *l);
@@ -88,6 +90,7 @@ enum step_name {
 	STEP_PLACE,
 	STEP_WAIT,
 	STEP_DECODE,
+	STEP_ADMIT,
 	STEP_HANDLE,
 	STEP_ENCODE,
 	STEP_MARK,
@@ -105,6 +108,7 @@ static enum outcome (*const steps[STEP_COUNT])(struct life *l) = {
 	[STEP_PLACE] = place,          /* here, or on the pool */
 	[STEP_WAIT] = wait_session,    /* until this region has it too */
 	[STEP_DECODE] = decode,        /* bytes to message */
+	[STEP_ADMIT] = admit,          /* may they in this collection? */
 	[STEP_HANDLE] = handle,        /* the method itself; call_finish() goes on with */
 	[STEP_ENCODE] = encode,        /* message, or error, to bytes */
 	[STEP_MARK] = mark,            /* headers of ours */
@@ -229,14 +233,16 @@ static void find_client(struct life *l)
 
 static enum outcome identify(struct life *l)
 {
-	const struct request *r = l->call.request;
+	struct request *r = l->call.request;
 
 	find_client(l);
 	if (r->peer) {
-		l->auth_err = auth_check_peer(l->call.api->regions, r, &l->rights, &l->auth_fault);
+		l->auth_err = auth_check_peer(l->call.api->regions, r, &l->grant, &l->auth_fault);
+		l->call.claims = l->grant.claims;
 		return GO_ON;
 	}
-	l->auth_err = auth_check(l->serve->auth, l->call.request, &l->rights, &l->auth_fault);
+	l->auth_err = auth_check(l->serve->auth, r, clock_wall_ms(l->call.api->clock) / 1000, &l->grant, &l->auth_fault);
+	l->call.claims = l->grant.claims;
 	return GO_ON;
 }
 
@@ -284,22 +290,13 @@ static enum outcome read_ack(struct life *l)
 
 static enum outcome allow(struct life *l)
 {
-	static const enum auth_rights needed[] = {
-		[ACCESS_OPEN] = AUTH_NONE,
-		[ACCESS_READ] = AUTH_READ,
-		[ACCESS_WRITE] = AUTH_ALL,
-		[ACCESS_MANAGE] = AUTH_ALL,
-		[ACCESS_PEER] = AUTH_NONE,
-	};
 	const struct method *m = l->call.method;
 
 	if (m->access != ACCESS_OPEN && m->access != ACCESS_PEER && l->auth_err)
 		return fail_auth(l);
-	if (l->rights < needed[m->access])
-		return fail(l, fault_set(&l->call.fault, ERR_FORBIDDEN, "%s",
-					 m->access == ACCESS_MANAGE
-						 ? "Global manage access is required"
-						 : "Write access is required"));
+	enum err err = serve_allow(&l->grant, m, &l->call.fault);
+	if (err)
+		return fail(l, err);
 	if (!m->handler)
 		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED, "%s", m->name));
 	return m->reach == REACH_WRITE ? read_ack(l) : GO_ON;
@@ -400,7 +397,7 @@ static void prepare_forward(struct life *l)
 
 	t->proxy = l->call.api->proxy;
 	t->request = l->call.request;
-	t->rights = l->rights;
+	t->grant = &l->grant;
 	t->client = &l->client.address;
 	t->done = forwarded;
 }
@@ -701,7 +698,8 @@ static enum outcome place(struct life *l)
 {
 	const struct call *c = &l->call;
 	const struct request *r = c->request;
-	bool heavy = c->method->place == ON_POOL || l->must_wait || r->body.len > LOOP_BODY_BYTES_MAX ||
+	bool reads = c->claims && c->claims->has_value;
+	bool heavy = c->method->place == ON_POOL || l->must_wait || reads || r->body.len > LOOP_BODY_BYTES_MAX ||
 		     (r->grpc ? grpc_is_packed(c) : request_is_packed(r));
 
 	if (!heavy)
@@ -720,6 +718,13 @@ static enum outcome decode(struct life *l)
 	enum err err = request_decode_body(c->request, &c->fault);
 	if (!err)
 		err = c->request->grpc ? grpc_decode(c) : rest_decode(c, &l->match);
+	return err ? fail(l, err) : GO_ON;
+}
+
+static enum outcome admit(struct life *l)
+{
+	enum err err = serve_allow_claims(&l->call, &l->call.fault);
+
 	return err ? fail(l, err) : GO_ON;
 }
 

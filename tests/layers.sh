@@ -114,7 +114,7 @@ BEGIN {
 	order["gateway"] = 4
 
 	rank_row(0, "config crypto limits notify refusal watchdog")
-	rank_row(1, "request protocol tls h1 h2")
+	rank_row(1, "jwt request protocol tls h1 h2")
 	rank_row(2, "conn peer_pool resolver message forwarded geo region route router auth ack_words")
 	rank_row(3, "method api rest grpc proxy writers")
 	rank_row(4, "serve admin")

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "tests/gateway/jwt_bed.h"
 #include "tests/index/scratch.h"
 
 static struct auth *auth;
@@ -33,7 +34,7 @@ static void tear_down(void)
 
 static void set_keys(const char *api, const char *alt, const char *read_only, const char *admin)
 {
-	struct auth_keys keys = { str_of(api), str_of(alt), str_of(read_only), str_of(admin) };
+	struct auth_keys keys = { .api = str_of(api), .alt = str_of(alt), .read_only = str_of(read_only), .admin = str_of(admin) };
 	struct fault f;
 	ck_assert_int_eq(auth_set(auth, &keys, &f), ERR_NONE);
 }
@@ -43,10 +44,11 @@ static enum auth_rights rights_of(const char *name, const char *value, struct fa
 {
 	struct header h = { str_of(name), str_of(value) };
 	struct request r = { .headers = &h, .header_count = name != NULL };
-	enum auth_rights rights = AUTH_ADMIN;
-	enum err err = auth_check(auth, &r, &rights, f);
-	ck_assert_int_eq(err, rights == AUTH_NONE ? ERR_UNAUTHENTICATED : ERR_NONE);
-	return rights;
+	struct auth_grant grant = { .rights = AUTH_ADMIN };
+	enum err err = auth_check(auth, &r, 1000, &grant, f);
+	ck_assert_int_eq(err, grant.rights == AUTH_NONE ? ERR_UNAUTHENTICATED : ERR_NONE);
+	ck_assert_ptr_null(grant.claims);
+	return grant.rights;
 }
 
 START_TEST(no_key_and_wrong_keys_are_refused_in_the_words_of_qdrant)
@@ -119,15 +121,105 @@ START_TEST(the_fleet_and_the_unix_socket_need_no_key)
 	struct request peer = { .peer = true };
 	struct request local = { .client.ss_family = AF_UNIX };
 	struct request stranger = { .client.ss_family = AF_INET };
-	enum auth_rights rights;
+	struct auth_grant grant;
 	struct fault f;
 
 	set_keys("secret", NULL, NULL, NULL);
-	ck_assert_int_eq(auth_check(auth, &peer, &rights, &f), ERR_NONE);
-	ck_assert_int_eq(rights, AUTH_ADMIN);
-	ck_assert_int_eq(auth_check(auth, &local, &rights, &f), ERR_NONE);
-	ck_assert_int_eq(rights, AUTH_ADMIN);
-	ck_assert_int_eq(auth_check(auth, &stranger, &rights, &f), ERR_UNAUTHENTICATED);
+	ck_assert_int_eq(auth_check(auth, &peer, 0, &grant, &f), ERR_NONE);
+	ck_assert_int_eq(grant.rights, AUTH_ADMIN);
+	ck_assert_int_eq(auth_check(auth, &local, 0, &grant, &f), ERR_NONE);
+	ck_assert_int_eq(grant.rights, AUTH_ADMIN);
+	ck_assert_int_eq(auth_check(auth, &stranger, 0, &grant, &f), ERR_UNAUTHENTICATED);
+}
+END_TEST
+
+/* --- tokens --- */
+
+static enum err check_token(const char *claims, const char *key, struct arena *a, struct auth_grant *grant)
+{
+	char token[JWT_TEXT_MAX];
+	struct header h = { STR("api-key"), str_of(jwt_make(NULL, claims, key, token)) };
+	struct request r = { .headers = &h, .header_count = 1 };
+	struct fault f = { 0 };
+
+	arena_init(&r.arena, 1u << 20);
+	enum err err = auth_check(auth, &r, 1000, grant, &f);
+	*a = r.arena;
+	return err;
+}
+
+START_TEST(a_token_of_either_api_key_is_a_key_where_tokens_are_allowed)
+{
+	struct auth_keys keys = { .api = STR("secret"), .alt = STR("next"), .read_only = STR("reader"), .admin = STR("root") };
+	static const struct {
+		bool jwt;
+		const char *key, *claims;
+		enum err err;
+		enum auth_rights rights;
+	} cases[] = {
+		{ false, "secret", "{}", ERR_UNAUTHENTICATED, AUTH_NONE },
+		{ true, "secret", "{}", ERR_NONE, AUTH_ALL },
+		{ true, "next", "{\"access\":\"m\"}", ERR_NONE, AUTH_ALL },
+		{ true, "secret", "{\"access\":\"r\"}", ERR_NONE, AUTH_READ },
+		{ true, "secret", "{\"access\":[{\"collection\":\"a\",\"access\":\"r\"}]}", ERR_NONE, AUTH_READ },
+		{ true, "secret", "{\"access\":[{\"collection\":\"a\",\"access\":\"prw\"}]}", ERR_NONE, AUTH_ALL },
+		{ true, "secret", "{\"access\":[]}", ERR_NONE, AUTH_READ },
+		{ true, "reader", "{}", ERR_FORBIDDEN, AUTH_NONE },
+		{ true, "root", "{}", ERR_FORBIDDEN, AUTH_NONE },
+		{ true, "secret", "{\"exp\":969}", ERR_FORBIDDEN, AUTH_NONE },
+		{ true, "secret", "{\"exp\":970}", ERR_NONE, AUTH_ALL },
+		{ true, "secret", "{\"access\":\"x\"}", ERR_UNAUTHENTICATED, AUTH_NONE },
+	};
+
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct auth_grant grant = { .rights = AUTH_ADMIN };
+		struct arena a;
+
+		keys.jwt = cases[i].jwt;
+		ck_assert_int_eq(auth_set(auth, &keys, NULL), ERR_NONE);
+		ck_assert_msg(check_token(cases[i].claims, cases[i].key, &a, &grant) == cases[i].err, "row %zu", i);
+		ck_assert_int_eq(grant.rights, cases[i].rights);
+		ck_assert_int_eq(grant.claims != NULL, cases[i].err == ERR_NONE);
+		arena_release(&a);
+	}
+	/* Without an API key nobody can have made one, and the empty key signs nothing. */
+	keys = (struct auth_keys){ .read_only = STR("reader"), .jwt = true };
+	ck_assert_int_eq(auth_set(auth, &keys, NULL), ERR_NONE);
+	struct auth_grant grant;
+	struct arena a;
+	ck_assert_int_eq(check_token("{}", "", &a, &grant), ERR_UNAUTHENTICATED);
+	arena_release(&a);
+}
+END_TEST
+
+START_TEST(tokens_need_a_key_that_signs_them)
+{
+	const struct auth_files files = { .jwt = true, .api = "", .read_only = "/nonexistent" };
+	struct fault f = { 0 };
+
+	ck_assert_int_eq(auth_load(auth, &files, &f), ERR_CONFIG);
+	ck_assert_int_eq(strncmp(f.text, "auth.jwt: ", 10), 0);
+}
+END_TEST
+
+START_TEST(claims_reach_another_region_as_they_are)
+{
+	struct auth_keys keys = { .api = STR("secret"), .jwt = true };
+	struct auth_grant grant;
+	struct jwt_claims again;
+	struct arena a;
+
+	ck_assert_int_eq(auth_set(auth, &keys, NULL), ERR_NONE);
+	ck_assert_int_eq(check_token("{\"access\":[{\"collection\":\"a\",\"access\":\"rw\"}]}", "secret", &a, &grant), ERR_NONE);
+	struct str words = auth_grant_words(&grant, &a);
+	ck_assert_uint_gt(words.len, 4);
+	ck_assert_int_eq(memcmp(words.data, "jwt ", 4), 0);
+	ck_assert_int_eq(jwt_read_payload((struct str){ words.data + 4, words.len - 4 }, &a, &again), ERR_NONE);
+	ck_assert_int_eq(jwt_level_in(&again, STR("a")), JWT_WRITE);
+	ck_assert_int_eq(jwt_level_in(&again, STR("b")), JWT_NOTHING);
+	grant = (struct auth_grant){ .rights = AUTH_READ };
+	ck_assert_int_eq(memcmp(auth_grant_words(&grant, &a).data, "read", 4), 0);
+	arena_release(&a);
 }
 END_TEST
 
@@ -213,6 +305,9 @@ int main(void)
 	Suite *s = suite_create("auth");
 	TCase *t = tcase_create("auth");
 	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, a_token_of_either_api_key_is_a_key_where_tokens_are_allowed);
+	tcase_add_test(t, claims_reach_another_region_as_they_are);
+	tcase_add_test(t, tokens_need_a_key_that_signs_them);
 	tcase_add_test(t, no_key_and_wrong_keys_are_refused_in_the_words_of_qdrant);
 	tcase_add_test(t, each_key_has_its_rights);
 	tcase_add_test(t, without_any_key_everybody_may_do_everything);

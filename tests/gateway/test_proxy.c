@@ -257,6 +257,8 @@ static void on_done(struct proxy_task *t)
 	k->done++;
 }
 
+static const struct auth_grant all_rights = { .rights = AUTH_ALL }, read_rights = { .rights = AUTH_READ };
+
 static struct task *task_new(struct test *t, const char *path, const char *query, const char *body)
 {
 	ck_assert_uint_lt(t->task_count, TASKS_MAX);
@@ -271,7 +273,7 @@ static struct task *task_new(struct test *t, const char *path, const char *query
 	r->query = str_of(query);
 	r->headers = k->headers;
 	buf_append_cstr(&r->body, body);
-	k->t = (struct proxy_task){ .proxy = t->proxy, .request = r, .rights = AUTH_ALL, .done = on_done };
+	k->t = (struct proxy_task){ .proxy = t->proxy, .request = r, .grant = &all_rights, .done = on_done };
 	return k;
 }
 
@@ -372,7 +374,7 @@ START_TEST(a_region_that_passes_on_counts_and_names_itself)
 	open_way(t);
 	struct task *k = task_new(t, "/echo", "", "");
 	k->t.request->peer = true;
-	k->t.rights = AUTH_READ;
+	k->t.grant = &read_rights;
 	header(k, "isthmus-hops", "1");
 	header(k, "isthmus-via", "edge");
 	header(k, "isthmus-client", "6.6.6.6");

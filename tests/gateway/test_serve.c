@@ -52,7 +52,7 @@ static enum err expected(const struct method *m, enum who who)
 	/* Only regions know it, and none of these is one. */
 	if (m->access == ACCESS_PEER)
 		return ERR_NO_ROUTE;
-	return m->access == ACCESS_READ ? ERR_NONE : ERR_FORBIDDEN;
+	return m->access == ACCESS_READ || m->access == ACCESS_LIST ? ERR_NONE : ERR_FORBIDDEN;
 }
 
 static void check_key_by_rest(const struct method *m, enum who who)
