@@ -27,7 +27,9 @@ mkdir "$scratch/tree"
 cp -r base index replicator "$scratch/tree/"
 mkdir -p "$scratch/tree/tests"
 cp -r tests/replicator "$scratch/tree/tests/"
-for file in base/*.c index/value*.c index/point.c index/alias.c replicator/change.c; do
+# Of the forms of ops the lease needs positions alone: what else they need is left open.
+libs="$libs -Wl,--unresolved-symbols=ignore-all"
+for file in base/*.c index/value*.c replicator/change.c; do
 	compile "$file" "library_$(basename "$file" .c)"
 done
 ar rc "$scratch/library.a" "$scratch"/library_*.o
