@@ -285,12 +285,8 @@ void admin_orphans(struct call *c)
 
 /* --- one of them --- */
 
-static void put_vector(struct json_writer *w, const struct vector *v)
+static void put_sparse(struct json_writer *w, const struct vector *v)
 {
-	if (v->kind == VECTOR_DENSE) {
-		json_put_floats(w, v->values, v->count);
-		return;
-	}
 	json_put_object(w);
 	put_key(w, "indices");
 	json_put_array(w);
@@ -300,6 +296,31 @@ static void put_vector(struct json_writer *w, const struct vector *v)
 	put_key(w, "values");
 	json_put_floats(w, v->values, v->count);
 	json_put_object_end(w);
+}
+
+static void put_multi(struct json_writer *w, const struct vector *v)
+{
+	uint32_t dim = v->rows > 0 ? v->count / v->rows : 0;
+
+	json_put_array(w);
+	for (uint32_t i = 0; i < v->rows; i++)
+		json_put_floats(w, v->values + (size_t)i * dim, dim);
+	json_put_array_end(w);
+}
+
+static void put_vector(struct json_writer *w, const struct vector *v)
+{
+	switch (v->kind) {
+	case VECTOR_DENSE:
+		json_put_floats(w, v->values, v->count);
+		break;
+	case VECTOR_SPARSE:
+		put_sparse(w, v);
+		break;
+	case VECTOR_MULTI:
+		put_multi(w, v);
+		break;
+	}
 }
 
 static void put_payload(struct json_writer *w, struct value payload)
@@ -361,14 +382,16 @@ static enum err put_point(struct showing *s, const struct op *op, uint32_t i)
 	const struct op_point *p = &op->points[i];
 
 	put_id(s->w, p->id);
-	put_key(s->w, "vectors");
-	json_put_object(s->w);
-	for (uint32_t k = 0; k < p->vector_count; k++) {
-		json_put_key(s->w, p->vectors[k].name);
-		put_vector(s->w, &p->vectors[k].vector);
+	if (op->kind != OP_SET_FIELDS) {
+		put_key(s->w, "vectors");
+		json_put_object(s->w);
+		for (uint32_t k = 0; k < p->vector_count; k++) {
+			json_put_key(s->w, p->vectors[k].name);
+			put_vector(s->w, &p->vectors[k].vector);
+		}
+		json_put_object_end(s->w);
 	}
-	json_put_object_end(s->w);
-	if (op->kind == OP_UPSERT)
+	if (op->kind != OP_UPDATE_VECTORS)
 		put_payload(s->w, p->payload);
 	return put_now(s, p->id);
 }
@@ -394,23 +417,54 @@ static enum err put_points(struct showing *s, const struct op *op)
 	return err;
 }
 
-/* The op as a client would recognize it. */
-static enum err put_op(struct showing *s, const struct op *op)
+/* The collections as they are called now; null: the alias went, or its collection is gone. */
+static void put_aliases(struct showing *s, const struct alias_list *l)
 {
+	put_key(s->w, "aliases");
+	json_put_object(s->w);
+	for (uint32_t i = 0; i < l->count; i++) {
+		CLEANUP(arena_release) struct arena a;
+		struct collection *c = catalog_get_incarnation(s->api->catalog, l->items[i].target);
+		arena_init(&a, 1u << 20);
+		json_put_key(s->w, l->items[i].name);
+		if (c) {
+			json_put_string(s->w, collection_name(c, &a));
+			collection_unref(c);
+		} else {
+			json_put_null(s->w);
+		}
+	}
+	json_put_object_end(s->w);
+}
+
+/* What a change of collections did. */
+static void put_schema(struct showing *s, const struct op *op)
+{
+	struct bytes config = op->config.client_config;
 	struct json_writer *w = s->w;
 
 	if (op->name.len > 0) {
 		put_key(w, "name");
 		json_put_string(w, op->name);
 	}
-	if (op->kind == OP_CREATE_COLLECTION || op->kind == OP_UPDATE_COLLECTION) {
+	if (config.len > 0) {
 		put_key(w, "config");
-		json_put_string(w, (struct str){ (const char *)op->config.client_config.data, op->config.client_config.len });
+		json_put_string(w, (struct str){ (const char *)config.data, config.len });
 	}
 	if (op->field_index.key.len > 0) {
 		put_key(w, "field_name");
 		json_put_string(w, op->field_index.key);
 	}
+	if (op->kind == OP_ALIASES)
+		put_aliases(s, &op->aliases);
+}
+
+/* The op as a client would recognize it. */
+static enum err put_op(struct showing *s, const struct op *op)
+{
+	struct json_writer *w = s->w;
+
+	put_schema(s, op);
 	if (op->payload.data)
 		put_payload(w, op->payload);
 	if (op->key_count > 0) {

@@ -229,6 +229,9 @@ enum err replicator_orphans(struct replicator *r, struct bytes request, struct b
 	struct orphan_offer offer;
 
 	arena_init(&a, OFFER_ARENA_BYTES_MAX);
+	/* The end of an epoch that is being handed over does not move. */
+	if (replicator_is_handing_over(r))
+		return fault_set(reterr_fault, ERR_UNAVAILABLE, "the primary's role is being handed over; retry");
 	enum err err = orphan_offer_decode(request, r->fleet, &a, &offer, reterr_fault);
 	if (err == ERR_NONE)
 		err = committer_list_orphans(r->committer, &offer, reterr_fault);

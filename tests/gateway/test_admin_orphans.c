@@ -201,6 +201,48 @@ START_TEST(one_is_shown_with_its_points_beside_what_is_there_now)
 }
 END_TEST
 
+START_TEST(whatever_an_op_holds_is_shown)
+{
+	static const float values[] = { 1.5F, 2.5F, 3.5F, 4.5F };
+	static const uint32_t indices[] = { 7, 9 };
+	struct op_vector v[] = {
+		{ .name = STR("m"), .slot = SLOT_NONE, .vector = { .kind = VECTOR_MULTI, .count = 4, .rows = 2, .values = values } },
+		{ .name = STR("s"), .slot = SLOT_NONE,
+		  .vector = { .kind = VECTOR_SPARSE, .count = 2, .values = values, .indices = indices } },
+	};
+	struct op_point p = { .id = { .lo = 9 }, .vectors = v, .vector_count = 2 };
+	struct op upsert = { .kind = OP_UPSERT, .seq = 1, .points = &p, .point_count = 1 };
+	struct op_point f = { .id = { .lo = 9 }, .payload = payload_of(3) };
+	struct op fields = { .kind = OP_SET_FIELDS, .seq = 2, .points = &f, .point_count = 1 };
+	struct point_id id = { .lo = 9 };
+	struct str key = STR("k");
+	struct op keys = { .kind = OP_DELETE_PAYLOAD, .seq = 3, .ids = &id, .id_count = 1, .keys = &key, .key_count = 1 };
+	struct alias items[] = { { STR("gone"), { 0 } }, { STR("now"), incarnation } };
+	struct op aliases = { .kind = OP_ALIASES, .seq = 4, .aliases = { items, 2 } };
+	struct op drop = { .kind = OP_DROP_COLLECTION, .seq = 5 };
+	struct op index = { .kind = OP_FIELD_INDEX_PUT, .seq = 6, .field_index = { .key = STR("k"), .schema = FIELD_INTEGER } };
+
+	list_op(&upsert);
+	list_op(&fields);
+	list_op(&keys);
+	list_op(&drop);
+	list_op(&index);
+	const struct incarnation kept = incarnation;
+	incarnation = (struct incarnation){ 0 };
+	list_op(&aliases);
+	incarnation = kept;
+	expect(VERB_GET, "/isthmus/orphans/262-1", NULL, 200,
+	       "\"op\":{\"points\":[{\"id\":\"9\",\"vectors\":{\"m\":[[1.5,2.5],[3.5,4.5]],\"s\":{\"indices\":[7,9],\"values\":"
+	       "[1.5,2.5]}},\"payload\":null,\"now\":null}]}}");
+	expect(VERB_GET, "/isthmus/orphans/262-2", NULL, 200,
+	       "\"op\":{\"points\":[{\"id\":\"9\",\"payload\":{\"k\":3},\"now\":null}]}}");
+	expect(VERB_GET, "/isthmus/orphans/262-3?now=false", NULL, 200, "\"op\":{\"keys\":[\"k\"],\"points\":[{\"id\":\"9\"}]}}");
+	expect(VERB_GET, "/isthmus/orphans/262-4", NULL, 200, "\"op\":{\"aliases\":{\"gone\":null,\"now\":\"c\"}}}");
+	expect(VERB_GET, "/isthmus/orphans/262-5", NULL, 200, "\"kind\":\"drop-collection\",\"collection\":\"c\",\"points\":0");
+	expect(VERB_GET, "/isthmus/orphans/262-6", NULL, 200, "\"op\":{\"field_name\":\"k\"}}");
+}
+END_TEST
+
 START_TEST(what_is_decided_is_told_and_what_is_not_says_why)
 {
 	list_upsert(2, 9);
@@ -250,6 +292,7 @@ static Suite *suite(void)
 	tcase_add_test(t, where_nothing_was_lost_the_list_is_empty);
 	tcase_add_test(t, the_list_comes_by_pages_and_by_states);
 	tcase_add_test(t, one_is_shown_with_its_points_beside_what_is_there_now);
+	tcase_add_test(t, whatever_an_op_holds_is_shown);
 	tcase_add_test(t, what_is_decided_is_told_and_what_is_not_says_why);
 	tcase_add_test(t, all_of_many_are_decided);
 	tcase_add_test(t, a_region_without_data_decides_nothing_by_itself);

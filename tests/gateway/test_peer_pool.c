@@ -177,6 +177,20 @@ START_TEST(a_history_is_asked_for)
 }
 END_TEST
 
+START_TEST(orphans_are_offered)
+{
+	struct test *t = open_test();
+	CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
+
+	until_open(t);
+	struct bytes offer = { (const uint8_t *)"offer", 5 };
+	ck_assert_int_eq(t->link->orphans(t->link, EU, offer, &out, NULL), ERR_NONE);
+	buf_append_byte(&out, 0);
+	ck_assert_str_eq((const char *)out.data, "/isthmus/peer/orphans? of us.isthmus");
+	close_test(t);
+}
+END_TEST
+
 START_TEST(a_standing_is_asked_for_by_scope_and_appended)
 {
 	struct test *t = open_test();
@@ -356,6 +370,7 @@ int main(void)
 	tcase_add_test(t, a_log_is_asked_for_by_scope_and_position);
 	tcase_add_test(t, a_standing_is_asked_for_by_scope_and_appended);
 	tcase_add_test(t, a_history_is_asked_for);
+	tcase_add_test(t, orphans_are_offered);
 	tcase_add_test(t, a_region_that_does_not_answer_is_waited_for_with_a_bound);
 	tcase_add_test(t, many_threads_may_ask_at_once);
 	tcase_add_test(t, stopping_ends_calls_that_wait_and_refuses_others);

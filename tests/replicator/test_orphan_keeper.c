@@ -28,7 +28,6 @@ static enum err link_orphans(struct peer_link *l, uint8_t region, struct bytes r
 	CLEANUP(arena_release) struct arena arena;
 	struct orphan_offer offer;
 
-	arena_init(&arena, 1u << 20);
 	(void)l;
 	arena_init(&arena, 1u << 20);
 	asked++;
