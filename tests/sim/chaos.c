@@ -130,12 +130,41 @@ static uint8_t writer_of(struct world *w)
 	return (uint8_t)epoch;
 }
 
-/* Nothing but what was confirmed is promised to survive a lost disk; of a lost primary there is no way back yet. */
+/* Does every region know every other's store as a voter's? Who lost two of three disks at once has no majority left. */
+static bool all_are_voters(struct world *w)
+{
+	struct committer_state stores[NET_REGIONS];
+
+	for (uint32_t i = 0; i < NET_REGIONS; i++)
+		stores[i] = site_state(&w->sites[i]);
+	for (uint32_t i = 0; i < NET_REGIONS; i++) {
+		struct boot *b = site_enter(&w->sites[i]);
+		struct lease_run_state s = { 0 };
+		bool known = b && replicator_lease_state(b->replicator, &s) && s.voters.count == NET_REGIONS;
+
+		if (b)
+			site_leave(b);
+		for (uint32_t k = 0; k < NET_REGIONS && known; k++)
+			known = voters_find_store(&s.voters, (uint8_t)(k + 1), stores[k].store_id) != NULL && s.voters.number > 0;
+		if (!known)
+			return false;
+	}
+	return true;
+}
+
+static bool may_lose(struct world *w, const struct site *s)
+{
+	if (!is_up(s) || !oracle_may_lose(w->oracle, s->number))
+		return false;
+	return s->failover ? all_are_voters(w) : writer_of(w) != s->number + 1;
+}
+
+/* Nothing but what was confirmed is promised to survive a lost disk. Where nobody elects there is no way back of a lost primary. */
 static void do_wipe(struct world *w)
 {
 	struct site *s = some_site(w);
 
-	if (!is_up(s) || writer_of(w) == s->number + 1 || !oracle_may_lose(w->oracle, s->number))
+	if (!may_lose(w, s))
 		return;
 	trace("wipes %s", s->name);
 	oracle_excuse(w->oracle, s->number);
@@ -147,8 +176,8 @@ static void do_wipe(struct world *w)
 	start(w, s);
 }
 
-/* Not of the primary: it might begin another epoch of a number that it has given before, or go on without what others
- * have. What keeps it from that, votes and the walk back, is not there yet. */
+/* Where nobody elects, not of the primary: it might begin another epoch of a number that it has given before, or go on without
+ * what others have. What keeps it from that are votes and the walk back. */
 static void do_rollback(struct world *w)
 {
 	struct site *s = some_site(w);
@@ -158,7 +187,7 @@ static void do_rollback(struct world *w)
 		return;
 	struct store *old = disk_copy(s->disk);
 	fiber_sleep_ns(some_time(w, FAULT_NS_MAX));
-	if (!is_up(s) || writer_of(w) == s->number + 1 || !oracle_may_lose(w->oracle, s->number)) {
+	if (!may_lose(w, s)) {
 		old->ops->close(old);
 		return;
 	}
