@@ -90,6 +90,50 @@ static void try_to(struct intent in)
 	ck_assert_msg(!t->w.err || t->w.err == ERR_NOT_FOUND, "%s", t->w.fault.text);
 }
 
+/* Vectors that lie in rows, and ones that are stored as bytes. */
+START_TEST(vectors_of_every_kind_come_with_the_copy)
+{
+	struct intent create = create_of(eu(), "kinds", DISTANCE_DOT);
+	struct vector_config *v = region_alloc(eu(), 3 * sizeof(*v));
+	static const float rows[] = { 1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F };
+	static const float bytes[] = { 0.0F, 17.0F, 255.0F };
+
+	v[0] = (struct vector_config){ .name = STR("bytes"), .dim = 3, .distance = DISTANCE_EUCLID, .datatype = DATATYPE_UINT8 };
+	v[1] = (struct vector_config){ .name = STR("multi"), .dim = 2, .distance = DISTANCE_DOT, .multi = true };
+	v[2] = (struct vector_config){ .name = STR("sparse"), .sparse = true };
+	create.body.config.vectors = v;
+	create.body.config.vector_count = 3;
+	write_well(eu(), create);
+	for (uint64_t id = 1; id <= 30; id++) {
+		struct intent in = upsert_of(eu(), "kinds", id, 1);
+		struct op_vector *of = region_alloc(eu(), 3 * sizeof(*of));
+
+		of[0] = dense_of(eu(), "bytes", bytes, 3);
+		of[1] = dense_of(eu(), "multi", rows, 6);
+		of[1].vector.kind = VECTOR_MULTI;
+		of[1].vector.rows = 3;
+		of[2] = sparse_of("sparse");
+		in.body.points[0].vectors = of;
+		in.body.points[0].vector_count = 3;
+		write_well(eu(), in);
+	}
+	begin_copy();
+	make_copy(1, NULL);
+	take_place(&result);
+	check_equal(eu(), &result);
+	struct record record = find_point(&result, "kinds", 7);
+	ck_assert_uint_eq(record.vector_count, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct vector *x = &record.vectors[i].vector;
+		if (x->kind == VECTOR_MULTI)
+			ck_assert(x->rows == 3 && x->values[5] == 6.0F);
+		else if (x->kind == VECTOR_DENSE)
+			ck_assert(x->count == 3 && x->values[2] == 255.0F);
+	}
+	region_end(&result);
+}
+END_TEST
+
 /* One random change, also of collections. */
 static void change_something(unsigned step)
 {
@@ -662,6 +706,7 @@ static Suite *suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_copy_of_a_region_whose_log_was_trimmed_is_equal_to_it);
+	tcase_add_test(tc, vectors_of_every_kind_come_with_the_copy);
 	tcase_add_test(tc, what_is_written_meanwhile_is_in_the_copy);
 	tcase_add_test(tc, a_collection_may_be_dropped_and_made_anew_meanwhile);
 	tcase_add_test(tc, a_copy_that_is_killed_before_each_step_goes_on_where_it_was);
