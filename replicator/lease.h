@@ -149,6 +149,8 @@ MUST_USE enum err lease_propose(struct lease *l, struct lease_now now, const str
  * ms have passed. ERR_UNAVAILABLE: it may not be the primary, in words. */
 MUST_USE enum err lease_stand(struct lease *l, struct lease_now now, uint64_t for_ms, struct lease_actions *out,
 			      struct fault *reterr_fault);
+/* An operator has another region stand: this one lets it, for so long. */
+void lease_hold_back(struct lease *l, struct lease_now now, uint64_t for_ms);
 /*
  * An operator's last resort, when a majority is lost for good: a list without the regions of `lost` is stored here, and taken
  * over by all who hear of it; its number is far above what was. What the lost regions had beyond the rest is lost, what they

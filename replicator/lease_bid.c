@@ -220,12 +220,34 @@ void bid_drop(struct lease *l)
 		rest(l, l->config.poll_ms);
 }
 
+void bid_hold_back(struct lease *l, uint64_t for_ms)
+{
+	/* A promise under way is left to itself: it may be a majority's already. */
+	if (l->bid.phase != BID_PROMISE)
+		l->bid.phase = BID_NONE;
+	l->bid.next_ms = MAX(l->bid.next_ms, l->now.boot_ms + for_ms);
+}
+
 /* --- poll --- */
 
 static void poll_start(struct lease *l)
 {
 	l->bid.phase = BID_POLL;
+	l->bid.asked_ms = l->now.boot_ms;
 	ask(l, LEASE_POLL, 0, NULL);
+}
+
+/* A question may be lost on a connection that is being made; whoever has not answered is asked once more now and then. */
+static void poll_again(struct lease *l)
+{
+	struct lease_bid *b = &l->bid;
+
+	if (l->now.boot_ms - b->asked_ms < l->config.poll_ms)
+		return;
+	b->asked_ms = l->now.boot_ms;
+	for (uint32_t i = 0; i < b->count; i++)
+		if (b->answers[i].asked && !b->answers[i].got)
+			lease_send(l, b->answers[i].region, (struct lease_item){ .kind = LEASE_POLL, .round = b->round });
 }
 
 static void poll_lost(struct lease *l)
@@ -317,6 +339,8 @@ static void step(struct lease *l)
 
 	if (enough && b->enough_ms == LEASE_NEVER)
 		b->enough_ms = l->now.boot_ms;
+	if (b->phase == BID_POLL && !enough)
+		poll_again(l);
 	if (!is_settled(l) && l->now.boot_ms - b->began.boot_ms < l->config.step_ms)
 		return;
 	if (b->phase == BID_POLL && enough)
@@ -430,5 +454,6 @@ uint64_t bid_due(const struct lease *l)
 	case BID_PROMISE:
 		break;
 	}
-	return MIN(linger, b->began.boot_ms + l->config.step_ms);
+	uint64_t again = b->phase == BID_POLL && b->enough_ms == LEASE_NEVER ? b->asked_ms + l->config.poll_ms : LEASE_NEVER;
+	return MIN(MIN(linger, again), b->began.boot_ms + l->config.step_ms);
 }

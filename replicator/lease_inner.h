@@ -52,6 +52,7 @@ struct lease_bid {
 	uint64_t stand_ms;       /* RANK: when to go on */
 	uint64_t next_ms;        /* no poll before */
 	bool invited;            /* by a release */
+	uint64_t asked_ms;       /* POLL: when it was asked last */
 	bool reacquire;          /* a holder that met a higher promise */
 	struct voter_list pending; /* the newest that answers named */
 	struct bid_answer answers[LEASE_ASKED_MAX];
@@ -214,6 +215,7 @@ void bid_answer(struct lease *l, uint8_t region, uint64_t wall_ms, const struct 
 /* As soon as may be: a target of a release, a holder that met a higher promise. */
 void bid_soon(struct lease *l, bool invited, bool reacquire);
 void bid_drop(struct lease *l);
+void bid_hold_back(struct lease *l, uint64_t for_ms);
 uint64_t bid_due(const struct lease *l);
 
 /* --- lease_term.c --- */

@@ -51,6 +51,16 @@ static bool is_listed(const struct lease *l, const struct lease_identity *id)
 	       (pending != NULL && voters_find_store(pending, id->region, id->store_id) != NULL);
 }
 
+static uint64_t silence_ms(const struct lease *l)
+{
+	return SILENT_RENEWALS * (uint64_t)l->config.renew_ms;
+}
+
+static bool is_silent(const struct lease *l, const struct lease_heard *h)
+{
+	return !h->heard || l->now.boot_ms - h->at_ms >= silence_ms(l);
+}
+
 void member_note(struct lease *l, const struct lease_identity *from, const struct lease_item *m)
 {
 	struct lease_heard *h = heard_add(l, from->region);
@@ -80,16 +90,6 @@ void member_judged(struct lease *l, uint8_t region, enum lease_answer who)
 
 	if (h != NULL)
 		h->judged = who;
-}
-
-static uint64_t silence_ms(const struct lease *l)
-{
-	return SILENT_RENEWALS * (uint64_t)l->config.renew_ms;
-}
-
-static bool is_silent(const struct lease *l, const struct lease_heard *h)
-{
-	return !h->heard || l->now.boot_ms - h->at_ms >= silence_ms(l);
 }
 
 /* --- greetings --- */
@@ -224,6 +224,12 @@ enum err lease_stand(struct lease *l, struct lease_now now, uint64_t for_ms, str
 	bid_soon(l, /* invited: */ true, /* reacquire: */ false);
 	lease_leave(l);
 	return ERR_NONE;
+}
+
+void lease_hold_back(struct lease *l, struct lease_now now, uint64_t for_ms)
+{
+	l->now.boot_ms = MAX(now.boot_ms, l->now.boot_ms);
+	bid_hold_back(l, for_ms);
 }
 
 static bool answers(const struct lease *l, uint8_t region)

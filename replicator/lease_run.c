@@ -519,6 +519,13 @@ enum err lease_run_stand(struct lease_run *r, uint64_t for_ms, struct fault *ret
 	return err;
 }
 
+void lease_run_hold_back(struct lease_run *r, uint64_t for_ms)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	lease_hold_back(r->lease, now_of(r), for_ms);
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
 enum err lease_run_force_list(struct lease_run *r, const struct voter_set *lost, struct voter_list *ret_list,
 			      struct fault *reterr_fault)
 {

@@ -56,8 +56,9 @@ struct voter_list lease_run_voters(struct lease_run *r);
 /* Hands over to region `target`: waits until it was released, or was not. *ret_end as of options.hand_over. Blocks. */
 MUST_USE enum err lease_run_hand_over(struct lease_run *r, uint8_t target, struct position *ret_end,
 				      struct fault *reterr_fault);
-/* See lease_stand(), lease_force_list() and lease_look(). */
+/* See lease_stand(), lease_hold_back(), lease_force_list() and lease_look(). */
 MUST_USE enum err lease_run_stand(struct lease_run *r, uint64_t for_ms, struct fault *reterr_fault);
+void lease_run_hold_back(struct lease_run *r, uint64_t for_ms);
 MUST_USE enum err lease_run_force_list(struct lease_run *r, const struct voter_set *lost, struct voter_list *ret_list,
 				       struct fault *reterr_fault);
 void lease_run_look(struct lease_run *r, struct lease_look *ret_look);

@@ -93,7 +93,9 @@ static enum err obey(struct replicator *r, const struct stand_order *o, struct s
 		return fault_set(f, ERR_BAD_INPUT, "region %s has failover.mode off, or no vote", r->options.self.name);
 	*ret_state = (struct stand_state){ .can = true, .loss_refused = !o->accept_loss };
 	committer_state(r->committer, &c);
-	if (!replicator_is_writer(r, &c)) {
+	if (o->hold_back) {
+		lease_run_hold_back(r->lease.run, o->for_ms);
+	} else if (!replicator_is_writer(r, &c)) {
 		if (o->accept_loss)
 			lease_run_accept_loss(r->lease.run, o->for_ms);
 		ret_state->can = lease_run_stand(r->lease.run, o->for_ms, &why) == ERR_NONE;
@@ -116,7 +118,8 @@ enum err replicator_stand(struct replicator *r, struct bytes order, struct buf *
 		err = obey(r, &o, &s, reterr_fault);
 	if (err != ERR_NONE)
 		return err;
-	log_info("an operator has this region stand for primary accept_loss=%s", o.accept_loss ? "yes" : "no");
+	log_info("an operator has %s region stand for primary accept_loss=%s", o.hold_back ? "another" : "this",
+		 o.accept_loss ? "yes" : "no");
 	return stand_state_encode(&s, out);
 }
 
@@ -264,6 +267,25 @@ static bool is_done(struct replicator *r, const struct standing_order *so, const
 	return true;
 }
 
+/* Those that would stand by themselves let the one that was named. */
+static void hold_others_back(struct replicator *r, uint8_t target)
+{
+	const struct stand_order o = { .fleet = r->fleet, .for_ms = ORDER_FOR_MS, .hold_back = true };
+	struct lease_look look;
+	struct stand_state s;
+	struct fault why;
+
+	lease_run_look(r->lease.run, &look);
+	for (uint32_t i = 0; i < look.count; i++) {
+		const struct lease_member *m = &look.members[i];
+
+		if (!m->listed || !m->voter.data || !m->heard || m->silent || m->region == target)
+			continue;
+		if (order(r, m->region, &o, &s, &why) != ERR_NONE)
+			log_debug("a region was not told to let another stand region=%s", replicator_name(r, m->region));
+	}
+}
+
 static enum err have_stand(struct replicator *r, const struct standing_order *so, struct failover_report *report,
 			   struct fault *f)
 {
@@ -273,6 +295,8 @@ static enum err have_stand(struct replicator *r, const struct standing_order *so
 
 	do {
 		why = (struct fault){ 0 };
+		if (so->options->to != 0)
+			hold_others_back(r, so->target);
 		enum err err = order(r, so->target, &o, &s, &why);
 
 		if (err == ERR_BAD_INPUT)

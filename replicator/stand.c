@@ -2,7 +2,7 @@
 /*
  * An order and its answer in bytes; integers are little-endian.
  *
- *   Order   "ISSO", u8 version 1, u64 fleet, u32 for_ms, u8 flags (1: accepts a loss)
+ *   Order   "ISSO", u8 version 1, u64 fleet, u32 for_ms, u8 flags (1: accepts a loss, 2: hold back)
  *   State   "ISSS", u8 version 1, u64 fleet, u64 epoch, u8 flags (1: can, 2: loss known, 4: loss refused), u32 voters,
  *           u32 answering, u64 loss in ms, u64 epoch and seq of the best, u64 epoch and seq of the last, words (varint
  *           length, bytes)
@@ -19,6 +19,7 @@
 #define STAND_VERSION 1
 #define CHECKSUM_BYTES 8
 #define ORDER_ACCEPTS 1u
+#define ORDER_HOLD_BACK 2u
 #define STATE_CAN 1u
 #define STATE_LOSS_KNOWN 2u
 #define STATE_LOSS_REFUSED 4u
@@ -54,7 +55,7 @@ enum err stand_order_encode(const struct stand_order *o, struct buf *out)
 	wire_put_u8(out, STAND_VERSION);
 	wire_put_u64(out, o->fleet);
 	wire_put_u32(out, o->for_ms);
-	wire_put_u8(out, o->accept_loss ? ORDER_ACCEPTS : 0);
+	wire_put_u8(out, (uint8_t)((o->accept_loss ? ORDER_ACCEPTS : 0) | (o->hold_back ? ORDER_HOLD_BACK : 0)));
 	return seal(out, start);
 }
 
@@ -67,9 +68,10 @@ enum err stand_order_decode(struct bytes b, struct stand_order *ret_order, struc
 		return err;
 	struct stand_order o = { .fleet = wire_u64(&r), .for_ms = wire_u32(&r) };
 	uint8_t flags = wire_u8(&r);
-	if (wire_done(&r) || flags & ~ORDER_ACCEPTS || o.for_ms == 0 || o.for_ms > STAND_FOR_MS_MAX)
+	if (wire_done(&r) || flags & ~(ORDER_ACCEPTS | ORDER_HOLD_BACK) || o.for_ms == 0 || o.for_ms > STAND_FOR_MS_MAX)
 		return fault_set(reterr_fault, ERR_CORRUPT, "an order to stand is outside its bounds");
 	o.accept_loss = flags & ORDER_ACCEPTS;
+	o.hold_back = flags & ORDER_HOLD_BACK;
 	*ret_order = o;
 	return ERR_NONE;
 }

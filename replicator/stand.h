@@ -14,6 +14,7 @@ struct stand_order {
 	uint64_t fleet;
 	uint32_t for_ms;
 	bool accept_loss;
+	bool hold_back;          /* not to stand: another region is to */
 };
 
 struct stand_state {

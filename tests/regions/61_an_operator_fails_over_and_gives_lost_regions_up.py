@@ -84,8 +84,9 @@ def main():
         for name in ("eu", "us"):
             wait_for(f"{name} is put in", lambda n=name: ctl(fleet, "edge", "region", "add", n).returncode == 0, 15)
             wait_for(f"{name} is ready", lambda n=name: (fleet.status_of(n) or {}).get("ready"), 15)
+        wait_for("all three are fit", lambda: fleet.ctl("us", "region", "list").count(" fit\n") == 3, 10)
         text = fleet.ctl("us", "region", "list")
-        assert f"voter list {number + 2}: 3 voters" in text and text.count(" fit\n") == 3, text
+        assert f"voter list {number + 2}: 3 voters" in text, text
         status, text = put(fleet, "ap", 4, "strong")
         assert status == 200, text
         fleet.wait_level()

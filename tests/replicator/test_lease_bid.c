@@ -218,6 +218,24 @@ START_TEST(it_asks_for_promises_only_when_a_majority_would_have_it)
 }
 END_TEST
 
+START_TEST(whoever_does_not_answer_a_poll_is_asked_again_and_an_answer_to_either_counts)
+{
+	bed_tick(&bed);
+	struct lease_item two = bed_asked(&bed, 2, LEASE_POLL), three = bed_asked(&bed, 3, LEASE_POLL);
+	bed_answer(&bed, 3, three, LEASE_ANSWER_HELD);
+	bed_pass(&bed, bed.options.config.poll_ms - 1);
+	bed_tick(&bed);
+	ck_assert_ptr_null(bed_sent(&bed, 2, LEASE_POLL));
+	bed_pass(&bed, 1);
+	ck_assert_uint_le(lease_due(bed.lease), bed.now.boot_ms);
+	bed_tick(&bed);
+	ck_assert_uint_eq(bed_asked(&bed, 2, LEASE_POLL).round, two.round);
+	ck_assert_ptr_null(bed_sent(&bed, 3, LEASE_POLL));
+	bed_answer(&bed, 2, two, LEASE_ANSWER_YES);
+	ck_assert(bed_told(&bed, LEASE_EVENT_STANDING));
+}
+END_TEST
+
 START_TEST(its_epoch_is_above_all_that_it_heard_of_and_its_own)
 {
 	bed_tick(&bed);
@@ -576,6 +594,7 @@ int main(void)
 	tcase_add_test(t, who_only_cannot_hear_the_primary_does_not_take_its_place);
 	tcase_add_test(t, a_candidate_that_fails_gives_its_voters_back);
 	tcase_add_test(t, it_asks_for_promises_only_when_a_majority_would_have_it);
+	tcase_add_test(t, whoever_does_not_answer_a_poll_is_asked_again_and_an_answer_to_either_counts);
 	tcase_add_test(t, its_epoch_is_above_all_that_it_heard_of_and_its_own);
 	tcase_add_test(t, answers_to_another_question_or_start_are_nothing);
 	tcase_add_test(t, those_with_more_or_a_lower_id_go_first_by_rank);

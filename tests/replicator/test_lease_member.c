@@ -296,6 +296,21 @@ START_TEST(an_operators_order_does_not_free_a_voter)
 }
 END_TEST
 
+START_TEST(a_region_that_is_held_back_votes_and_does_not_stand)
+{
+	bed_tick(&bed);
+	ck_assert_ptr_nonnull(bed_sent(&bed, 2, LEASE_POLL));
+	lease_hold_back(bed.lease, bed.now, 2000);
+	bed_pass(&bed, 1999);
+	bed_tick(&bed);
+	ck_assert_ptr_null(bed_sent(&bed, 2, LEASE_POLL));
+	ck_assert_int_eq(bed_ask(&bed, 2, LEASE_POLL, 0), LEASE_ANSWER_YES);
+	bed_pass(&bed, 1);
+	bed_tick(&bed);
+	ck_assert_ptr_nonnull(bed_sent(&bed, 2, LEASE_POLL));
+}
+END_TEST
+
 START_TEST(what_a_promotion_may_lose_is_known_before_and_after)
 {
 	const struct lease_renewed far = { { 0x102, 905 }, 1000000 + 40000 };
@@ -529,6 +544,7 @@ int main(void)
 	tcase_add_test(t, a_region_that_an_operator_names_stands_before_those_with_more);
 	tcase_add_test(t, an_operators_order_lapses);
 	tcase_add_test(t, an_operators_order_does_not_free_a_voter);
+	tcase_add_test(t, a_region_that_is_held_back_votes_and_does_not_stand);
 	tcase_add_test(t, what_a_promotion_may_lose_is_known_before_and_after);
 	tcase_add_test(t, a_region_that_may_not_be_the_primary_is_refused_by_reason);
 	tcase_add_test(t, a_list_is_forced_only_when_it_must_and_can_be);

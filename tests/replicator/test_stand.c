@@ -19,15 +19,15 @@ static void tear_down(void)
 
 START_TEST(an_order_has_these_bytes)
 {
-	const struct stand_order o = { .fleet = 0x0102, .for_ms = 2000, .accept_loss = true };
-	const uint8_t expected[] = { 'I', 'S', 'S', 'O', 1, 2, 1, 0, 0, 0, 0, 0, 0, 0xd0, 7, 0, 0, 1 };
+	const struct stand_order o = { .fleet = 0x0102, .for_ms = 2000, .accept_loss = true, .hold_back = true };
+	const uint8_t expected[] = { 'I', 'S', 'S', 'O', 1, 2, 1, 0, 0, 0, 0, 0, 0, 0xd0, 7, 0, 0, 3 };
 	struct stand_order back;
 
 	ck_assert_int_eq(stand_order_encode(&o, &bytes), ERR_NONE);
 	ck_assert_uint_eq(bytes.len, sizeof(expected) + 8);
 	ck_assert_mem_eq(bytes.data, expected, sizeof(expected));
 	ck_assert_int_eq(stand_order_decode(buf_bytes(&bytes), &back, NULL), ERR_NONE);
-	ck_assert(back.fleet == 0x0102 && back.for_ms == 2000 && back.accept_loss);
+	ck_assert(back.fleet == 0x0102 && back.for_ms == 2000 && back.accept_loss && back.hold_back);
 }
 END_TEST
 
