@@ -161,8 +161,8 @@ static const char risks[] =
 	"  - What only they have is lost, also what was acknowledged with ordering strong.\n"
 	"  - They must not run where they cannot reach the other regions: until they are told, they may elect a primary\n"
 	"    of their own, and what that one acknowledges is lost as well. Switch them off, or cut them off from clients.\n"
-	"  - When they come back they are told that they are out: they vote, acknowledge and serve nothing until their\n"
-	"    data are made anew and `isthmusctl region add` puts them in.\n"
+	"  - When they come back they are told that they are out: they vote, acknowledge and serve nothing until\n"
+	"    `isthmusctl region add` puts them in, where need be after `isthmusctl region rebuild` there.\n"
 	"  - Done twice, at regions that cannot reach each other, it parts the fleet in two.\n"
 	"If they may come back, wait for them instead.\n";
 

@@ -431,6 +431,9 @@ enum err lease_run_receive(struct lease_run *r, uint8_t from, struct bytes frame
 	if (f.from.region != from)
 		return fault_set(reterr_fault, ERR_BAD_INPUT, "a lease's message of region %u under the certificate of region %u",
 				 f.from.region, from);
+	if (from == r->options.lease.self.region)
+		return fault_set(reterr_fault, ERR_BAD_INPUT,
+				 "another region speaks with this one's id %u: each region has a name and an id of its own", from);
 	for (uint32_t i = 0; i < f.count; i++) {
 		struct lease_now now = enter(r);
 

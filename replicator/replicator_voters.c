@@ -58,8 +58,8 @@ void replicator_voters_why_barred(struct replicator *r, struct buf *why)
 	lease_run_look(r->lease.run, &look);
 	unsigned long long number = look.list.number;
 	if (look.is_rolled_back)
-		buf_printf(why, "the store of region %s was put back to an older state, so nothing that it says counts: make its "
-			   "data anew from another region", name);
+		buf_printf(why, "the store of region %s was put back to an older state, so nothing that it says counts: stop "
+			   "it, empty storage.dir, start it, and it is taken in by itself", name);
 	else if (look.is_member)
 		buf_append_cstr(why, "the voter list was not heard yet");
 	else if (voters_find(&look.list, r->options.self.id) != NULL)
@@ -116,7 +116,7 @@ bool replicator_member_words(struct replicator *r, const struct lease_look *look
 	else if (!has_its_store(m))
 		buf_append_cstr(out, "its data were replaced: taken out and in again once it is level with the log");
 	else if (m->judged == LEASE_ANSWER_ROLLED_BACK)
-		buf_append_cstr(out, "its store was put back to an older state: make its data anew");
+		buf_append_cstr(out, "its store was put back to an older state: stop it, empty its storage.dir, start it");
 	else if (!(m->flags & LEASE_ITEM_ABLE))
 		buf_append_cstr(out, "its disk or its log does not go on, or its data are being made");
 	else if (m->list_number < look->list.number)

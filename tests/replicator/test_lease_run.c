@@ -361,6 +361,24 @@ START_TEST(messages_of_other_fleets_and_under_other_certificates_are_refused_by_
 }
 END_TEST
 
+START_TEST(messages_of_a_region_with_the_own_id_or_of_another_version_are_refused_by_name)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(LEASE_FRAME_BYTES_MAX);
+	struct lease_item item = { .kind = LEASE_POLL, .answer = LEASE_ANSWER_REQUEST };
+	struct lease_frame frame = {
+		.fleet = 77, .from = { .region = 2, .nonce = 5, .boots = 1 }, .wall_ms = 1, .items = &item, .count = 1
+	};
+	struct fault f = { 0 };
+
+	ck_assert_int_eq(receive(1, 77, 1, &f), ERR_BAD_INPUT);
+	ck_assert_ptr_nonnull(strstr(f.text, "this one's id 1"));
+	ck_assert_int_eq(lease_frame_encode(&frame, &b), ERR_NONE);
+	b.data[4] = 9;
+	ck_assert_int_eq(lease_run_receive(sites[0].run, 2, buf_bytes(&b), &f), ERR_VERSION);
+	ck_assert_ptr_nonnull(strstr(f.text, "version 9"));
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -371,6 +389,7 @@ int main(void)
 		handover_goes_to_the_region_named_and_tells_the_end,
 		handover_that_was_not_done_leaves_the_writer,
 		messages_of_other_fleets_and_under_other_certificates_are_refused_by_name,
+		messages_of_a_region_with_the_own_id_or_of_another_version_are_refused_by_name,
 	};
 	Suite *s = suite_create("lease_run");
 	TCase *t = tcase_create("three");

@@ -357,6 +357,13 @@ START_TEST(a_region_whose_clock_is_surely_ahead_is_refused)
 	ck_assert_int_eq(bed_reply(&bed, 2, LEASE_POLL).answer, LEASE_ANSWER_CLOCK);
 	lease_receive(bed.lease, bed.now, &bed.others[2], bed.now.wall_ms - 60000, &m, &bed.out);
 	ck_assert_int_eq(bed_reply(&bed, 2, LEASE_POLL).answer, LEASE_ANSWER_YES);
+	/* A year ahead, and a clock that can show anything. */
+	lease_receive(bed.lease, bed.now, &bed.others[2], bed.now.wall_ms + UINT64_C(31557600000), &m, &bed.out);
+	ck_assert_int_eq(bed_reply(&bed, 2, LEASE_POLL).answer, LEASE_ANSWER_CLOCK);
+	lease_receive(bed.lease, bed.now, &bed.others[2], INT64_MAX, &m, &bed.out);
+	ck_assert_int_eq(bed_reply(&bed, 2, LEASE_POLL).answer, LEASE_ANSWER_CLOCK);
+	lease_receive(bed.lease, bed.now, &bed.others[2], UINT64_MAX, &m, &bed.out);
+	ck_assert_int_eq(bed_reply(&bed, 2, LEASE_POLL).answer, LEASE_ANSWER_CLOCK);
 }
 END_TEST
 
