@@ -494,7 +494,7 @@ static void forget_undo_records(uint32_t region)
 	}
 }
 
-START_TEST(without_undo_records_a_snapshot_is_asked_for)
+START_TEST(without_undo_records_a_copy_is_asked_for)
 {
 	bed_check_level(0);
 	bed_set_up(0, false);
@@ -509,7 +509,7 @@ START_TEST(without_undo_records_a_snapshot_is_asked_for)
 	bed_wait(bed_is_aside, 0);
 	bed_pass();
 	ck_assert_int_eq(bed_state(0).trouble.err, ERR_NOT_FOUND);
-	ck_assert_ptr_nonnull(strstr(bed_state(0).trouble.text, "needs a snapshot"));
+	ck_assert_ptr_nonnull(strstr(bed_state(0).trouble.text, "needs a copy of"));
 	ck_assert_int_eq(position_compare(bed_position(0), at), 0);
 }
 END_TEST
@@ -556,7 +556,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_came_as_the_history_of_a_lost_epoch_is_taken_back);
 	tcase_add_loop_test(t, after_two_failovers_all_orders_of_return_end_equal, 0, 6);
 	tcase_add_test(t, a_full_orphan_store_keeps_the_region_aside_and_says_so);
-	tcase_add_test(t, without_undo_records_a_snapshot_is_asked_for);
+	tcase_add_test(t, without_undo_records_a_copy_is_asked_for);
 	tcase_add_test(t, what_is_confirmed_is_not_taken_back_for_any_history);
 	suite_add_tcase(s, t);
 	t = tcase_create("five");
