@@ -8,6 +8,7 @@
 #include "base/metric.h"
 #include "base/panic.h"
 #include "index/collection_inner.h"
+#include "index/scoring.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -211,11 +212,12 @@ static bool passes(const struct search_query *q, bool larger_is_nearer, float sc
 static uint32_t give_out(struct merged *items, uint32_t count, const struct vector_config *v,
 			 const struct search_query *q, struct scored *out)
 {
-	bool larger = v->sparse || distance_larger_is_nearer(v->distance);
+	bool plain = v->sparse || q->scoring;
+	bool larger = plain || distance_larger_is_nearer(v->distance);
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < count; i++)
-		items[i].score = v->sparse
+		items[i].score = plain
 					 ? items[i].hit.similarity
 					 : distance_to_score(v->distance, items[i].hit.similarity);
 	if (count > 1)
@@ -252,23 +254,17 @@ static enum err check_query(const struct collection *c, const struct search_quer
 {
 	const struct collection_config *config = collection_config(c);
 	int at = shard_find_vector(config, q->vector_name);
+	enum err e = ERR_NONE;
 
 	if (at < 0)
 		return fault_set(reterr_fault, ERR_BAD_INPUT,
 				 "Not existing vector name error: %.*s", STR_FMT(q->vector_name));
-	const struct vector_config *v = &config->vectors[at];
-
-	enum err e = vector_config_check(v, &q->vector, reterr_fault);
-
-	if (e)
-		return e;
+	if (!q->scoring)
+		e = vector_config_check(&config->vectors[at], &q->vector, reterr_fault);
+	for (uint32_t i = 0; q->scoring && i < q->scoring->count && !e; i++)
+		e = vector_config_check(&config->vectors[at], &q->scoring->examples[i], reterr_fault);
 	*ret_index = (uint32_t)at;
-	return ERR_NONE;
-}
-
-static void free_floats(float **p)
-{
-	free(*p);
+	return e;
 }
 
 static enum err search(struct collection *c, struct pool *pool, const struct shard_query *query,
@@ -293,39 +289,67 @@ static enum err search(struct collection *c, struct pool *pool, const struct sha
 	return ERR_NONE;
 }
 
+enum err vector_config_normalize(const struct vector_config *v, const struct vector *vector, struct arena *a,
+				 struct vector *ret_vector)
+{
+	*ret_vector = *vector;
+	if (v->sparse)
+		return ERR_NONE;
+	uint32_t rows = vector->count / v->dim;
+	float *values = arena_array(a, vector->count, sizeof(*values));
+
+	if (!values)
+		return ERR_NO_MEMORY;
+	memcpy(values, vector->values, vector->count * sizeof(*values));
+	collection_normalize_rows(v, values, rows);
+	ret_vector->kind = vector_config_kind(v);
+	ret_vector->rows = v->multi ? rows : 0;
+	ret_vector->values = values;
+	return ERR_NONE;
+}
+
+static enum err normalized_scoring(const struct vector_config *v, const struct scoring *s, struct arena *a,
+				   struct scoring *ret_scoring)
+{
+	struct vector *examples = arena_array(a, s->count, sizeof(*examples));
+	enum err e = examples ? ERR_NONE : ERR_NO_MEMORY;
+
+	for (uint32_t i = 0; i < s->count && !e; i++)
+		e = vector_config_normalize(v, &s->examples[i], a, &examples[i]);
+	*ret_scoring = *s;
+	ret_scoring->examples = examples;
+	return e;
+}
+
 enum err collection_search(struct collection *c, struct pool *pool, const struct search_query *q,
 			   struct scored *out, uint32_t *ret_count, struct fault *reterr_fault)
 {
-	CLEANUP(free_floats) float *values = NULL;
+	CLEANUP(arena_release) struct arena arena;
 	struct shard_query query = { .q = q, .k = q->limit };
 	uint64_t start_ns = clock_mono_ns(clock_system());
+	struct scoring scoring;
+	struct vector vector;
+
+	arena_init(&arena, SIZE_MAX);
 	enum err e = check_query(c, q, &query.vector, reterr_fault);
 
 	if (e)
 		return e;
 	const struct vector_config *v = &collection_config(c)->vectors[query.vector];
 
-	CLEANUP(arena_release) struct arena weights;
-	struct vector multi = q->vector, weighed = q->vector;
-
-	arena_init(&weights, SIZE_MAX);
-	if (v->sparse) {
-		e = v->idf ? collection_idf(c, query.vector, &q->vector, &weights, &weighed) : ERR_NONE;
-		if (e)
-			return fault_set(reterr_fault, e, "searching: %s", err_sentence(e));
-		query.sparse = &weighed;
+	if (q->scoring) {
+		e = normalized_scoring(v, q->scoring, &arena, &scoring);
+		query.scoring = &scoring;
 	} else {
-		values = calloc(q->vector.count, sizeof(*values));
-		if (!values)
-			return fault_set(reterr_fault, ERR_NO_MEMORY, "searching: out of memory");
-		memcpy(values, q->vector.values, q->vector.count * sizeof(*values));
-		collection_normalize_rows(v, values, q->vector.count / v->dim);
-		query.dense = values;
-		multi.values = values;
-		multi.rows = q->vector.count / v->dim;
-		query.multi = &multi;
+		e = vector_config_normalize(v, &q->vector, &arena, &vector);
+		if (!e && v->idf)
+			e = collection_idf(c, query.vector, &vector, &arena, &vector);
+		query.dense = v->sparse ? NULL : vector.values;
+		query.sparse = v->sparse ? &vector : NULL;
+		query.multi = v->multi ? &vector : NULL;
 	}
-	e = search(c, pool, &query, v, out, ret_count);
+	if (!e)
+		e = search(c, pool, &query, v, out, ret_count);
 	metric_observe(METRIC_isthmus_search_duration_seconds,
 		       (double)(clock_mono_ns(clock_system()) - start_ns) / NS_PER_S);
 	return e ? fault_set(reterr_fault, e, "searching: %s", err_sentence(e)) : ERR_NONE;
@@ -423,6 +447,49 @@ enum err collection_row_matches(const struct collection *c, const struct filter 
 				bool *ret_match)
 {
 	return shard_row_matches(c->shards[0], f, row, ret_match);
+}
+
+static int in_order(const void *a, const void *b, void *ctx)
+{
+	return order_compare(ctx, a, b);
+}
+
+enum err collection_order(struct collection *c, const struct order_query *q, struct scored *out, uint32_t *ret_count)
+{
+	CLEANUP(arena_release) struct arena arena;
+	struct order_query order = *q;
+	uint32_t n = 0;
+
+	arena_init(&arena, SIZE_MAX);
+	/* The first of the shards so far, and behind them those of one more. */
+	struct scored *all = arena_array(&arena, (size_t)q->limit * 2, sizeof(*all));
+
+	if (!all)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < c->shard_count; i++) {
+		uint32_t count = 0;
+		enum err e = shard_order(c->shards[i], q, all + n, &count);
+
+		if (e)
+			return e;
+		n += count;
+		if (n > 1)
+			qsort_r(all, n, sizeof(*all), in_order, &order);
+		n = MIN(n, q->limit);
+	}
+	*ret_count = n;
+	if (n)
+		memcpy(out, all, n * sizeof(*out));
+	return ERR_NONE;
+}
+
+uint64_t collection_points(const struct collection *c)
+{
+	uint64_t points = 0;
+
+	for (uint32_t i = 0; i < c->shard_count; i++)
+		points += shard_points(c->shards[i]);
+	return points;
 }
 
 enum err collection_count(struct collection *c, const struct filter *f,

@@ -93,10 +93,17 @@ enum vector_kind vector_config_kind(const struct vector_config *v);
 void collection_normalize(const struct vector_config *config, float *values);
 /* The same for each vector of a multivector. */
 void collection_normalize_rows(const struct vector_config *config, float *values, uint32_t rows);
+/* A vector that fits (vector_config_check) as the collection compares it, in the arena. */
+MUST_USE enum err vector_config_normalize(const struct vector_config *v, const struct vector *vector, struct arena *a,
+					  struct vector *ret_vector);
+
+struct scoring;
 
 struct search_query {
 	struct str vector_name;
 	struct vector vector;        /* dense or sparse, as the client sent it; normalised inside */
+	/* NULL: nearest to the vector. Else the best by it, every vector compared: its examples are as the client sent them. */
+	const struct scoring *scoring;
 	const struct filter *filter; /* NULL: all */
 	uint32_t limit;              /* offset included by the caller */
 	uint32_t hnsw_ef;            /* 0: default */
@@ -107,12 +114,22 @@ struct search_query {
 	struct deadline deadline;
 };
 
+/* What a point was ordered by. */
+struct order_value {
+	enum { ORDER_VALUE_NONE, ORDER_VALUE_INT, ORDER_VALUE_FLOAT } kind;
+	union {
+		int64_t integer;
+		double number;
+	};
+};
+
 struct scored {
 	struct point_id id;
 	uint32_t shard;
 	uint32_t row;
 	float score;                 /* as clients see it */
 	uint64_t version;
+	struct order_value order;    /* of collection_order() */
 };
 
 /* Nearest first; equal scores by id. out has room for query.limit. ERR_BAD_INPUT names a wrong vector name,
@@ -149,6 +166,25 @@ MUST_USE enum err collection_scroll(struct collection *c, const struct filter *f
 /* Would a read find that row? Of the committer, for rows that are not published yet. */
 MUST_USE enum err collection_row_matches(const struct collection *c, const struct filter *f, const struct row *row,
 					 bool *ret_match);
+
+/* Points in the order of a value of their payload, or of none. */
+struct order_query {
+	/* Integers for FIELD_INTEGER, all numbers for FIELD_FLOAT, microseconds for FIELD_DATETIME. A point stands once for each
+	 * value that the path finds; items of a list count. NULL: in an order that the seed gives. */
+	const struct path *key;
+	enum field_schema schema;
+	bool descending;
+	struct order_value start;    /* the first value; no kind: none is left out */
+	uint64_t seed;
+	const struct filter *filter; /* NULL: all */
+	uint32_t limit;
+	struct deadline deadline;
+};
+/* Equal values by id, in the same direction. out has room for limit; scores are 1. */
+MUST_USE enum err collection_order(struct collection *c, const struct order_query *q, struct scored *out,
+				   uint32_t *ret_count);
+/* Visible points. */
+uint64_t collection_points(const struct collection *c);
 MUST_USE enum err collection_count(struct collection *c, const struct filter *f,
 				   const struct deadline *deadline, uint64_t *ret_count);
 

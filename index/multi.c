@@ -153,3 +153,16 @@ enum err multi_search(const struct multi *m, const struct multi_query *q, struct
 	}
 	return c.err;
 }
+
+bool multi_has(const struct multi *m, uint32_t row)
+{
+	return row < m->cap && m->items[row].values;
+}
+
+float multi_similarity(const struct multi *m, const struct vector *query, bool exact, uint32_t row)
+{
+	const struct multi_query q = { .vector = query, .exact = exact };
+	struct comparing c = { .m = m, .q = &q, .kernel = distance_f32(m->distance) };
+
+	return similarity(&c, &m->items[row]);
+}

@@ -16,6 +16,9 @@ MUST_USE enum err multi_new(const struct vector_config *config, struct multi **r
 void multi_free(struct multi *m);
 /* The row's multivector from here on; NULL: it has none. Values are copied. */
 MUST_USE enum err multi_set(struct multi *m, uint32_t row, const struct vector *v);
+bool multi_has(const struct multi *m, uint32_t row);
+/* That of a row that has one; the query is normalised. exact: by kernels that are bit-equal everywhere. */
+float multi_similarity(const struct multi *m, const struct vector *query, bool exact, uint32_t row);
 uint64_t multi_count(const struct multi *m);
 size_t multi_memory(const struct multi *m);
 

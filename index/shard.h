@@ -216,6 +216,7 @@ struct shard_query {
 	const float *dense; /* normalised; or */
 	const struct vector *sparse;
 	const struct vector *multi; /* normalised, of a vector that is multi */
+	const struct scoring *scoring; /* normalised; then none of them */
 	uint32_t k;
 };
 /* Nearest first, ordered by similarity and id; hits[i] has versions[i]. Room for k. */
@@ -230,6 +231,10 @@ MUST_USE enum err shard_retrieve(struct shard *s, const struct point_id *ids,
 MUST_USE enum err shard_scroll(struct shard *s, const struct filter *f, const struct point_id *from,
 			       uint32_t limit, const struct deadline *deadline,
 			       struct point_id *out, uint32_t *ret_count);
+/* Room for limit. */
+MUST_USE enum err shard_order(struct shard *s, const struct order_query *q, struct scored *out, uint32_t *ret_count);
+/* < 0: a comes first. */
+int order_compare(const struct order_query *q, const struct scored *a, const struct scored *b);
 MUST_USE enum err shard_count(struct shard *s, const struct filter *f,
 			      const struct deadline *deadline, uint64_t *ret_count);
 /* Shows how many points there are. */
@@ -304,6 +309,9 @@ MUST_USE enum err shard_row_matches(const struct shard *s, const struct filter *
 MUST_USE enum err shard_read_fits(const struct shard_reader *r);
 MUST_USE enum err shard_read_record(const struct shard_reader *r, uint32_t row,
 				    struct bytes *ret_record);
+
+/* Offers the best of all rows; their similarities are scores. */
+MUST_USE enum err shard_score(struct shard_reader *r, const struct shard_query *q, struct topk *top);
 
 static inline struct point_id row_state_id(const struct row_state *r)
 {

@@ -248,17 +248,20 @@ enum err shard_search(struct shard *s, const struct shard_query *q, struct hit *
 	CLEANUP(topk_release) struct topk top = { 0 };
 	struct shard_reader r;
 	bool dense = s->vectors[q->vector].dense != NULL;
+	bool margin = dense && !q->scoring && q->q->exact;
 	enum err e = shard_read_begin(s, q->q->filter, false, &q->q->deadline, &r);
 
 	if (e)
 		return e;
 	/* No more than there is: what a client asks for must not size the memory. */
-	uint64_t k = MIN((uint64_t)q->k + (dense && q->q->exact ? EXACT_MARGIN : 0), s->visible);
+	uint64_t k = MIN((uint64_t)q->k + (margin ? EXACT_MARGIN : 0), s->visible);
 
 	e = deadline_check(&q->q->deadline);
 	if (!e)
 		e = topk_init(&top, (uint32_t)k);
-	if (!e && k)
+	if (!e && k && q->scoring)
+		e = shard_score(&r, q, &top);
+	else if (!e && k)
 		e = dense			    ? run_dense(&r, q, &top)
 		    : s->vectors[q->vector].multi ? run_multi(&r, q, &top)
 						  : run_sparse(&r, q, &top);

@@ -25,7 +25,7 @@ struct postings {
 struct sparse {
 	struct postings *table; /* open addressing, linear; cap is a power of two */
 	uint32_t cap, used;
-	uint64_t vectors;
+	struct rowset rows; /* that have a vector */
 	uint64_t postings_cap; /* sum of caps, for the memory figure */
 };
 
@@ -46,6 +46,7 @@ void sparse_free(struct sparse *s)
 	for (uint32_t i = 0; i < s->cap; i++)
 		free(s->table[i].items);
 	free(s->table);
+	rowset_release(&s->rows);
 	free(s);
 }
 
@@ -179,6 +180,14 @@ static bool has_dimension(const struct vector *v, uint32_t dimension)
 enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *before,
 		       const struct vector *after)
 {
+	if (after) {
+		enum err e = rowset_add(&s->rows, row);
+
+		if (e)
+			return e;
+	} else {
+		rowset_remove(&s->rows, row);
+	}
 	for (uint32_t i = 0; after && i < after->count; i++) {
 		enum err e = posting_set(s, after->indices[i], row, after->values[i]);
 
@@ -188,19 +197,35 @@ enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *befo
 	for (uint32_t i = 0; before && i < before->count; i++)
 		if (!after || !has_dimension(after, before->indices[i]))
 			posting_remove(s, before->indices[i], row);
-	s->vectors += (after != NULL);
-	s->vectors -= (before != NULL);
 	return ERR_NONE;
 }
 
 uint64_t sparse_count(const struct sparse *s)
 {
-	return s->vectors;
+	return rowset_count(&s->rows);
+}
+
+bool sparse_has(const struct sparse *s, uint32_t row)
+{
+	return rowset_has(&s->rows, row);
 }
 
 size_t sparse_memory(const struct sparse *s)
 {
-	return s->cap * sizeof(*s->table) + s->postings_cap * sizeof(struct posting);
+	return s->cap * sizeof(*s->table) + s->postings_cap * sizeof(struct posting) + rowset_memory(&s->rows);
+}
+
+void sparse_dots(const struct sparse *s, const struct vector *query, uint32_t first, uint32_t count, double *sums)
+{
+	memset(sums, 0, count * sizeof(*sums));
+	for (uint32_t i = 0; i < query->count; i++) {
+		const struct postings *list = find(s, query->indices[i]);
+
+		if (!list)
+			continue;
+		for (uint32_t at = seek(list, 0, first); at < list->count && list->items[at].row - first < count; at++)
+			sums[list->items[at].row - first] += (double)query->values[i] * (double)list->items[at].weight;
+	}
 }
 
 struct cursor {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "index/collection.h"
+#include "index/rowset.h"
 #include "index/topk.h"
 
 struct sparse;
@@ -18,6 +19,10 @@ void sparse_free(struct sparse *s);
 MUST_USE enum err sparse_change(struct sparse *s, uint32_t row, const struct vector *before,
 				const struct vector *after);
 uint64_t sparse_count(const struct sparse *s);
+/* Has the row a vector, be it empty? */
+bool sparse_has(const struct sparse *s, uint32_t row);
+/* sums[i]: the dot product with that of row first + i; 0 where there is none. */
+void sparse_dots(const struct sparse *s, const struct vector *query, uint32_t first, uint32_t count, double *sums);
 size_t sparse_memory(const struct sparse *s);
 /* How many rows have that dimension. */
 uint32_t sparse_having(const struct sparse *s, uint32_t dimension);
