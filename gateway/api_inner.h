@@ -7,7 +7,8 @@
  *   api_points.c       writes
  *   api_facet.c        facets
  *   api_records.c      retrieve, scroll, count;  api_select.c  with_payload
- *   api_search.c       search, query
+ *   api_search.c       queries, and the older forms of them;  api_plan.c  from messages to queries of the index
+ *   api_groups.c       queries by groups;  api_matrix.c  distances of a sample
  *   api_strict.c       strict mode
  *   api_service.c      version, health, cluster
  */
@@ -15,6 +16,7 @@
 
 #include "gateway/api.h"
 #include "index/deadline.h"
+#include "index/query.h"
 
 /* A reference, or ERR_NOT_FOUND in Qdrant's words. */
 MUST_USE enum err api_collection(struct call *c, struct str name,
@@ -78,6 +80,25 @@ MUST_USE enum err api_check_vectors(struct call *c, struct collection *collectio
 
 /* Refuses limits of strict mode that are not built. */
 MUST_USE enum err api_check_strict_config(const struct msg_strict_mode_config *m, struct fault *reterr_fault);
+
+/* --- api_plan.c --- */
+
+/* In the arena; the query's limit has the offset in it. */
+MUST_USE enum err api_plan_query(struct call *c, struct collection *collection, const struct msg_points_query *m,
+				 struct query *ret_query);
+/* Without filter, limit and deadline. */
+MUST_USE enum err api_plan_order(struct call *c, struct collection *collection, const struct msg_order_by *m,
+				 struct order_query *ret_order);
+
+/* --- api_search.c --- */
+
+/* The one query of a message, empty, in the arena; NULL: no memory. */
+struct msg_query *api_new_query(struct call *c, struct msg_points_query *out);
+/* What was found, as replies show it. */
+MUST_USE enum err api_show_scored(struct call *c, struct collection *collection, const struct ranking *found,
+				  struct api_want want, struct msg_scored_point_list *out);
+/* What one query has in memory at once. */
+#define QUERY_BYTES_MAX ((size_t)512 << 20)
 
 /* --- api_select.c --- */
 

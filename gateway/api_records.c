@@ -156,6 +156,54 @@ static enum err get_one(struct call *c, struct collection *collection)
 	return ERR_NONE;
 }
 
+/* In the order of a value; there are no pages but by start_from. */
+static enum err scroll_in_order(struct call *c, struct collection *collection)
+{
+	const struct msg_points_scroll *in = c->in;
+	struct msg_scroll_reply *out = c->out;
+	struct api_want want = { .payload = &in->with_payload, .vectors = &in->with_vector };
+	struct api_limit limit = API_LIMIT(c, in);
+	struct scored *found = arena_array(c->arena, in->limit, sizeof(*found));
+	struct point_id *ids = arena_array(c->arena, in->limit, sizeof(*ids));
+	struct record *records;
+	struct order_query order;
+	uint32_t count = 0;
+
+	if (!found || !ids)
+		return ERR_NO_MEMORY;
+	if (in->has_offset)
+		return fault_set(&c->fault, ERR_BAD_REQUEST,
+				 "Cannot use an `offset` when using `order_by`. The alternative for paging is to use "
+				 "`order_by.start_from` and a filter to exclude the IDs that you've already seen for the "
+				 "`order_by.start_from` value");
+	enum err err = api_plan_order(c, collection, in->order_by, &order);
+
+	if (err)
+		return err;
+	order.filter = in->has_filter ? in->filter : NULL;
+	order.limit = (uint32_t)in->limit;
+	order.deadline = limit.deadline;
+	err = collection_order(collection, &order, found, &count);
+	if (err)
+		return api_read_failed(c, err, "Scroll", &limit);
+	for (uint32_t i = 0; i < count; i++)
+		ids[i] = found[i].id;
+	err = api_load(c, collection, ids, count, want, &records);
+	out->points.items = err ? NULL : arena_array(c->arena, count, sizeof(*out->points.items));
+	if (!err && !out->points.items)
+		err = ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < count && !err; i++) {
+		if (!records[i].found)
+			continue;
+		struct msg_record *r = &out->points.items[out->points.count++];
+
+		show_record(&records[i], want, r);
+		r->has_order_value = true;
+		r->order_value = found[i].order;
+	}
+	return err;
+}
+
 static enum err scroll(struct call *c, struct collection *collection)
 {
 	const struct msg_points_scroll *in = c->in;
@@ -170,6 +218,8 @@ static enum err scroll(struct call *c, struct collection *collection)
 		err = api_check_max(c, "limit", in->limit, RECORDS_MAX);
 	if (!err)
 		err = api_check_vectors(c, collection, want.vectors);
+	if (!err && in->has_order_by)
+		return scroll_in_order(c, collection);
 	if (!err) {
 		ids = arena_array(c->arena, in->limit, sizeof(*ids));
 		err = ids ? ERR_NONE : ERR_NO_MEMORY;

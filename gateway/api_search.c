@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Searches. One search, or a batch of them, is a list of jobs, done in three passes: prepared one after another (in the
- * call's arena, which is no place for two threads), run over the pool, and collected one after another.
+ * Queries and searches. All forms, also the older ones, become queries. One, or a batch of them, is a list of jobs, done in
+ * three passes: planned one after another (in the call's arena, which is no place for two threads), run over the pool, each
+ * with an arena of its own, and collected one after another.
  */
 #include "gateway/api_inner.h"
 
@@ -9,199 +10,161 @@
 
 #include "index/order.h"
 
-/* The score of what was not scored, as Qdrant has it. */
-#define SCORE_NONE 1.0f
+/* --- the older forms as queries --- */
+
+struct msg_query *api_new_query(struct call *c, struct msg_points_query *out)
+{
+	struct msg_query *q = arena_alloc(c->arena, sizeof(*q));
+
+	out->has_query = q != NULL;
+	out->query = q;
+	return q;
+}
+
+static enum err from_search(struct call *c, const struct msg_points_search *m,
+			    struct msg_points_query *out)
+{
+	*out = (struct msg_points_query){
+		.collection_name = m->collection_name,
+		.using = m->vector.name,
+		.has_filter = m->has_filter,
+		.filter = m->filter,
+		.params = m->params,
+		.has_score_threshold = m->has_score_threshold,
+		.score_threshold = m->score_threshold,
+		.limit = m->limit,
+		.offset = m->offset,
+		.with_payload = m->with_payload,
+		.with_vector = m->with_vector,
+	};
+	struct msg_query *q = api_new_query(c, out);
+
+	if (!q)
+		return ERR_NO_MEMORY;
+	q->has_nearest = true;
+	q->nearest = (struct vector_input){ .vector = m->vector.vector };
+	return ERR_NONE;
+}
+
+static enum err from_recommend(struct call *c, const struct msg_points_recommend *m,
+			       struct msg_points_query *out)
+{
+	*out = (struct msg_points_query){
+		.collection_name = m->collection_name,
+		.using = m->using,
+		.has_filter = m->has_filter,
+		.filter = m->filter,
+		.params = m->params,
+		.has_score_threshold = m->has_score_threshold,
+		.score_threshold = m->score_threshold,
+		.limit = m->limit,
+		.offset = m->offset,
+		.with_payload = m->with_payload,
+		.with_vector = m->with_vector,
+		.has_lookup_from = m->has_lookup_from,
+		.lookup_from = m->lookup_from,
+	};
+	struct msg_query *q = api_new_query(c, out);
+
+	if (!q)
+		return ERR_NO_MEMORY;
+	q->has_recommend = true;
+	q->recommend.positive = m->positive;
+	q->recommend.negative = m->negative;
+	q->recommend.has_strategy = m->has_strategy;
+	q->recommend.strategy = m->strategy;
+	return ERR_NONE;
+}
+
+static enum err context_of(struct call *c, const struct msg_discover_pair_list *pairs,
+			   struct context_pair_list *ret_context)
+{
+	struct msg_context_pair *items = arena_array(c->arena, pairs->count, sizeof(*items));
+
+	if (!items)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < pairs->count; i++)
+		items[i] = (struct msg_context_pair){ .positive = pairs->items[i].positive,
+						      .negative = pairs->items[i].negative };
+	*ret_context = (struct context_pair_list){ .items = items, .count = pairs->count };
+	return ERR_NONE;
+}
+
+static enum err from_discover(struct call *c, const struct msg_points_discover *m,
+			      struct msg_points_query *out)
+{
+	*out = (struct msg_points_query){
+		.collection_name = m->collection_name,
+		.using = m->using,
+		.has_filter = m->has_filter,
+		.filter = m->filter,
+		.params = m->params,
+		.limit = m->limit,
+		.offset = m->offset,
+		.with_payload = m->with_payload,
+		.with_vector = m->with_vector,
+		.has_lookup_from = m->has_lookup_from,
+		.lookup_from = m->lookup_from,
+	};
+	struct msg_query *q = api_new_query(c, out);
+
+	if (!q)
+		return ERR_NO_MEMORY;
+	if (!m->has_target && m->context.count == 0)
+		return fault_set(&c->fault, ERR_BAD_REQUEST,
+				 "discover needs a target, a context, or both");
+	q->has_discover = m->has_target;
+	q->has_context = !m->has_target;
+	if (m->has_target)
+		q->discover.target = m->target;
+	return context_of(c, &m->context, m->has_target ? &q->discover.context : &q->context);
+}
+
+/* --- jobs --- */
 
 struct job {
 	struct collection *collection;
 	struct pool *pool; /* for the shards of one search; NULL: the pool works on the jobs */
-	bool scroll;       /* no vector: by id */
-	struct search_query query;
+	struct query query;
+	struct deadline deadline;
 	uint32_t offset;
-	const struct with_payload *with_payload;
-	const struct with_vectors *with_vectors;
-	struct scored *found; /* query.limit */
-	struct point_id *ids; /* query.limit; of what was found */
-	uint32_t count;
+	struct with_payload with_payload;
+	struct with_vectors with_vectors;
+	struct arena arena; /* of what was found; begun before the job runs */
+	bool begun;
+	struct ranking found;
 	enum err err;
 	struct fault fault;
 };
 
-/* What search and query have in common. */
-struct wish {
-	struct str vector_name;
-	const struct filter *filter;
-	const struct msg_search_params *params;
-	const float *threshold; /* or NULL */
-	uint64_t limit;
-	uint64_t offset;
-	const struct with_payload *with_payload;
-	const struct with_vectors *with_vectors;
-};
-
-/* --- preparing --- */
-
-static enum err prepare(struct call *c, struct collection *collection, const struct wish *w,
-			const struct api_limit *limit, struct job *job)
+static enum err prepare(struct call *c, struct collection *collection,
+			const struct msg_points_query *m, const struct api_limit *limit,
+			struct job *job)
 {
-	enum err err = api_check_max(c, "limit", w->limit, SEARCH_LIMIT_MAX);
+	enum err err = api_check_vectors(c, collection, &m->with_vector);
 
 	if (!err)
-		err = api_check_max(c, "offset", w->offset, SEARCH_OFFSET_LIMIT_MAX - w->limit);
-	if (!err)
-		err = api_check_vectors(c, collection, w->with_vectors);
+		err = api_plan_query(c, collection, m, &job->query);
 	if (err)
 		return err;
 	job->collection = collection;
-	job->offset = (uint32_t)w->offset;
-	job->with_payload = w->with_payload;
-	job->with_vectors = w->with_vectors;
-	job->query = (struct search_query){
-		.vector_name = w->vector_name,
-		.filter = w->filter,
-		.limit = (uint32_t)(w->limit + w->offset),
-		.hnsw_ef = w->params->has_hnsw_ef
-				   ? (uint32_t)MIN(w->params->hnsw_ef, SEARCH_OFFSET_LIMIT_MAX)
-				   : 0,
-		.exact = w->params->exact,
-		.indexed_only = w->params->indexed_only,
-		.has_threshold = w->threshold != NULL,
-		.threshold = w->threshold ? *w->threshold : 0,
-		.deadline = limit->deadline,
-	};
-	job->found = arena_array(c->arena, job->query.limit, sizeof(*job->found));
-	job->ids = arena_array(c->arena, job->query.limit, sizeof(*job->ids));
-	return job->found && job->ids ? ERR_NONE : ERR_NO_MEMORY;
-}
-
-static enum err vector_of_point(struct call *c, struct collection *collection, struct point_id id,
-				struct str name, struct vector *ret_vector)
-{
-	const struct with_payload no_payload = { .kind = WITH_PAYLOAD_NONE };
-	const struct with_vectors only = { .kind = WITH_VECTORS_NAMED, .count = 1, .names = &name };
-	char text[POINT_ID_TEXT_MAX];
-	struct record *record;
-	enum err err = api_check_vectors(c, collection, &only);
-
-	if (!err)
-		err = api_load(c, collection, &id, 1, (struct api_want){ &no_payload, &only },
-			       &record);
-	if (err)
-		return err;
-	(void)point_id_format(id, text);
-	if (!record->found)
-		return fault_set(&c->fault, ERR_NOT_FOUND, "No point with id %s found", text);
-	for (uint32_t i = 0; i < record->vector_count; i++)
-		if (str_compare(record->vectors[i].name, name) == 0) {
-			*ret_vector = record->vectors[i].vector;
-			return ERR_NONE;
-		}
-	return fault_set(&c->fault, ERR_NOT_FOUND, "Point %s has no vector `%.*s`", text,
-			 STR_FMT(name));
-}
-
-/* The filter, and not this point: the one that a query names is no answer to it. */
-static enum err without_point(struct call *c, const struct filter *f, struct point_id id,
-			      const struct filter **ret_filter)
-{
-	static const struct filter all;
-	struct filter *copy = arena_alloc(c->arena, sizeof(*copy));
-	struct point_id *ids = arena_alloc(c->arena, sizeof(*ids));
-
-	if (!copy || !ids)
-		return ERR_NO_MEMORY;
-	*copy = f ? *f : all;
-	*ids = id;
-	struct condition_list *nots = &copy->must_not;
-	struct condition *items = arena_array(c->arena, (size_t)nots->count + 1, sizeof(*items));
-	if (!items)
-		return ERR_NO_MEMORY;
-	if (nots->count > 0)
-		memcpy(items, nots->items, nots->count * sizeof(*items));
-	items[nots->count] =
-		(struct condition){ .kind = CONDITION_HAS_ID, .ids = { .items = ids, .count = 1 } };
-	*nots = (struct condition_list){ .items = items, .count = nots->count + 1 };
-	*ret_filter = copy;
+	job->deadline = limit->deadline;
+	job->offset = job->query.kind == QUERY_SAMPLE && job->query.prefetch_count == 0
+			      ? 0
+			      : (uint32_t)m->offset;
+	job->with_payload = m->with_payload;
+	job->with_vectors = m->with_vector;
 	return ERR_NONE;
-}
-
-static enum err prepare_search(struct call *c, struct collection *collection,
-			       const struct msg_points_search *in, const struct api_limit *limit,
-			       struct job *job)
-{
-	const struct wish w = {
-		.vector_name = in->vector.name,
-		.filter = in->has_filter ? in->filter : NULL,
-		.params = &in->params,
-		.threshold = in->has_score_threshold ? &in->score_threshold : NULL,
-		.limit = in->limit,
-		.offset = in->offset,
-		.with_payload = &in->with_payload,
-		.with_vectors = &in->with_vector,
-	};
-
-	enum err err = prepare(c, collection, &w, limit, job);
-
-	job->query.vector = in->vector.vector;
-	return err;
-}
-
-static enum err prepare_query(struct call *c, struct collection *collection,
-			      const struct msg_points_query *in, const struct api_limit *limit,
-			      struct job *job)
-{
-	const struct wish w = {
-		.vector_name = in->using,
-		.filter = in->has_filter ? in->filter : NULL,
-		.params = &in->params,
-		.threshold = in->has_score_threshold ? &in->score_threshold : NULL,
-		.limit = in->limit,
-		.offset = in->offset,
-		.with_payload = &in->with_payload,
-		.with_vectors = &in->with_vector,
-	};
-	enum err err = prepare(c, collection, &w, limit, job);
-
-	if (err)
-		return err;
-	switch (in->query.kind) {
-	case QUERY_VECTOR:
-		job->query.vector = in->query.vector;
-		return ERR_NONE;
-	case QUERY_POINT:
-		err = vector_of_point(c, collection, in->query.id, in->using, &job->query.vector);
-		return err ? err : without_point(c, w.filter, in->query.id, &job->query.filter);
-	case QUERY_NONE:
-		break;
-	}
-	if (w.threshold)
-		return fault_set(&c->fault, ERR_BAD_REQUEST,
-				 "A query is needed to use the score_threshold");
-	job->scroll = true;
-	return ERR_NONE;
-}
-
-/* --- running --- */
-
-static enum err run_scroll(struct job *job)
-{
-	struct point_id next;
-	bool more;
-	enum err err = collection_scroll(job->collection, job->query.filter, NULL, job->query.limit,
-					 &job->query.deadline, job->ids, &job->count, &more, &next);
-
-	for (uint32_t i = 0; i < job->count && !err; i++)
-		job->found[i] = (struct scored){ .id = job->ids[i], .score = SCORE_NONE };
-	return err;
 }
 
 static void run_job(void *ctx, unsigned i)
 {
 	struct job *job = &((struct job *)ctx)[i];
 
-	job->err = job->scroll ? run_scroll(job)
-			       : collection_search(job->collection, job->pool, &job->query,
-						   job->found, &job->count, &job->fault);
+	arena_init(&job->arena, QUERY_BYTES_MAX);
+	job->begun = true;
+	job->err = query_run(job->collection, job->pool, &job->query, &job->deadline, &job->arena,
+			     &job->found, &job->fault);
 }
 
 static enum err run_jobs(struct call *c, struct job *jobs, uint32_t count,
@@ -223,24 +186,45 @@ static enum err run_jobs(struct call *c, struct job *jobs, uint32_t count,
 	return ERR_NONE;
 }
 
-/* --- collecting --- */
-
-/* A point that was deleted since it was found is left out. */
-static void show_scored(const struct job *job, const struct record *records, uint32_t count,
-			struct msg_scored_point_list *out)
+static void release_jobs(struct job *jobs, uint32_t count)
 {
-	const struct scored *found = job->found + job->offset;
-	bool payload = job->with_payload->kind != WITH_PAYLOAD_NONE;
-	bool vectors = job->with_vectors->kind != WITH_VECTORS_NONE;
+	for (uint32_t i = 0; i < count; i++)
+		if (jobs[i].begun)
+			arena_release(&jobs[i].arena);
+}
 
-	for (uint32_t i = 0; i < count; i++) {
+enum err api_show_scored(struct call *c, struct collection *collection, const struct ranking *found,
+			 struct api_want want, struct msg_scored_point_list *out)
+{
+	bool payload = want.payload->kind != WITH_PAYLOAD_NONE,
+	     vectors = want.vectors->kind != WITH_VECTORS_NONE;
+	struct point_id *ids = arena_array(c->arena, found->count, sizeof(*ids));
+	struct record *records = NULL;
+	enum err err = ERR_NONE;
+
+	*out = (struct msg_scored_point_list){ .items = arena_array(c->arena, found->count,
+								    sizeof(*out->items)) };
+	if (!ids || !out->items)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < found->count; i++)
+		ids[i] = found->items[i].id;
+	if (payload || vectors)
+		err = api_load(c, collection, ids, found->count, want, &records);
+	for (uint32_t i = 0; i < found->count && !err; i++) {
+		const struct scored *s = &found->items[i];
 		const struct record *r = records ? &records[i] : NULL;
-		if (r && !r->found)
+
+		if (r && !r->found) /* deleted since it was found */
 			continue;
 		struct msg_scored_point *p = &out->items[out->count++];
-		*p = (struct msg_scored_point){ .id = found[i].id,
-						.version = r ? r->version : found[i].version,
-						.score = found[i].score };
+
+		*p = (struct msg_scored_point){
+			.id = s->id,
+			.version = r ? r->version : s->version,
+			.score = s->score,
+			.has_order_value = s->order.kind != ORDER_VALUE_NONE,
+			.order_value = s->order,
+		};
 		if (!r)
 			continue;
 		p->has_payload = payload && r->payload.data;
@@ -248,93 +232,49 @@ static void show_scored(const struct job *job, const struct record *records, uin
 		p->has_vector = vectors;
 		p->vector = (struct vector_list){ .items = r->vectors, .count = r->vector_count };
 	}
-}
-
-static enum err collect(struct call *c, struct job *job, struct msg_scored_point_list *out)
-{
-	uint32_t count = job->count > job->offset ? job->count - job->offset : 0;
-	bool bare = job->with_payload->kind == WITH_PAYLOAD_NONE &&
-		    job->with_vectors->kind == WITH_VECTORS_NONE;
-	struct record *records = NULL;
-	enum err err = ERR_NONE;
-
-	out->items = arena_array(c->arena, count, sizeof(*out->items));
-	if (!out->items)
-		return ERR_NO_MEMORY;
-	for (uint32_t i = 0; i < count; i++)
-		job->ids[i] = job->found[job->offset + i].id;
-	/* A scroll knows no versions. */
-	if (!bare || job->scroll)
-		err = api_load(c, job->collection, job->ids, count,
-			       (struct api_want){ job->with_payload, job->with_vectors }, &records);
-	if (!err)
-		show_scored(job, records, count, out);
 	return err;
 }
 
-/* --- one --- */
-
-static enum err run_one(struct call *c, struct job *job, const struct api_limit *limit,
-			struct msg_scored_point_list *out)
+static enum err collect(struct call *c, const struct job *job, struct msg_scored_point_list *out)
 {
-	enum err err = run_jobs(c, job, 1, limit);
+	uint32_t from = MIN(job->offset, job->found.count);
+	const struct ranking page = { .items = job->found.items + from,
+				      .count = job->found.count - from };
 
-	return err ? err : collect(c, job, out);
+	return api_show_scored(c, job->collection, &page,
+			       (struct api_want){ &job->with_payload, &job->with_vectors }, out);
 }
 
-static void end(struct call *c, struct collection *collection, enum err err)
+/* --- one, and batches --- */
+
+/* The queries of one call, all of one collection. */
+struct batch {
+	struct str collection_name;
+	const struct read_consistency *consistency;
+	struct api_limit limit;
+	struct msg_points_query *queries;
+	struct msg_scored_point_list *answers;
+	uint32_t count;
+};
+/* What every message of these methods has. */
+#define BATCH(c, m)                                                                                \
+	((struct batch){ .collection_name = (m)->collection_name,                                  \
+			 .consistency = &(m)->consistency,                                         \
+			 .limit = API_LIMIT((c), (m)) })
+
+static enum err batch_init(struct call *c, struct batch *b, uint32_t count)
 {
-	collection_unref(collection);
-	if (!err)
-		call_touch(c);
-	call_finish(c, err);
+	enum err err = api_check_max(c, "searches", count, SEARCH_BATCH_MAX);
+
+	if (err)
+		return err;
+	b->count = count;
+	b->queries = arena_array(c->arena, count, sizeof(*b->queries));
+	b->answers = arena_array(c->arena, count, sizeof(*b->answers));
+	return b->queries && b->answers ? ERR_NONE : ERR_NO_MEMORY;
 }
 
-void api_points_search(struct call *c)
-{
-	const struct msg_points_search *in = c->in;
-	struct msg_search_reply *out = c->out;
-	struct api_limit limit = API_LIMIT(c, in);
-	struct collection *collection;
-	struct job job = { 0 };
-	enum err err = api_collection(c, in->collection_name, &collection);
-
-	if (err) {
-		call_finish(c, err);
-		return;
-	}
-	err = api_check_consistency(c, &in->consistency);
-	if (!err)
-		err = prepare_search(c, collection, in, &limit, &job);
-	if (!err)
-		err = run_one(c, &job, &limit, &out->result);
-	end(c, collection, err);
-}
-
-void api_points_query(struct call *c)
-{
-	const struct msg_points_query *in = c->in;
-	struct msg_query_reply *out = c->out;
-	struct api_limit limit = API_LIMIT(c, in);
-	struct collection *collection;
-	struct job job = { 0 };
-	enum err err = api_collection(c, in->collection_name, &collection);
-
-	if (err) {
-		call_finish(c, err);
-		return;
-	}
-	err = api_check_consistency(c, &in->consistency);
-	if (!err)
-		err = prepare_query(c, collection, in, &limit, &job);
-	if (!err)
-		err = run_one(c, &job, &limit, &out->points);
-	end(c, collection, err);
-}
-
-/* --- batches --- */
-
-/* Searches of a batch may name their collection (protobuf's do): it is that of the batch. */
+/* Queries of a batch may name their collection (protobuf's do): it is that of the batch. */
 static enum err check_collection(struct call *c, struct str batch, struct str one)
 {
 	if (one.len == 0 || str_compare(batch, one) == 0)
@@ -344,99 +284,159 @@ static enum err check_collection(struct call *c, struct str batch, struct str on
 			 STR_FMT(one), STR_FMT(batch));
 }
 
-/* NULL when there are too many, or no memory: *ret_err. */
-static struct job *new_jobs(struct call *c, uint32_t count, enum err *ret_err)
+static enum err batch_run_in(struct call *c, struct collection *collection, const struct batch *b)
 {
-	*ret_err = api_check_max(c, "searches", count, SEARCH_BATCH_MAX);
-	if (*ret_err)
-		return NULL;
-	struct job *jobs = arena_array(c->arena, count, sizeof(*jobs));
-	*ret_err = jobs ? ERR_NONE : ERR_NO_MEMORY;
-	return jobs;
-}
+	struct job *jobs = arena_array(c->arena, b->count, sizeof(*jobs));
+	enum err err = jobs ? api_check_consistency(c, b->consistency) : ERR_NO_MEMORY;
 
-static enum err search_batch(struct call *c, struct collection *collection)
-{
-	const struct msg_points_search_batch *in = c->in;
-	struct msg_search_batch_reply *out = c->out;
-	struct api_limit limit = API_LIMIT(c, in);
-	uint32_t count = in->searches.count;
-	enum err err;
-	struct job *jobs = new_jobs(c, count, &err);
-
-	for (uint32_t i = 0; i < count && !err; i++) {
-		err = check_collection(c, in->collection_name,
-				       in->searches.items[i].collection_name);
+	for (uint32_t i = 0; i < b->count && !err; i++) {
+		err = check_collection(c, b->collection_name, b->queries[i].collection_name);
 		if (!err)
-			err = prepare_search(c, collection, &in->searches.items[i], &limit,
-					     &jobs[i]);
+			err = prepare(c, collection, &b->queries[i], &b->limit, &jobs[i]);
 	}
 	if (!err)
-		err = run_jobs(c, jobs, count, &limit);
-	if (err)
-		return err;
-	out->result.items = arena_array(c->arena, count, sizeof(*out->result.items));
-	if (!out->result.items)
-		return ERR_NO_MEMORY;
-	out->result.count = count;
-	for (uint32_t i = 0; i < count && !err; i++)
-		err = collect(c, &jobs[i], &out->result.items[i].result);
+		err = run_jobs(c, jobs, b->count, &b->limit);
+	for (uint32_t i = 0; i < b->count && !err; i++)
+		err = collect(c, &jobs[i], &b->answers[i]);
+	if (jobs)
+		release_jobs(jobs, b->count);
 	return err;
 }
 
-static enum err query_batch(struct call *c, struct collection *collection)
+static enum err batch_run(struct call *c, const struct batch *b)
 {
-	const struct msg_points_query_batch *in = c->in;
-	struct msg_query_batch_reply *out = c->out;
-	struct api_limit limit = API_LIMIT(c, in);
-	uint32_t count = in->searches.count;
-	enum err err;
-	struct job *jobs = new_jobs(c, count, &err);
-
-	for (uint32_t i = 0; i < count && !err; i++) {
-		err = check_collection(c, in->collection_name,
-				       in->searches.items[i].collection_name);
-		if (!err)
-			err = prepare_query(c, collection, &in->searches.items[i], &limit,
-					    &jobs[i]);
-	}
-	if (!err)
-		err = run_jobs(c, jobs, count, &limit);
-	if (err)
-		return err;
-	out->result.items = arena_array(c->arena, count, sizeof(*out->result.items));
-	if (!out->result.items)
-		return ERR_NO_MEMORY;
-	out->result.count = count;
-	for (uint32_t i = 0; i < count && !err; i++)
-		err = collect(c, &jobs[i], &out->result.items[i].points);
-	return err;
-}
-
-void api_points_search_batch(struct call *c)
-{
-	const struct msg_points_search_batch *in = c->in;
 	struct collection *collection;
-	enum err err = api_collection(c, in->collection_name, &collection);
+	enum err err = api_collection(c, b->collection_name, &collection);
 
-	if (err) {
-		call_finish(c, err);
-		return;
+	if (err)
+		return err;
+	err = batch_run_in(c, collection, b);
+	collection_unref(collection);
+	if (!err)
+		call_touch(c);
+	return err;
+}
+
+/* --- the methods --- */
+
+void api_points_query(struct call *c)
+{
+	const struct msg_points_query *in = c->in;
+	struct msg_query_reply *out = c->out;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, 1);
+
+	if (!err) {
+		b.queries[0] = *in;
+		err = batch_run(c, &b);
 	}
-	err = api_check_consistency(c, &in->consistency);
-	end(c, collection, err ? err : search_batch(c, collection));
+	if (!err)
+		out->points = b.answers[0];
+	call_finish(c, err);
 }
 
 void api_points_query_batch(struct call *c)
 {
 	const struct msg_points_query_batch *in = c->in;
-	struct collection *collection;
-	enum err err = api_collection(c, in->collection_name, &collection);
+	struct msg_query_batch_reply *out = c->out;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, in->searches.count);
 
-	if (err) {
-		call_finish(c, err);
-		return;
-	}
-	err = api_check_consistency(c, &in->consistency);
-	end(c, collection, err ? err : query_batch(c, collection));
+	for (uint32_t i = 0; i < b.count && !err; i++)
+		b.queries[i] = in->searches.items[i];
+	if (!err)
+		err = batch_run(c, &b);
+	out->result.items = err ? NULL : arena_array(c->arena, b.count, sizeof(*out->result.items));
+	if (!err && !out->result.items)
+		err = ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < b.count && !err; i++)
+		out->result.items[out->result.count++].points = b.answers[i];
+	call_finish(c, err);
+}
+
+/* The older forms: a search, a recommendation, a discovery. */
+static void finish_one(struct call *c, const struct batch *b, enum err err)
+{
+	struct msg_search_reply *out = c->out;
+
+	if (!err)
+		err = batch_run(c, b);
+	if (!err)
+		out->result = b->answers[0];
+	call_finish(c, err);
+}
+
+static void finish_batch(struct call *c, const struct batch *b, enum err err)
+{
+	struct msg_search_batch_reply *out = c->out;
+
+	if (!err)
+		err = batch_run(c, b);
+	out->result.items =
+		err ? NULL : arena_array(c->arena, b->count, sizeof(*out->result.items));
+	if (!err && !out->result.items)
+		err = ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < b->count && !err; i++)
+		out->result.items[out->result.count++].result = b->answers[i];
+	call_finish(c, err);
+}
+
+void api_points_search(struct call *c)
+{
+	const struct msg_points_search *in = c->in;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, 1);
+
+	finish_one(c, &b, err ? err : from_search(c, in, &b.queries[0]));
+}
+
+void api_points_search_batch(struct call *c)
+{
+	const struct msg_points_search_batch *in = c->in;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, in->searches.count);
+
+	for (uint32_t i = 0; i < b.count && !err; i++)
+		err = from_search(c, &in->searches.items[i], &b.queries[i]);
+	finish_batch(c, &b, err);
+}
+
+void api_points_recommend(struct call *c)
+{
+	const struct msg_points_recommend *in = c->in;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, 1);
+
+	finish_one(c, &b, err ? err : from_recommend(c, in, &b.queries[0]));
+}
+
+void api_points_recommend_batch(struct call *c)
+{
+	const struct msg_points_recommend_batch *in = c->in;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, in->searches.count);
+
+	for (uint32_t i = 0; i < b.count && !err; i++)
+		err = from_recommend(c, &in->searches.items[i], &b.queries[i]);
+	finish_batch(c, &b, err);
+}
+
+void api_points_discover(struct call *c)
+{
+	const struct msg_points_discover *in = c->in;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, 1);
+
+	finish_one(c, &b, err ? err : from_discover(c, in, &b.queries[0]));
+}
+
+void api_points_discover_batch(struct call *c)
+{
+	const struct msg_points_discover_batch *in = c->in;
+	struct batch b = BATCH(c, in);
+	enum err err = batch_init(c, &b, in->searches.count);
+
+	for (uint32_t i = 0; i < b.count && !err; i++)
+		err = from_discover(c, &in->searches.items[i], &b.queries[i]);
+	finish_batch(c, &b, err);
 }

@@ -638,6 +638,8 @@ static bool has_ranges(const struct message *m)
 		bool nested = row->kind == KIND_MESSAGE || row->kind == KIND_MAP;
 		if (row->has_min || (nested && has_ranges(row->message)))
 			return true;
+		if (row->kind == KIND_CUSTOM && row->custom->check)
+			return true;
 		if (row->kind == KIND_CUSTOM && (row->custom == &kind_vectors_config ||
 						 row->custom == &kind_vectors_config_diff ||
 						 row->custom == &kind_quantization_diff))
@@ -674,17 +676,17 @@ static void check_items(struct message_reading *d, const struct message *m, cons
 {
 	if (!has_ranges(m))
 		return;
-	ASSERT(d->depth > 0 && d->depth < MESSAGE_PATH_MAX); /* the table is not so deep */
+	bool named = d->depth > 0 && d->depth <= MESSAGE_PATH_MAX;
 	for (uint32_t i = 0; i < count && !d->err; i++) {
 		if (keys)
 			message_enter(d, keys[i], -1);
-		else
+		else if (named)
 			d->index[d->depth - 1] = i;
 		check_message(d, m, (const char *)items + i * m->size, false);
 		if (keys)
 			message_leave(d);
 	}
-	if (!d->err && !keys)
+	if (!d->err && !keys && named)
 		d->index[d->depth - 1] = -1;
 }
 
@@ -693,6 +695,10 @@ static void check_custom(struct message_reading *d, const struct message_row *ro
 {
 	struct message_map map;
 
+	if (row->custom->check) {
+		row->custom->check(d, at);
+		return;
+	}
 	if (row->custom == &kind_quantization_diff) {
 		check_message(d, &message_quantization_diff, at, false);
 		return;
@@ -785,6 +791,11 @@ static void check_message(struct message_reading *d, const struct message *m, co
 		if (message_has(row, in))
 			check_row(d, row, in);
 	}
+}
+
+void message_check(struct message_reading *d, const struct message *m, const void *in)
+{
+	check_message(d, m, in, false);
 }
 
 enum err message_validate(const struct message *m, const void *in, struct fault *reterr_fault)

@@ -58,6 +58,8 @@ struct message_reading {
 	unsigned depth; /* of path; deeper names are left out */
 	struct str path[MESSAGE_PATH_MAX];
 	int64_t index[MESSAGE_PATH_MAX]; /* of a list's item; -1: none */
+	unsigned prefetch_depth;         /* message_query.c's */
+	uint32_t prefetches;             /* so far */
 };
 
 void message_enter(struct message_reading *d, struct str name, int64_t index);
@@ -97,6 +99,8 @@ struct message_custom {
 	void (*absent)(struct message_reading *d, void *member);
 	void (*to_json)(const void *member, struct json_writer *w);
 	void (*to_proto)(const void *member, uint32_t field, struct buf *out);
+	/* Ranges of the messages inside it. */
+	void (*check)(struct message_reading *d, const void *member);
 };
 
 #define NO_FLAG SIZE_MAX
@@ -154,5 +158,7 @@ void message_read_json(struct message_reading *d, struct json_reader *r, const s
 		       void *out);
 void message_read_proto(struct message_reading *d, const struct message *m, struct bytes b,
 			void *out);
+/* Its ranges, and those inside it, but for parameters. */
+void message_check(struct message_reading *d, const struct message *m, const void *in);
 /* UNION: exactly one field. */
 void message_check_union(struct message_reading *d, const struct message *m, const void *in);

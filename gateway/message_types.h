@@ -74,12 +74,57 @@ struct with_vectors {
 	struct str *names;
 };
 
-/* QUERY_NONE: no query was given, which means a scroll by id. */
-enum query_kind { QUERY_NONE, QUERY_VECTOR, QUERY_POINT };
-struct query_input {
-	enum query_kind kind;
+/* A vector, or a point whose vector is meant. */
+enum input_kind { INPUT_VECTOR, INPUT_POINT };
+struct vector_input {
+	enum input_kind kind;
 	struct vector vector;
 	struct point_id id;
+};
+struct vector_input_list {
+	struct vector_input *items;
+	uint32_t count;
+};
+
+/* Of what refers to itself the list has a type of its own. */
+struct msg_context_pair;
+struct context_pair_list {
+	struct msg_context_pair *items;
+	uint32_t count;
+};
+struct msg_prefetch;
+struct prefetch_list {
+	struct msg_prefetch *items;
+	uint32_t count;
+};
+struct msg_query;
+struct msg_order_by;
+struct msg_lookup_with;
+struct expression;
+
+struct float_list {
+	float *items;
+	uint32_t count;
+};
+struct number_list {
+	uint64_t *items;
+	uint32_t count;
+};
+
+/* DATETIME: text, as the client gave it. */
+enum start_kind { START_INT, START_FLOAT, START_DATETIME, START_TIMESTAMP };
+struct start_from {
+	enum start_kind kind;
+	int64_t integer; /* TIMESTAMP: microseconds */
+	double number;
+	struct str text;
+};
+
+enum group_id_kind { GROUP_UNSIGNED, GROUP_INT, GROUP_STRING };
+struct group_id {
+	enum group_id_kind kind;
+	uint64_t number; /* INT: as int64_t */
+	struct str text;
 };
 
 /* The vector of the older searches, with its name. */
@@ -135,8 +180,23 @@ struct index_schema {
 #define MSG_TYPE_filter const struct filter *
 #define MSG_TYPE_with_payload struct with_payload
 #define MSG_TYPE_with_vectors struct with_vectors
-#define MSG_TYPE_query struct query_input
+#define MSG_TYPE_query const struct msg_query *
+#define MSG_TYPE_vector_input struct vector_input
+#define MSG_TYPE_vector_example struct vector_input
+#define MSG_TYPE_target_vector struct vector_input
+#define MSG_TYPE_examples struct vector_input_list
+#define MSG_TYPE_context_pairs struct context_pair_list
+#define MSG_TYPE_prefetches struct prefetch_list
+#define MSG_TYPE_order_by const struct msg_order_by *
+#define MSG_TYPE_start_from struct start_from
+#define MSG_TYPE_order_value struct order_value
+#define MSG_TYPE_expression struct expression *
+#define MSG_TYPE_with_lookup const struct msg_lookup_with *
+#define MSG_TYPE_group_id struct group_id
+#define MSG_TYPE_floats struct float_list
+#define MSG_TYPE_numbers struct number_list
 #define MSG_TYPE_search_vector struct search_vector
+#define MSG_TYPE_search_group_vector struct search_vector
 #define MSG_TYPE_read_consistency struct read_consistency
 #define MSG_TYPE_optimizer_status struct optimizer_status
 #define MSG_TYPE_max_threads struct max_threads

@@ -838,183 +838,61 @@ const struct message_custom kind_points_batch = {
 	.from_json = points_batch_from_json,
 };
 
-/* ---- query: what to search for ---- */
+/* ---- for queries ---- */
 
-/* Forms of a query that Qdrant has and we have not, by their key in JSON. */
-static const char *const query_forms[] = {
-	"recommend", "discover", "context", "order_by",           "fusion",
-	"rrf",       "formula",  "sample",  "relevance_feedback",
-};
-
-/* The same by protobuf number; nearest is 1. */
-static const char *const query_features[] = {
-	[2] = "query recommend", [3] = "query discover",
-	[4] = "query context",   [5] = "query order_by",
-	[6] = "query fusion",    [7] = "query sample",
-	[8] = "query formula",   [9] = "query mmr",
-	[10] = "query rrf",      [11] = "query relevance_feedback",
-};
-
-/* Array or scalar: a vector or the id of a point. */
-static void read_plain_input(struct message_reading *d, struct json_reader *r,
-			     struct query_input *q)
+struct vector message_vector_from_json(struct message_reading *d, struct json_reader *r)
 {
-	if (json_peek(r) == JSON_ARRAY) {
-		*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = read_dense(d, r) };
-		return;
-	}
-	*q = (struct query_input){ .kind = QUERY_POINT };
-	q->id = message_point_id_from_json(d, r);
+	return read_vector(d, r);
 }
 
-static void query_later(struct message_reading *d, struct str form)
+void message_vector_to_json(const struct vector *v, struct json_writer *w)
 {
-	char words[64];
-
-	(void)snprintf(words, sizeof(words), "query %.*s", STR_FMT(form));
-	message_later(d, words);
+	put_vector(v, w);
 }
 
-/* Has the object a key "nearest", or one of a form that is not built? Looks, and reads nothing. */
-static bool is_nearest(struct message_reading *d, struct json_reader ahead)
+struct vector message_vector_from_proto(struct message_reading *d, struct bytes b)
 {
-	struct str key;
-	bool nearest = false;
-
-	if (!json_enter_object(&ahead))
-		return false;
-	while (json_next_key(&ahead, &key)) {
-		nearest |= is_word(key, "nearest");
-		if (is_one_of(key, query_forms, LEN(query_forms)))
-			query_later(d, key);
-		json_skip(&ahead);
-	}
-	return nearest;
+	return proto_read_vector(d, b);
 }
 
-static void read_input(struct message_reading *d, struct json_reader *r, struct query_input *q)
+void message_vector_to_proto(const struct vector *v, uint32_t field, struct buf *out)
 {
-	if (json_peek(r) == JSON_OBJECT)
-		*q = (struct query_input){ .kind = QUERY_VECTOR, .vector = read_sparse(d, r) };
-	else
-		read_plain_input(d, r, q);
-}
-
-static void query_from_json(struct message_reading *d, struct json_reader *r, void *member)
-{
-	struct query_input *q = member;
-	struct str key;
-
-	if (json_peek(r) != JSON_OBJECT || !is_nearest(d, *r)) {
-		if (!d->err)
-			read_input(d, r, q);
-		return;
-	}
-	if (d->err || !json_enter_object(r))
-		return;
-	while (!d->err && json_next_key(r, &key)) {
-		if (is_word(key, "nearest"))
-			read_input(d, r, q);
-		else if (is_word(key, "mmr") && json_peek(r) != JSON_NULL)
-			message_later(d, "query mmr");
-		else
-			json_skip(r);
-	}
-}
-
-/* VectorInput{id=1|dense=2|sparse=3|multi_dense=4|document=5|image=6|object=7} */
-static void input_from_proto(struct message_reading *d, struct bytes b, struct query_input *q)
-{
-	struct proto_reader r = proto_reader_of(b);
-	enum proto_type t;
-	uint32_t field;
-
-	while (!d->err && proto_next(&r, &field, &t)) {
-		struct bytes inner = field <= 7 ? proto_bytes(&r, t) : (struct bytes){ 0 };
-		if (field > 7)
-			proto_skip(&r, t);
-		else if (field == 1)
-			*q = (struct query_input){ .kind = QUERY_POINT,
-						   .id = message_point_id_from_proto(d, inner) };
-		else if (field == 2)
-			*q = (struct query_input){ .kind = QUERY_VECTOR,
-						   .vector = proto_read_dense(d, inner) };
-		else if (field == 3)
-			*q = (struct query_input){ .kind = QUERY_VECTOR,
-						   .vector = proto_read_sparse(d, inner) };
-		else if (field == 4)
-			*q = (struct query_input){ .kind = QUERY_VECTOR,
-						   .vector = proto_read_multi(d, inner) };
-		else
-			message_later(d, INFERENCE);
-	}
-	if (r.err)
-		message_bad_proto(d);
-}
-
-static void query_from_proto(struct message_reading *d, struct proto_reader *r, enum proto_type t,
-			     void *member)
-{
-	struct proto_reader in = proto_reader_of(proto_bytes(r, t));
-	uint32_t field;
-
-	while (!d->err && proto_next(&in, &field, &t)) {
-		if (field == 1) {
-			input_from_proto(d, proto_bytes(&in, t), member);
-		} else {
-			if (field < LEN(query_features))
-				message_later(d, query_features[field]);
-			proto_skip(&in, t);
-		}
-	}
-	if (in.err)
-		message_bad_proto(d);
-}
-
-static void query_to_json(const void *member, struct json_writer *w)
-{
-	const struct query_input *q = member;
-
-	switch (q->kind) {
-	case QUERY_NONE:
-		json_put_null(w);
-		break;
-	case QUERY_VECTOR:
-		put_vector(&q->vector, w);
-		break;
-	case QUERY_POINT:
-		message_point_id_to_json(q->id, w);
-		break;
-	}
-}
-
-static void query_to_proto(const void *member, uint32_t field, struct buf *out)
-{
-	const struct query_input *q = member;
-
-	if (q->kind == QUERY_NONE)
-		return;
 	size_t mark = proto_begin(out, field);
-	size_t nearest = proto_begin(out, 1);
-	if (q->kind == QUERY_POINT)
-		kind_point_id.to_proto(&q->id, 1, out);
-	else
-		proto_put_vector(out, 2, 3, &q->vector);
-	proto_end(out, nearest);
+
+	proto_put_vector(out, 101, 102, v);
 	proto_end(out, mark);
 }
 
-const struct message_custom kind_query = {
-	.size = sizeof(struct query_input),
-	.from_json = query_from_json,
-	.from_proto = query_from_proto,
-	.to_json = query_to_json,
-	.to_proto = query_to_proto,
-};
+bool message_vector_input_from_proto(struct message_reading *d, uint32_t field, struct bytes b, struct vector *ret_vector)
+{
+	if (field < 2 || field > 7)
+		return false;
+	if (field == 2)
+		*ret_vector = proto_read_dense(d, b);
+	else if (field == 3)
+		*ret_vector = proto_read_sparse(d, b);
+	else if (field == 4)
+		*ret_vector = proto_read_multi(d, b);
+	else
+		message_later(d, INFERENCE);
+	return true;
+}
+
+void message_vector_input_to_proto(const struct vector *v, struct buf *out)
+{
+	proto_put_vector(out, 2, 3, v);
+}
+
+float *message_floats_from_proto(struct message_reading *d, struct bytes b, uint32_t field, uint32_t *ret_count)
+{
+	return proto_read_floats(d, b, field, ret_count);
+}
 
 /* ---- search_vector: of the older searches ---- */
 
+/* Of a search, and of a search by groups. */
 #define SEARCH_INDICES_FIELD 15
+#define SEARCH_INDICES_FIELD_GROUPS 16
 
 static void search_vector_from_json(struct message_reading *d, struct json_reader *r, void *member)
 {
@@ -1050,12 +928,11 @@ static void search_vector_from_json(struct message_reading *d, struct json_reade
 		json_fail(r, has_name ? "missing field `vector`" : "missing field `name`");
 }
 
-/* vector=2: floats, sparse_indices=15{data=1} */
-static void search_vector_from_parent(struct message_reading *d, struct bytes parent,
-				      uint32_t field, void *member)
+/* vector=2: floats, sparse_indices{data=1} */
+static void search_vector_from_fields(struct message_reading *d, struct bytes parent, uint32_t field,
+				      uint32_t indices_field, struct search_vector *v)
 {
-	struct search_vector *v = member;
-	struct bytes sparse = proto_find(d, parent, SEARCH_INDICES_FIELD);
+	struct bytes sparse = proto_find(d, parent, indices_field);
 	uint32_t value_count = 0, index_count = 0;
 	float *values = proto_read_floats(d, parent, field, &value_count);
 
@@ -1066,6 +943,18 @@ static void search_vector_from_parent(struct message_reading *d, struct bytes pa
 		return;
 	}
 	v->vector = (struct vector){ .kind = VECTOR_DENSE, .count = value_count, .values = values };
+}
+
+static void search_vector_from_parent(struct message_reading *d, struct bytes parent,
+				      uint32_t field, void *member)
+{
+	search_vector_from_fields(d, parent, field, SEARCH_INDICES_FIELD, member);
+}
+
+static void search_group_vector_from_parent(struct message_reading *d, struct bytes parent,
+					    uint32_t field, void *member)
+{
+	search_vector_from_fields(d, parent, field, SEARCH_INDICES_FIELD_GROUPS, member);
 }
 
 static void search_vector_to_json(const void *member, struct json_writer *w)
@@ -1095,6 +984,15 @@ const struct message_custom kind_search_vector = {
 	.size = sizeof(struct search_vector),
 	.from_json = search_vector_from_json,
 	.from_parent = search_vector_from_parent,
+	.to_json = search_vector_to_json,
+	.to_proto = search_vector_to_proto,
+};
+
+/* The same, but for the number of the indices. */
+const struct message_custom kind_search_group_vector = {
+	.size = sizeof(struct search_vector),
+	.from_json = search_vector_from_json,
+	.from_parent = search_group_vector_from_parent,
 	.to_json = search_vector_to_json,
 	.to_proto = search_vector_to_proto,
 };

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "index/formula.h"
+
 uint64_t random_next(struct message_random *r)
 {
 	r->state ^= r->state << 13;
@@ -367,13 +369,6 @@ static struct with_vectors random_with_vectors(struct message_random *r)
 	return w;
 }
 
-static struct query_input random_query(struct message_random *r)
-{
-	if (coin(r))
-		return (struct query_input){ .kind = QUERY_POINT, .id = random_id(r) };
-	return (struct query_input){ .kind = QUERY_VECTOR, .vector = random_vector(r, coin(r)) };
-}
-
 static struct search_vector random_search_vector(struct message_random *r)
 {
 	bool sparse = coin(r);
@@ -469,6 +464,256 @@ static const struct msg_stopwords_set *random_stopwords(struct message_random *r
 	return set;
 }
 
+/* ---- queries ---- */
+
+static struct vector_input random_input(struct message_random *r)
+{
+	if (coin(r))
+		return (struct vector_input){ .kind = INPUT_POINT, .id = random_id(r) };
+	return (struct vector_input){ .vector = random_vector(r, coin(r)) };
+}
+
+/* Ids first, as protobuf has them. */
+static struct vector_input_list random_examples(struct message_random *r)
+{
+	struct vector_input_list list = { .count = 4 };
+
+	list.items = make(r, list.count, sizeof(*list.items));
+	for (uint32_t i = 0; i < list.count; i++)
+		list.items[i] = i < 2 ? (struct vector_input){ .kind = INPUT_POINT, .id = random_id(r) }
+				      : (struct vector_input){ .vector = random_vector(r, coin(r)) };
+	return list;
+}
+
+static struct context_pair_list random_pairs(struct message_random *r)
+{
+	struct context_pair_list list = { .count = random_below(r, 3) };
+
+	list.items = make(r, list.count, sizeof(*list.items));
+	for (uint32_t i = 0; i < list.count; i++)
+		list.items[i] = (struct msg_context_pair){ .positive = random_input(r),
+							   .negative = random_input(r) };
+	return list;
+}
+
+static struct start_from random_start(struct message_random *r)
+{
+	switch (random_below(r, 3)) {
+	case 0:
+		return (struct start_from){ .kind = START_INT, .integer = (int64_t)random_next(r) };
+	case 1:
+		return (struct start_from){ .kind = START_FLOAT, .number = (double)random_float(r) + 0.5 };
+	default:
+		return (struct start_from){ .kind = START_DATETIME, .text = random_text(r) };
+	}
+}
+
+static struct order_value random_order_value(struct message_random *r)
+{
+	if (coin(r))
+		return (struct order_value){ .kind = ORDER_VALUE_INT, .integer = (int64_t)random_next(r) };
+	return (struct order_value){ .kind = ORDER_VALUE_FLOAT, .number = (double)random_float(r) };
+}
+
+static struct group_id random_group(struct message_random *r)
+{
+	switch (random_below(r, 3)) {
+	case 0:
+		return (struct group_id){ .kind = GROUP_UNSIGNED, .number = random_next(r) };
+	case 1:
+		return (struct group_id){ .kind = GROUP_INT, .number = random_next(r) | 1ull << 63 };
+	default:
+		return (struct group_id){ .kind = GROUP_STRING, .text = random_text(r) };
+	}
+}
+
+/* A condition that is a filter of nothing but one filter is read as that one. */
+static const struct filter *random_expression_filter(struct message_random *r)
+{
+	const struct filter *f = random_filter(r, 2);
+
+	while (f->must.count == 1 && f->must.items[0].kind == CONDITION_FILTER && f->should.count == 0 &&
+	       f->must_not.count == 0 && !f->has_min_should)
+		f = f->must.items[0].filter;
+	return f;
+}
+
+static void random_expression(struct message_random *r, unsigned depth, struct expression *e)
+{
+	e->kind = (enum expression_kind)random_below(r, depth > 2 ? EXPRESSION_MULT : EXPRESSION_COUNT);
+	switch (expression_operands(e->kind)) {
+	case OPERANDS_ONE:
+		e->operand_count = 1;
+		break;
+	case OPERANDS_TWO:
+		e->operand_count = 2;
+		e->has_by_zero = e->kind == EXPRESSION_DIV && coin(r);
+		e->by_zero = e->has_by_zero ? random_float(r) : 0;
+		break;
+	case OPERANDS_LIST:
+		e->operand_count = random_below(r, 4);
+		break;
+	case OPERANDS_DECAY:
+		e->operand_count = 1 + random_below(r, 2);
+		e->has_scale = coin(r);
+		e->scale = e->has_scale ? random_float(r) : 0;
+		e->has_midpoint = coin(r);
+		e->midpoint = e->has_midpoint ? random_float(r) : 0;
+		break;
+	case OPERANDS_NONE:
+		e->constant = e->kind == EXPRESSION_CONSTANT ? random_float(r) : 0;
+		if (e->kind == EXPRESSION_CONDITION)
+			e->filter = random_expression_filter(r);
+		else if (e->kind != EXPRESSION_CONSTANT)
+			e->text = random_text(r);
+		if (e->kind == EXPRESSION_GEO_DISTANCE)
+			e->origin = (struct geo_point){ .lon = -12.5, .lat = random_below(r, 90) };
+		break;
+	}
+	e->operands = make(r, e->operand_count, sizeof(*e->operands));
+	for (uint32_t i = 0; i < e->operand_count; i++)
+		random_expression(r, depth + 1, &e->operands[i]);
+}
+
+static const struct msg_order_by *random_order_by(struct message_random *r)
+{
+	struct msg_order_by *o = make(r, 1, sizeof(*o));
+
+	random_message(r, &message_order_by, false, o);
+	return o;
+}
+
+static void random_form(struct message_random *r, struct msg_query *q)
+{
+	switch (random_below(r, 10)) {
+	case 0:
+		q->has_nearest = true;
+		q->nearest = random_input(r);
+		q->has_mmr = coin(r);
+		if (q->has_mmr)
+			random_message(r, &message_mmr, false, &q->mmr);
+		return;
+	case 1:
+		q->has_recommend = true;
+		random_message(r, &message_recommend_input, false, &q->recommend);
+		return;
+	case 2:
+		q->has_discover = true;
+		random_message(r, &message_discover_input, false, &q->discover);
+		return;
+	case 3:
+		q->has_context = true;
+		q->context = random_pairs(r);
+		return;
+	case 4:
+		q->has_order_by = true;
+		q->order_by = random_order_by(r);
+		return;
+	case 5:
+		q->has_fusion = true;
+		q->fusion = coin(r) ? FUSION_BY_SCORE : FUSION_BY_RANK;
+		return;
+	case 6:
+		q->has_rrf = true;
+		random_message(r, &message_rrf, false, &q->rrf);
+		return;
+	case 7:
+		q->has_sample = true;
+		return;
+	case 8:
+		q->has_relevance_feedback = true;
+		random_message(r, &message_feedback_input, false, &q->relevance_feedback);
+		return;
+	default:
+		q->has_expression = true;
+		q->expression = make(r, 1, sizeof(*q->expression));
+		random_expression(r, 0, q->expression);
+		q->has_defaults = coin(r);
+		if (q->has_defaults)
+			q->defaults = random_object(r, 0);
+		return;
+	}
+}
+
+static const struct msg_query *random_query(struct message_random *r)
+{
+	struct msg_query *q = make(r, 1, sizeof(*q));
+
+	random_form(r, q);
+	return q;
+}
+
+static struct prefetch_list random_prefetches(struct message_random *r)
+{
+	struct prefetch_list list = { .count = r->depth < 2 ? random_below(r, 3) : 0 };
+
+	r->depth++;
+	list.items = make(r, list.count, sizeof(*list.items));
+	for (uint32_t i = 0; i < list.count; i++)
+		random_message(r, &message_prefetch, false, &list.items[i]);
+	r->depth--;
+	if (list.count == 0) /* as what was not given */
+		list.items = NULL;
+	return list;
+}
+
+static const struct msg_lookup_with *random_lookup(struct message_random *r)
+{
+	struct msg_lookup_with *l = make(r, 1, sizeof(*l));
+
+	random_message(r, &message_lookup_with, false, l);
+	return l;
+}
+
+static struct float_list random_float_list(struct message_random *r)
+{
+	uint32_t n = 1 + random_below(r, 4);
+
+	return (struct float_list){ .items = random_floats(r, n), .count = n };
+}
+
+static struct number_list random_numbers(struct message_random *r)
+{
+	struct number_list list = { .count = 1 + random_below(r, 4) };
+
+	list.items = make(r, list.count, sizeof(*list.items));
+	for (uint32_t i = 0; i < list.count; i++)
+		list.items[i] = random_next(r) >> random_below(r, 64);
+	return list;
+}
+
+/* False: it is none of theirs. */
+static bool random_of_query(struct message_random *r, const struct message_custom *k, void *at)
+{
+	if (k == &kind_query)
+		PUT(const struct msg_query *, random_query(r));
+	else if (k == &kind_vector_input || k == &kind_vector_example || k == &kind_target_vector)
+		PUT(struct vector_input, random_input(r));
+	else if (k == &kind_examples)
+		PUT(struct vector_input_list, random_examples(r));
+	else if (k == &kind_context_pairs)
+		PUT(struct context_pair_list, random_pairs(r));
+	else if (k == &kind_prefetches)
+		PUT(struct prefetch_list, random_prefetches(r));
+	else if (k == &kind_order_by)
+		PUT(const struct msg_order_by *, random_order_by(r));
+	else if (k == &kind_start_from)
+		PUT(struct start_from, random_start(r));
+	else if (k == &kind_order_value)
+		PUT(struct order_value, random_order_value(r));
+	else if (k == &kind_with_lookup)
+		PUT(const struct msg_lookup_with *, random_lookup(r));
+	else if (k == &kind_group_id)
+		PUT(struct group_id, random_group(r));
+	else if (k == &kind_floats)
+		PUT(struct float_list, random_float_list(r));
+	else if (k == &kind_numbers)
+		PUT(struct number_list, random_numbers(r));
+	else
+		return false;
+	return true;
+}
+
 static void random_custom(struct message_random *r, const struct message_custom *k, void *at)
 {
 	if (k == &kind_point_id)
@@ -485,9 +730,9 @@ static void random_custom(struct message_random *r, const struct message_custom 
 		PUT(struct with_vectors, random_with_vectors(r));
 	else if (k == &kind_read_consistency)
 		PUT(struct read_consistency, random_consistency(r));
-	else if (k == &kind_query)
-		PUT(struct query_input, random_query(r));
-	else if (k == &kind_search_vector)
+	else if (random_of_query(r, k, at))
+		return;
+	else if (k == &kind_search_vector || k == &kind_search_group_vector)
 		PUT(struct search_vector, random_search_vector(r));
 	else if (k == &kind_filter)
 		PUT(const struct filter *, random_filter(r, 0));

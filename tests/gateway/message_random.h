@@ -11,6 +11,7 @@
 struct message_random {
 	uint64_t state; /* a seed other than 0 */
 	struct arena *arena;
+	unsigned depth; /* of what contains itself */
 };
 
 uint64_t random_next(struct message_random *r);

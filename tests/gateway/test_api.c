@@ -107,6 +107,42 @@ static const struct step steps[] = {
 	  "{\"searches\":[{\"vector\":[0,0,0,1],\"limit\":1},{\"vector\":[1,0,0,0],\"limit\":1,\"filter\":"
 	  "{\"must\":{\"key\":\"tag\",\"match\":{\"value\":\"a\"}}}}]}",
 	  "[[{\"id\":9,\"version\":5,\"score\":2.0}],[{\"id\":1,\"version\":3,\"score\":1.0}]]" },
+	{ "points_recommend", "/collections/c/points/recommend",
+	  "{\"positive\":[1],\"negative\":[2],\"limit\":2}",
+	  "[{\"id\":9,\"version\":5,\"score\":2.0},{\"id\":8,\"version\":5,\"score\":1.0}]" },
+	{ "points_recommend", "/collections/c/points/recommend",
+	  "{\"positive\":[1,[0,1,0,0]],\"strategy\":\"sum_scores\",\"limit\":1,\"offset\":1,\"with_payload\":true}",
+	  "[{\"id\":8,\"version\":5,\"score\":2.0,\"payload\":{}}]" },
+	{ "points_recommend_batch", "/collections/c/points/recommend/batch",
+	  "{\"searches\":[{\"positive\":[1],\"limit\":1},{\"negative\":[9],\"strategy\":\"best_score\",\"limit\":1}]}",
+	  "[[{\"id\":9,\"version\":5,\"score\":2.0}],[{\"id\":1,\"version\":3,\"score\":-0.8333334}]]" },
+	{ "points_recommend_groups", "/collections/c/points/recommend/groups",
+	  "{\"positive\":[2],\"group_by\":\"n\",\"group_size\":1,\"limit\":3}",
+	  "{\"groups\":[{\"hits\":[{\"id\":9,\"version\":5,\"score\":2.0}],\"id\":9},{\"hits\":[{\"id\":1,\"version\":3,\"score\":0.0}],\"id\":1}]}" },
+	{ "points_discover", "/collections/c/points/discover",
+	  "{\"target\":4,\"context\":[{\"positive\":9,\"negative\":1}],\"limit\":1}",
+	  "[{\"id\":8,\"version\":5,\"score\":1.8333334}]" },
+	{ "points_discover", "/collections/c/points/discover",
+	  "{\"context\":[{\"positive\":[0,1,0,0],\"negative\":[1,0,0,0]}],\"limit\":5}",
+	  "[{\"id\":2,\"version\":3,\"score\":0.0},{\"id\":4,\"version\":4,\"score\":-1.19209275e-7},{\"id\":8,\"version\":5,\"score\":-1.19209275e-7},{\"id\":9,\"version\":5,\"score\":-1.19209275e-7},{\"id\":1,\"version\":3,\"score\":-0.50000006}]" },
+	{ "points_discover_batch", "/collections/c/points/discover/batch",
+	  "{\"searches\":[{\"target\":[0,0,0,1],\"limit\":1}]}",
+	  "[[{\"id\":9,\"version\":5,\"score\":0.8333334}]]" },
+	{ "points_search_groups", "/collections/c/points/search/groups",
+	  "{\"vector\":[1,0,0,0],\"group_by\":\"n\",\"group_size\":2,\"limit\":2,\"with_payload\":[\"n\"]}",
+	  "{\"groups\":[{\"hits\":[{\"id\":9,\"version\":5,\"score\":2.0,\"payload\":{\"n\":9}}],\"id\":9},{\"hits\":[{\"id\":1,\"version\":3,\"score\":1.0,\"payload\":{\"n\":1}}],\"id\":1}]}" },
+	{ "points_search_groups", "/collections/c/points/search/groups",
+	  "{\"vector\":{\"name\":\"text\",\"vector\":{\"indices\":[3],\"values\":[1]}},\"group_by\":\"n\",\"group_size\":2,\"limit\":2}",
+	  "{\"groups\":[]}" },
+	{ "points_query_groups", "/collections/c/points/query/groups",
+	  "{\"query\":[1,0,0,0],\"group_by\":\"n\",\"limit\":1,\"with_lookup\":\"c\"}",
+	  "{\"groups\":[{\"hits\":[{\"id\":9,\"version\":5,\"score\":2.0}],\"id\":9,\"lookup\":{\"id\":9,\"payload\":{\"n\":9}}}]}" },
+	{ "search_matrix_pairs", "/collections/c/points/search/matrix/pairs",
+	  "{\"sample\":10,\"limit\":1}",
+	  "{\"pairs\":[{\"a\":1,\"b\":9,\"score\":2.0},{\"a\":2,\"b\":9,\"score\":2.0},{\"a\":4,\"b\":9,\"score\":4.0},{\"a\":8,\"b\":9,\"score\":8.0},{\"a\":9,\"b\":8,\"score\":8.0}]}" },
+	{ "search_matrix_offsets", "/collections/c/points/search/matrix/offsets",
+	  "{\"sample\":10,\"limit\":1,\"filter\":{\"must_not\":{\"has_id\":[4,8]}}}",
+	  "{\"offsets_row\":[0,1,2],\"offsets_col\":[2,2,0],\"scores\":[2.0,2.0,2.0],\"ids\":[1,2,9]}" },
 	{ "payload_set", "/collections/c/points/payload?wait=true",
 	  "{\"payload\":{\"tag\":\"b\",\"n\":null},\"points\":[1,2]}",
 	  "{\"operation_id\":6,\"status\":\"completed\"}" },
@@ -661,10 +697,6 @@ static const struct {
 	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"using\":\"nope\"}", 400,
 	  "Not existing vector name error: nope" },
 	{ VERB_POST, P "/query", "{\"query\":42}", 404, "Not found: No point with id 42 found" },
-	{ VERB_POST, P "/query", "{\"query\":{\"fusion\":\"rrf\"},\"prefetch\":[]}", 501,
-	  "Not implemented: " },
-	{ VERB_POST, P "/query", "{\"query\":{\"recommend\":{\"positive\":[1]}}}", 501,
-	  "Not implemented: " },
 	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"limit\":0}", 422, "limit" },
 	{ VERB_POST, P "/query", "{\"query\":[1,2,3,4],\"limit\":10001}", 400,
 	  "Bad request: Limit exceeded 10001 > 10000 for \\\"limit\\\"" },
@@ -723,7 +755,6 @@ static const struct {
 	{ VERB_POST, "/collections/aliases",
 	  "{\"actions\":[{\"rename_alias\":{\"old_alias_name\":\"none\",\"new_alias_name\":\"x\"}}]}", 404,
 	  "Not found: Alias none does not exists!" },
-	{ VERB_POST, P "/query/groups", "{}", 501, "Not implemented: " },
 };
 
 START_TEST(bad_requests_are_refused_in_the_words_of_qdrant)
@@ -783,7 +814,9 @@ START_TEST(bad_grpc_requests_are_refused_with_their_status)
 		ck_assert_int_eq(x.grpc_status, 3);
 		exchange_release(&x);
 		struct msg_points_query q = { .collection_name = STR("c"), .limit = 1 };
-		q.query = (struct query_input){ .kind = QUERY_VECTOR, .vector = v.vector };
+		struct msg_query form = { .has_nearest = true, .nearest = { .vector = v.vector } };
+		q.has_query = true;
+		q.query = &form;
 		world_call(&one, "points_query", &q, &x);
 		ck_assert_int_eq(x.grpc_status, 3);
 		exchange_release(&x);
