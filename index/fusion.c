@@ -7,7 +7,7 @@
 /* What one ranking gives a point. */
 struct share {
 	struct scored point; /* its score is the share */
-	uint32_t ranking;
+	uint32_t ranking, rank;
 };
 
 /* --- shares --- */
@@ -55,11 +55,7 @@ static uint32_t add_shares(const struct fusion *f, const struct ranking *r, uint
 	for (uint32_t i = 0; i < r->count; i++) {
 		const struct scored *p = &r->items[i];
 
-		out[i] = (struct share){ .point = { .id = p->id,
-						    .shard = p->shard,
-						    .row = p->row,
-						    .version = p->version },
-					 .ranking = number };
+		out[i] = (struct share){ .point = *p, .ranking = number, .rank = i };
 		out[i].point.score = f->kind == FUSION_DBSF ? dbsf_share(spread, p->score)
 							    : rrf_share(f, number, i);
 	}
@@ -74,7 +70,9 @@ static int by_point(const void *a, const void *b)
 	const struct share *x = a, *y = b;
 	int order = point_id_compare(x->point.id, y->point.id);
 
-	return order ? order : (x->ranking > y->ranking) - (x->ranking < y->ranking);
+	if (order == 0)
+		order = (x->ranking > y->ranking) - (x->ranking < y->ranking);
+	return order ? order : (x->rank > y->rank) - (x->rank < y->rank);
 }
 
 static int by_score(const void *a, const void *b)

@@ -26,7 +26,7 @@ struct fusion {
 	const float *weights; /* RRF: one a ranking; NULL: all 1 */
 };
 
-/* In the arena. Order values of the rankings are not kept. */
+/* In the arena. A point keeps the order value of the first ranking that has it. */
 MUST_USE enum err fusion_merge(const struct fusion *f, const struct ranking *rankings,
 			       uint32_t count, struct arena *a, struct scored **ret_items,
 			       uint32_t *ret_count);

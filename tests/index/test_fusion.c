@@ -114,6 +114,21 @@ START_TEST(equal_scores_are_ordered_by_id_whatever_the_order_of_the_rankings)
 }
 END_TEST
 
+START_TEST(a_point_keeps_the_order_value_of_its_first_ranking)
+{
+	struct scored a[] = { P(4, 1) }, b[] = { P(4, 1), P(5, 1) };
+	const struct ranking r[] = { { a, 1 }, { b, 2 } };
+	const struct fusion f = { .kind = FUSION_RRF, .k = FUSION_RRF_K };
+
+	b[0].order = (struct order_value){ .kind = ORDER_VALUE_INT, .integer = 7 };
+	b[1].order = (struct order_value){ .kind = ORDER_VALUE_INT, .integer = 8 };
+	struct ranking got = merge(&f, r, 2);
+
+	ck_assert_int_eq(got.items[0].order.kind, ORDER_VALUE_NONE);
+	ck_assert_int_eq(got.items[1].order.integer, 8);
+}
+END_TEST
+
 START_TEST(nothing_merged_is_nothing)
 {
 	const struct fusion f = { .kind = FUSION_RRF, .k = FUSION_RRF_K };
@@ -133,6 +148,7 @@ int main(void)
 	tcase_add_test(t, a_single_score_and_equal_ones_count_a_half);
 	tcase_add_test(t, scores_that_overflow_leave_no_infinity);
 	tcase_add_test(t, equal_scores_are_ordered_by_id_whatever_the_order_of_the_rankings);
+	tcase_add_test(t, a_point_keeps_the_order_value_of_its_first_ranking);
 	tcase_add_test(t, nothing_merged_is_nothing);
 	suite_add_tcase(s, t);
 
