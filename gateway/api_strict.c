@@ -12,6 +12,7 @@
 
 #include "gateway/message_kinds.h"
 #include "gateway/message_table.h"
+#include "index/formula.h"
 
 #define KEY_TEXT_MAX 512
 
@@ -379,6 +380,33 @@ static enum err walk_list(struct strict *s, const struct message_row *row, const
 	return err;
 }
 
+/* Conditions within a formula. */
+static enum err check_expression(struct strict *s, const struct expression *e)
+{
+	enum err err = e->kind == EXPRESSION_CONDITION ? check_filter(s, e->filter) : ERR_NONE;
+
+	for (uint32_t i = 0; i < e->operand_count && !err; i++)
+		err = check_expression(s, &e->operands[i]);
+	return err;
+}
+
+/* What the reader has bounded: queries, their prefetches, and expressions within them. */
+static enum err check_custom(struct strict *s, const struct message_custom *kind, const void *member)
+{
+	const struct prefetch_list *list = member;
+	enum err err = ERR_NONE;
+
+	if (kind == &kind_filter)
+		return check_filter(s, *(const struct filter *const *)member);
+	if (kind == &kind_query)
+		return walk(s, &message_query, *(const struct msg_query *const *)member);
+	if (kind == &kind_expression)
+		return check_expression(s, *(struct expression *const *)member);
+	for (uint32_t i = 0; kind == &kind_prefetches && i < list->count && !err; i++)
+		err = walk(s, &message_prefetch, &list->items[i]);
+	return err;
+}
+
 static enum err check_row(struct strict *s, const struct message_row *row, const void *member)
 {
 	bool no_exact = s->config->has_search_allow_exact && !s->config->search_allow_exact;
@@ -391,9 +419,7 @@ static enum err check_row(struct strict *s, const struct message_row *row, const
 		return check_number(s, row, member);
 	if (row->kind == KIND_BOOL && no_exact && strcmp(row->json, "exact") == 0 && *(const bool *)member)
 		return refuse(s, "Exact search disabled!", "Set exact=false.");
-	if (row->kind == KIND_CUSTOM && row->custom == &kind_filter)
-		return check_filter(s, *(const struct filter *const *)member);
-	return ERR_NONE;
+	return row->kind == KIND_CUSTOM ? check_custom(s, row->custom, member) : ERR_NONE;
 }
 
 static enum err walk(struct strict *s, const struct message *m, const void *in)
