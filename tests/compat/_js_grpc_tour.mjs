@@ -72,16 +72,8 @@ const refusedWith = (what, code, words, call) => refused(what, call, (error) => 
 // What the client offers and the server does not have yet: it says so, and nothing else happens.
 const NOT_BUILT = {
     listShardKeys: () => collectionsApi.listShardKeys({collectionName: PLAIN}),
-    queryGroups: () => points.queryGroups({collectionName: PLAIN, groupBy: 'city'}),
-    searchGroups: () => points.searchGroups({
-        collectionName: PLAIN, vector: Q, groupBy: 'city', limit: 1, groupSize: 1}),
-    recommend: () => points.recommend({collectionName: PLAIN, positive: [id(1)], limit: 1n}),
-    discover: () => points.discover({collectionName: PLAIN, limit: 1n}),
-    searchMatrixPairs: () => points.searchMatrixPairs({collectionName: PLAIN}),
     'snapshots list': () => client.api('snapshots').list({collectionName: PLAIN}),
     'snapshots create': () => client.api('snapshots').create({collectionName: PLAIN}),
-    'query recommend': () => points.query({collectionName: PLAIN, query: {variant: {case: 'recommend', value: {}}}}),
-    'query fusion': () => points.query({collectionName: PLAIN, query: {variant: {case: 'fusion', value: 0}}}),
 };
 
 // ---- the tour
@@ -186,6 +178,31 @@ async function legacySearch() {
     expect('batch', batch.result.map((b) => pairs(b.result)), [[[3, 8]]]);
 }
 
+// The other forms, and the older methods that ask for them.
+async function otherForms() {
+    const of = async (request) => pairs((await points.query({collectionName: PLAIN, ...request})).result);
+    const form = (kind, value) => ({variant: {case: kind, value}});
+    const example = (which) => ({variant: {case: 'id', value: id(which)}});
+    const two = [{query: dense(Q), limit: 3n}, {query: dense([0, 1, 0, 0]), limit: 2n}];
+    expect('recommend', await of({query: form('recommend', {positive: [example(1)]}), limit: 1n}), [[3, 2]]);
+    expect('fusion', (await of({prefetch: two, query: form('fusion', 0)})).map(([which]) => which), [3, 2, 1]);
+    const recommended = await points.recommend({collectionName: PLAIN, positive: [id(1)], limit: 1n});
+    expect('older recommend', pairs(recommended.result), [[3, 2]]);
+    const target = {target: {case: 'single', value: {example: {case: 'id', value: id(1)}}}};
+    expect('discover', pairs((await points.discover({collectionName: PLAIN, target, limit: 1n})).result)[0][0], 3);
+    const by = {collectionName: PLAIN, groupBy: 'city', groupSize: 2n};
+    const answers = [await points.queryGroups({...by, query: dense(Q), limit: 2n}),
+        await points.searchGroups({...by, vector: Q, limit: 2, groupSize: 2})];
+    for (const {result} of answers) {
+        expect('groups', result.groups.map((g) => [g.id.kind.value, g.hits.map((h) => idBack(h.id))]),
+            [['Berlin', [3, 1]], ['London', [2]]]);
+    }
+    const matrix = (await points.searchMatrixPairs({collectionName: PLAIN, sample: 10n, limit: 1n})).result.pairs;
+    expect('pairs', matrix.slice(0, 2).map((p) => [idBack(p.a), idBack(p.b), p.score]), [[1, 3, 2], [2, 3, 1]]);
+    await refusedWith('order', INVALID_ARGUMENT, 'No range index for `order_by` key: `n`',
+        () => points.scroll({collectionName: PLAIN, orderBy: {key: 'n'}}));
+}
+
 async function write() {
     const one = async (request) => record((await points.get(request)).result[0]);
     const of = async (which) => (await one({collectionName: PLAIN, ids: [id(which)], withPayload: enable}))[1];
@@ -268,6 +285,6 @@ async function deletion() {
         () => points.scroll({collectionName: PLAIN}));
 }
 
-await run([create, info, upsert, read, query, legacySearch, write, indexes, refusals, aliases, deletion]);
+await run([create, info, upsert, read, query, legacySearch, otherForms, write, indexes, refusals, aliases, deletion]);
 // The session of HTTP/2 stays open for the next call; there is none.
 process.exit(0);

@@ -10,20 +10,10 @@ const Q = [3, 2, 1, 0.25];
 
 // What the client offers and the server does not have yet: it says so, and nothing else happens.
 const NOT_BUILT = {
-    queryGroups: () => c.queryGroups(PLAIN, {query: Q, group_by: 'city'}),
-    searchPointGroups: () => c.searchPointGroups(PLAIN, {vector: Q, group_by: 'city', limit: 1, group_size: 1}),
-    recommend: () => c.recommend(PLAIN, {positive: [1], limit: 1}),
-    recommendBatch: () => c.recommendBatch(PLAIN, {searches: [{positive: [1], limit: 1}]}),
-    discoverPoints: () => c.discoverPoints(PLAIN, {target: 1, limit: 1}),
-    searchMatrixPairs: () => c.searchMatrixPairs(PLAIN, {}),
-    searchMatrixOffsets: () => c.searchMatrixOffsets(PLAIN, {}),
     listShardKeys: () => c.listShardKeys(PLAIN),
     listSnapshots: () => c.listSnapshots(PLAIN),
     createSnapshot: () => c.createSnapshot(PLAIN),
     listFullSnapshots: () => c.listFullSnapshots(),
-    'query fusion': () => c.query(PLAIN, {prefetch: [{query: Q}], query: {fusion: 'rrf'}}),
-    'query recommend': () => c.query(PLAIN, {query: {recommend: {positive: [1]}}}),
-    'scroll order_by': () => c.scroll(PLAIN, {order_by: 'n'}),
 };
 
 const pairs = (points) => points.map((p) => [p.id, p.score]);
@@ -146,6 +136,32 @@ async function legacySearch() {
     expect('payload in a batch', batch[1][0].payload, {city: 'Paris', n: 4});
 }
 
+// The other forms, and the older methods that ask for them.
+async function otherForms() {
+    const of = async (request) => pairs((await c.query(PLAIN, request)).points);
+    const two = [{query: Q, limit: 3}, {query: [0, 1, 0, 0], limit: 2}];
+    expect('recommend', await of({query: {recommend: {positive: [1]}}, limit: 1}), [[3, 2]]);
+    expect('fusion', (await of({prefetch: two, query: {fusion: 'rrf'}})).map(([id]) => id), [3, 2, 1]);
+    expect('formula', await of({prefetch: two[0], query: {formula: {sum: ['$score', 'n']}}, limit: 2}), [[3, 11], [1, 4]]);
+    expect('older recommend', pairs(await c.recommend(PLAIN, {positive: [1], limit: 1})), [[3, 2]]);
+    const batch = await c.recommendBatch(PLAIN, {searches: [{positive: [1], limit: 1}]});
+    expect('batch', batch.map(pairs), [[[3, 2]]]);
+    const target = {target: [0, 0, 0, 1], context: [{positive: 1, negative: 2}], limit: 1};
+    expect('discover', pairs(await c.discoverPoints(PLAIN, target)), [[3, 1.5]]);
+    const by = {group_by: 'city', limit: 2, group_size: 2};
+    const groups = [['Berlin', [3, 1]], ['London', [2]]];
+    for (const answer of [await c.queryGroups(PLAIN, {query: Q, ...by}), await c.searchPointGroups(PLAIN, {vector: Q, ...by})]) {
+        expect('groups', answer.groups.map((g) => [g.id, ids(g.hits)]), groups);
+    }
+    const matrix = await c.searchMatrixPairs(PLAIN, {sample: 10, limit: 1});
+    expect('pairs', matrix.pairs.slice(0, 2), [{a: 1, b: 3, score: 2}, {a: 2, b: 3, score: 1}]);
+    expect('offsets', (await c.searchMatrixOffsets(PLAIN, {sample: 10, limit: 1})).offsets_col.slice(0, 3), [2, 2, 0]);
+    await refusedWith('order', 400, 'No range index for `order_by` key: `n`', () => c.scroll(PLAIN, {order_by: 'n'}));
+    await c.createPayloadIndex(PLAIN, {field_name: 'n', field_schema: 'integer', wait: true});
+    expect('order', ids((await c.scroll(PLAIN, {order_by: {key: 'n', direction: 'desc'}, limit: 2})).points), [UUID, 4]);
+    await c.deletePayloadIndex(PLAIN, 'n', {wait: true});
+}
+
 async function payload() {
     const of = async (id) => (await c.retrieve(PLAIN, {ids: [id]}))[0].payload;
     expect('set', await status(c.setPayload(PLAIN, {payload: {new: true, n: 10}, points: [1]})), 'completed');
@@ -232,5 +248,5 @@ async function deletion() {
     await refusedWith('and cannot be read', 404, "Collection `plain` doesn't exist!", () => c.scroll(PLAIN));
 }
 
-await run([collections, info, upsert, retrieve, scroll, query, legacySearch, payload, vectors, batch, indexes,
+await run([collections, info, upsert, retrieve, scroll, query, legacySearch, otherForms, payload, vectors, batch, indexes,
     refusals, aliases, deletion]);

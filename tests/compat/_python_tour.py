@@ -15,21 +15,8 @@ PLAIN, NAMED = "plain", "named"
 
 # What the client offers and the server does not have yet: it says so, and nothing else happens.
 NOT_BUILT = {
-    "query_points_groups": lambda c: c.query_points_groups(PLAIN, group_by="city", query=[1.0, 0.0, 0.0, 0.0]),
-    "search_matrix_pairs": lambda c: c.search_matrix_pairs(PLAIN),
-    "search_matrix_offsets": lambda c: c.search_matrix_offsets(PLAIN),
     "list_snapshots": lambda c: c.list_snapshots(PLAIN),
     "create_snapshot": lambda c: c.create_snapshot(PLAIN),
-    "query recommend": lambda c: c.query_points(PLAIN, query=m.RecommendQuery(recommend=m.RecommendInput(positive=[1]))),
-    "query discover": lambda c: c.query_points(
-        PLAIN, query=m.DiscoverQuery(discover=m.DiscoverInput(target=1, context=[]))),
-    "query context": lambda c: c.query_points(
-        PLAIN, query=m.ContextQuery(context=[m.ContextPair(positive=1, negative=2)])),
-    "query order_by": lambda c: c.query_points(PLAIN, query=m.OrderByQuery(order_by="n")),
-    "query fusion": lambda c: c.query_points(
-        PLAIN, query=m.FusionQuery(fusion=m.Fusion.RRF), prefetch=[m.Prefetch(query=[1.0, 0.0, 0.0, 0.0])]),
-    "query sample": lambda c: c.query_points(PLAIN, query=m.SampleQuery(sample=m.Sample.RANDOM)),
-    "scroll order_by": lambda c: c.scroll(PLAIN, order_by="n"),
 }
 
 
@@ -204,6 +191,46 @@ def query(c):
     answers = c.query_batch_points(PLAIN, [
         m.QueryRequest(query=q, limit=1), m.QueryRequest(query=1, limit=1, filter=match("city", "London"))])
     expect("batch", [scored(a) for a in answers], [[(3, 8.0)], [(2, 0.0)]])
+
+
+def queries(c):
+    """The other forms."""
+    q = [3.0, 2.0, 1.0, 0.25]
+    expect("recommend", scored(c.query_points(
+        PLAIN, query=m.RecommendQuery(recommend=m.RecommendInput(positive=[1])), limit=1)), [(3, 2.0)])
+    expect("recommend by sums", scored(c.query_points(PLAIN, query=m.RecommendQuery(recommend=m.RecommendInput(
+        positive=[1], negative=[2], strategy=m.RecommendStrategy.SUM_SCORES)), limit=1)), [(3, 1.0)])
+    expect("discover", scored(c.query_points(PLAIN, query=m.DiscoverQuery(discover=m.DiscoverInput(
+        target=[0.0, 0.0, 0.0, 1.0], context=[m.ContextPair(positive=1, negative=2)])), limit=1)), [(3, 1.5)])
+    expect("context", scored(c.query_points(
+        PLAIN, query=m.ContextQuery(context=[m.ContextPair(positive=1, negative=2)]), limit=1)), [(3, 0.0)])
+    expect("mmr", ids(c.query_points(
+        PLAIN, query=m.NearestQuery(nearest=q, mmr=m.Mmr(diversity=1.0, candidates_limit=3)), limit=2).points), [3, 2])
+    both = [m.Prefetch(query=q, limit=3), m.Prefetch(query=[0.0, 1.0, 0.0, 0.0], limit=2)]
+    expect("fusion", [p.id for p in c.query_points(
+        PLAIN, query=m.FusionQuery(fusion=m.Fusion.RRF), prefetch=both).points], [3, 2, 1])
+    expect("scored again", scored(c.query_points(PLAIN, query=[0.0, 1.0, 0.0, 0.0], prefetch=both[:1], limit=2)),
+           [(2, 1.0), (3, 1.0)])
+    expect("formula", scored(c.query_points(
+        PLAIN, query=m.FormulaQuery(formula=m.SumExpression(sum=["$score", "n"])), prefetch=both[:1], limit=2)),
+        [(3, 11.0), (1, 4.0)])
+    expect("sample", len(c.query_points(PLAIN, query=m.SampleQuery(sample=m.Sample.RANDOM), limit=3).points), 3)
+    expect("a vector of another collection", scored(c.query_points(
+        NAMED, query=1, using="image", lookup_from=m.LookupLocation(collection=NAMED, vector="text"), limit=1)), [(2, 4.0)])
+    groups = c.query_points_groups(PLAIN, group_by="city", query=q, limit=2, group_size=2).groups
+    expect("groups", [(g.id, [h.id for h in g.hits]) for g in groups], [("Berlin", [3, 1]), ("London", [2])])
+    pairs = c.search_matrix_pairs(PLAIN, sample=10, limit=1).pairs
+    expect("matrix", [(p.a, p.b, p.score) for p in pairs[:3]], [(1, 3, 2.0), (2, 3, 1.0), (3, 1, 2.0)])
+    matrix = c.search_matrix_offsets(PLAIN, sample=10, limit=1)
+    expect("matrix by offsets", (matrix.ids, matrix.offsets_col[:3]), ([1, 2, 3, 4, UUID], [2, 2, 0]))
+    refused("order without an index", lambda: c.query_points(PLAIN, query=m.OrderByQuery(order_by="n")),
+            400, grpc.StatusCode.INVALID_ARGUMENT, "No range index for `order_by` key: `n`")
+    c.create_payload_index(PLAIN, "n", m.PayloadSchemaType.INTEGER)
+    down = m.OrderBy(key="n", direction=m.Direction.DESC, start_from=3)
+    expect("order", [(p.id, p.order_value) for p in c.query_points(PLAIN, query=m.OrderByQuery(order_by=down)).points],
+           [(3, 3), (2, 2), (1, 1)])
+    expect("scroll in order", ids(c.scroll(PLAIN, order_by="n", limit=2)[0]), [1, 2])
+    c.delete_payload_index(PLAIN, "n")
 
 
 CONDITIONS = [
@@ -403,7 +430,7 @@ def deletion(c):
             "Collection `plain` doesn't exist!")
 
 
-TOUR = (collections, info, upsert, retrieve, scroll, query, conditions, payload, vectors, multivectors, batch, indexes,
+TOUR = (collections, info, upsert, retrieve, scroll, query, queries, conditions, payload, vectors, multivectors, batch, indexes,
         refusals, aliases, deletion)
 
 

@@ -637,6 +637,40 @@ static const struct {
 	  "points[0].vector: all vectors must have the same dimension" },
 	{ VERB_POST, P "/query", "{\"query\":[[1,2,3,4]]}", 400,
 	  "Wrong input: Conversion between multi and regular vectors failed" },
+	{ VERB_POST, P "/query", "{\"prefetch\":[{\"query\":[1,0,0,0]}]}", 400,
+	  "A query is needed to merge the prefetches. Can't have prefetches without defining a query." },
+	{ VERB_POST, P "/query", "{\"score_threshold\":1}", 400,
+	  "A query is needed to use the score_threshold." },
+	{ VERB_POST, P "/query", "{\"query\":{\"order_by\":\"n\"},\"score_threshold\":1}", 400,
+	  "Can't use score_threshold with an order_by query." },
+	{ VERB_POST, P "/query", "{\"query\":{\"order_by\":\"none\"}}", 400,
+	  "No range index for `order_by` key: `none`." },
+	{ VERB_POST, P "/query", "{\"prefetch\":[{\"query\":[1,0,0,0]}],\"query\":{\"fusion\":\"rrf\"},\"using\":\"a\"}", 400,
+	  "Fusion queries cannot be combined with the 'using' field." },
+	{ VERB_POST, P "/query", "{\"prefetch\":[{\"query\":[1,0,0,0]}],\"query\":{\"rrf\":{\"weights\":[1,2]}}}", 400,
+	  "got 2, expected 1" },
+	{ VERB_POST, P "/query", "{\"query\":{\"recommend\":{}}}", 400,
+	  "Positive vectors should not be empty with `average` strategy" },
+	{ VERB_POST, P "/query", "{\"query\":{\"recommend\":{\"strategy\":\"best_score\"}}}", 400,
+	  "At least one positive or negative vector ID required with this strategy" },
+	{ VERB_POST, P "/query", "{\"query\":777}", 404,
+	  "No point with id 777 found" },
+	{ VERB_POST, P "/query", "{\"query\":1,\"lookup_from\":{\"collection\":\"none\"}}", 404,
+	  "doesn't exist!" },
+	{ VERB_POST, P "/query", "{\"query\":{\"fusion\":\"sum\"}}", 400,
+	  "Format error in JSON body" },
+	{ VERB_POST, P "/query", "{\"query\":{\"nearest\":[1,0,0,0],\"mmr\":{\"diversity\":2}}}", 422,
+	  "diversity" },
+	{ VERB_POST, P "/query", "{\"prefetch\":[{\"query\":[1,0,0,0]}],\"query\":{\"formula\":{\"log2\":1}}}", 400,
+	  "Format error in JSON body" },
+	{ VERB_POST, P "/query/groups", "{\"query\":[1,0,0,0]}", 400,
+	  "Format error in JSON body" },
+	{ VERB_POST, P "/recommend", "{\"positive\":[777],\"limit\":1}", 404,
+	  "No point with id 777 found" },
+	{ VERB_POST, P "/search/matrix/pairs", "{\"using\":\"none\"}", 400,
+	  "Not existing vector name error: none" },
+	{ VERB_POST, P "/scroll", "{\"order_by\":\"n\",\"offset\":1}", 400,
+	  "Cannot use an `offset` when using `order_by`." },
 	{ VERB_PUT, "/collections/d",
 	  "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"multivector_config\":{\"comparator\":\"sum\"}}}", 400,
 	  "unknown variant `sum`" },
@@ -826,7 +860,7 @@ START_TEST(bad_grpc_requests_are_refused_with_their_status)
 	ck_assert_int_eq(x.grpc_status, 12);
 	exchange_release(&x);
 	x = (struct exchange){ 0 };
-	world_grpc(&one, "/qdrant.Points/SearchGroups", body_of(""), &x);
+	world_grpc(&one, "/qdrant.Snapshots/List", body_of(""), &x);
 	ck_assert_int_eq(x.grpc_status, 12);
 	exchange_release(&x);
 	x = (struct exchange){ 0 };

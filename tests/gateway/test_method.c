@@ -200,10 +200,10 @@ START_TEST(what_is_not_built_has_no_handler)
 	const struct method *m;
 
 	arena_init(&a, 4096);
-	ck_assert_int_eq(method_find_rest(VERB_POST, STR("/collections/a/points/search/groups"), &a, &match, NULL),
+	ck_assert_int_eq(method_find_rest(VERB_POST, STR("/collections/a/snapshots"), &a, &match, NULL),
 			 ERR_NONE);
 	ck_assert(!match.method->handler);
-	ck_assert_int_eq(method_find_grpc(STR("/qdrant.Points/SearchGroups"), &m, NULL), ERR_NONE);
+	ck_assert_int_eq(method_find_grpc(STR("/qdrant.Snapshots/List"), &m, NULL), ERR_NONE);
 	ck_assert(!m->handler);
 }
 END_TEST

@@ -220,6 +220,34 @@ async fn query(c: &Qdrant) -> Answer<()> {
     Ok(())
 }
 
+/// The other forms, and the older methods that ask for them.
+async fn other_forms(c: &Qdrant) -> Answer<()> {
+    let best = pairs(&[("3", 2.0)]);
+    let recommend = RecommendInputBuilder::default().add_positive(PointId::from(1)).build();
+    let recommend = QueryPointsBuilder::new(PLAIN).query(Query::new_recommend(recommend)).limit(1);
+    assert_eq!(scored(&c.query(recommend).await?.result), best);
+    let older = RecommendPointsBuilder::new(PLAIN, 1).add_positive(1);
+    assert_eq!(scored(&c.recommend(older).await?.result), best);
+    let fusion = QueryPointsBuilder::new(PLAIN)
+        .add_prefetch(PrefetchQueryBuilder::default().query(Q.to_vec()).limit(3u64))
+        .add_prefetch(PrefetchQueryBuilder::default().query(vec![0.0, 1.0, 0.0, 0.0]).limit(2u64))
+        .query(Query::new_fusion(Fusion::Rrf));
+    let fused: Vec<String> = scored(&c.query(fusion).await?.result).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(fused, ["3", "2", "1"]);
+
+    let groups = QueryPointGroupsBuilder::new(PLAIN, "city").query(Q.to_vec()).limit(2u64).group_size(2u64);
+    let groups = c.query_groups(groups).await?.result.expect("groups").groups;
+    let found: Vec<_> = groups.iter().flat_map(|g| scored(&g.hits)).collect();
+    assert_eq!(found, pairs(&[("3", 8.0), ("1", 3.0), ("2", 2.0)]));
+    let matrix = SearchMatrixPointsBuilder::new(PLAIN).sample(10u64).limit(1u64);
+    let matrix = c.search_matrix_pairs(matrix).await?.result.expect("pairs").pairs;
+    assert_eq!((id(&matrix[0].a), id(&matrix[0].b), matrix[0].score), ("1".into(), "3".into(), 2.0));
+    let words = "No range index for `order_by` key: `n`";
+    let ordered = ScrollPointsBuilder::new(PLAIN).order_by("n");
+    refused("order_by", INVALID_ARGUMENT, words, c.scroll(ordered)).await;
+    Ok(())
+}
+
 async fn payload_of(c: &Qdrant, point: u64) -> Answer<Json> {
     let got = c.get_points(GetPointsBuilder::new(PLAIN, vec![point.into()]).with_payload(true)).await?.result;
     Ok(json_of(&got[0]))
@@ -306,15 +334,8 @@ async fn indexes(c: &Qdrant) -> Answer<()> {
 async fn not_built(c: &Qdrant) {
     const WORDS: &str = "Not implemented";
     refused("shard keys", UNIMPLEMENTED, WORDS, c.list_shard_keys(PLAIN)).await;
-    refused("facet", UNIMPLEMENTED, WORDS, c.facet(FacetCountsBuilder::new(PLAIN, "city"))).await;
-    refused("query groups", UNIMPLEMENTED, WORDS, c.query_groups(QueryPointGroupsBuilder::new(PLAIN, "city"))).await;
-    refused("recommend", UNIMPLEMENTED, WORDS, c.recommend(RecommendPointsBuilder::new(PLAIN, 1).add_positive(1))).await;
-    refused("matrix", UNIMPLEMENTED, WORDS, c.search_matrix_pairs(SearchMatrixPointsBuilder::new(PLAIN))).await;
     refused("snapshot", UNIMPLEMENTED, WORDS, c.create_snapshot(PLAIN)).await;
     refused("snapshots", UNIMPLEMENTED, WORDS, c.list_snapshots(PLAIN)).await;
-    let fusion = QueryPointsBuilder::new(PLAIN).query(Query::new_fusion(Fusion::Rrf));
-    refused("query fusion", UNIMPLEMENTED, WORDS, c.query(fusion)).await;
-    refused("order_by", UNIMPLEMENTED, WORDS, c.scroll(ScrollPointsBuilder::new(PLAIN).order_by("n"))).await;
 }
 
 async fn refusals(c: &Qdrant) -> Answer<()> {
@@ -367,6 +388,7 @@ async fn tour(c: &Qdrant) -> Answer<()> {
     upsert(c).await?;
     read(c).await?;
     query(c).await?;
+    other_forms(c).await?;
     payloads(c).await?;
     vectors(c).await?;
     batch(c).await?;
