@@ -490,7 +490,8 @@ enum err api_check_strict(struct call *c)
 	const struct method *m = c->method;
 	struct msg_strict_mode_config config;
 	struct strict s = { .c = c, .config = &config, .writes = m->reach == REACH_WRITE };
-	bool judged = m->reach != REACH_LOCAL && (m->access == ACCESS_READ || m->access == ACCESS_WRITE);
+	bool judged = m->reach != REACH_LOCAL &&
+		      (m->access == ACCESS_READ || m->access == ACCESS_WRITE || m->access == ACCESS_DEFINE);
 	struct str name = judged ? collection_of(m->in, c->in) : (struct str){ 0 };
 
 	if (!name.data)
