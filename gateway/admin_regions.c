@@ -165,7 +165,8 @@ static void put_fleet(const struct view *v, struct json_writer *w)
 	else
 		json_put_null(w);
 	put_key(w, "epoch");
-	json_put_u64(w, v->state.commit.epoch);
+	json_put_u64(w, v->call->api->gateway_only ? peers_newest_epoch(replicator_peers(v->call->api->replicator))
+						   : v->state.commit.epoch);
 	put_key(w, "handing_over");
 	json_put_bool(w, v->state.handing_over);
 	put_key(w, "held_writes");

@@ -27,11 +27,13 @@
 struct admin;
 struct audit;
 struct bootstrap;
+struct drill_history;
 struct forwarded_nets;
 struct proxy;
 struct regions;
 struct replicator;
 struct router;
+struct silence;
 struct snapshot_source;
 struct writers;
 
@@ -64,6 +66,8 @@ struct api {
 	struct writers *writers; /* of a gateway only that has regions to ask; else NULL */
 	struct router *router;                  /* with proxy: always; NULL in tests of other things */
 	const struct forwarded_nets *trusted;   /* proxies; NULL: none */
+	struct silence *silence;                /* of drills; NULL: there are none */
+	struct drill_history *drills;           /* NULL in tests of other things */
 };
 
 struct call;

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "gateway/config.h"
 #include "gateway/ctl_conflicts.h"
+#include "gateway/ctl_drill.h"
 #include "gateway/ctl_failover.h"
 #include "gateway/ctl_fleet.h"
 #include "gateway/ctl_audit.h"
@@ -41,6 +42,7 @@ struct options {
 	const char *collection;
 	const char *config;
 	const char *to;
+	const char *target;
 	const char *dir;
 	const char *data_dir;
 	const char *id;
@@ -56,6 +58,8 @@ struct options {
 	bool accept_loss;
 	bool force;
 	bool yes;
+	bool dry_run;
+	uint64_t seconds; /* 0: not given */
 	uint64_t days; /* 0: not given */
 	uint64_t limit; /* 0: not given */
 	uint64_t batch;
@@ -384,6 +388,41 @@ static int run_region_expel(struct options *o)
 	return change_voters(o, "expel");
 }
 
+static int run_drill(struct options *o)
+{
+	struct fault fault = { 0 };
+	enum drill_kind kind;
+	bool good = false;
+
+	if (!drill_kind_parse((struct str){ o->args[0], strlen(o->args[0]) }, &kind))
+		return usage_error("a drill is switchover, failover or partition; what is meant by", o->args[0]);
+	if (o->arg_count > 1)
+		return usage_error("what is meant by", o->args[1]);
+	if (!o->target)
+		return usage_error("drill needs --target REGION", "");
+	if (o->seconds != 0 && (o->seconds < CTL_DRILL_SECONDS_MIN || o->seconds > CTL_DRILL_SECONDS_MAX))
+		return usage_error("--seconds is 8 to 120", "");
+	enum err err = open_http(o, true, &fault);
+	const struct ctl_drill drill = { .http = o->http, .kind = kind, .target = o->target,
+					 .seconds = o->seconds ? o->seconds : CTL_DRILL_SECONDS_DEFAULT,
+					 .dry_run = o->dry_run, .json = o->json, .out = stdout };
+	if (!err)
+		err = ctl_drill_run(&drill, &good, &fault);
+	if (err)
+		return fail(err, &fault);
+	return good ? EXIT_OK : EXIT_REFUSED;
+}
+
+static int run_drill_history(struct options *o)
+{
+	struct fault fault = { 0 };
+	enum err err = open_http(o, true, &fault);
+
+	if (!err)
+		err = ctl_drill_history(o->http, o->limit, o->json, stdout, &fault);
+	return err ? fail(err, &fault) : EXIT_OK;
+}
+
 static int run_conflicts(struct options *o)
 {
 	const struct ctl_http_reply *reply;
@@ -647,6 +686,8 @@ static const struct command commands[] = {
 	  "what is wrong with a configuration (" CONFIG_OF_SYSTEMD ")", run_config_check },
 	{ "regions", "", "j", "the regions of the fleet, and how far they are", run_regions },
 	{ "switchover", "", "tj", "hand the primary's role over to another region", run_switchover },
+	{ "drill history", "", "jl", "the drills whose reports the region keeps", run_drill_history },
+	{ "drill", "KIND", "TNSj", "practise a switchover, a failover or a partition, and measure it", run_drill },
 	{ "region rebuild", "", "fY", "replace what the region has by a copy of another one's state", run_rebuild },
 	{ "failover", "", "tjAFXY", "have a region become the primary when there is none", run_failover },
 	{ "region list", "", "j", "who votes, and how each of them stands", run_region_list },
@@ -689,6 +730,8 @@ static const struct option long_options[] = {
 	{ "all", no_argument, NULL, 'a' },
 	{ "accept-loss", no_argument, NULL, 'A' },      { "force", no_argument, NULL, 'F' },
 	{ "lost", required_argument, NULL, 'X' },       { "yes", no_argument, NULL, 'Y' },
+	{ "target", required_argument, NULL, 'T' },     { "dry-run", no_argument, NULL, 'N' },
+	{ "seconds", required_argument, NULL, 'S' },
 	{ 0 },
 };
 
@@ -699,7 +742,8 @@ static const char help_options[] =
 	",\n"
 	"                     " SOCKET_OF_DEFAULT ", else " URL_DEFAULT "\n"
 	"  --key-file FILE    its first line is the API key; else $ISTHMUS_API_KEY. The socket needs none\n"
-	"  --json             JSON (status, version, regions, switchover, failover, region, conflicts, orphans, audit, route, search)\n"
+	"  --json             JSON (status, version, regions, switchover, failover, region, drill, conflicts, orphans, audit,\n"
+	"                     route, search)\n"
 	"  --collection NAME  import, search and damage: packages; route and conflicts: none\n"
 	"  --limit N          import: the first N in the order of names; search: 5, at most 1000;\n"
 	"                     audit: 20, at most 1000; conflicts and orphans: 100, at most 10000\n"
@@ -715,6 +759,9 @@ static const char help_options[] =
 	"  --force            failover: a majority is lost for good, go on without the regions of\n"
 	"  --lost REGION,...  ... which is told what it risks, and asked for the name of the fleet\n"
 	"  --yes              failover, region rebuild: not asked\n"
+	"  --target REGION    drill: the next primary (switchover), or the primary, to be taken out or cut off\n"
+	"  --seconds N        drill failover, partition: for so long, 8 to 120; 12\n"
+	"  --dry-run          drill: say what would be done, and what it would be refused for\n"
 	"  --dir DIR          pki: where the authority and the certificates are\n"
 	"  --days N           pki issue: 825\n"
 	"  --deep             audit run: read and hash everything that is stored, in every region\n"
@@ -771,7 +818,7 @@ static const struct {
 	{ 'j', offsetof(struct options, json) },   { 'p', offsetof(struct options, deep) },
 	{ 'L', offsetof(struct options, local) },  { 'A', offsetof(struct options, accept_loss) },
 	{ 'F', offsetof(struct options, force) },  { 'Y', offsetof(struct options, yes) },
-	{ 'a', offsetof(struct options, all) },
+	{ 'a', offsetof(struct options, all) },    { 'N', offsetof(struct options, dry_run) },
 }, text_options[] = {
 	{ 'u', offsetof(struct options, url) },      { 's', offsetof(struct options, socket) },
 	{ 'k', offsetof(struct options, key_file) }, { 'n', offsetof(struct options, collection) },
@@ -779,10 +826,12 @@ static const struct {
 	{ 't', offsetof(struct options, to) },       { 'd', offsetof(struct options, dir) },
 	{ 'D', offsetof(struct options, data_dir) }, { 'i', offsetof(struct options, id) },
 	{ 'w', offsetof(struct options, what) },     { 'X', offsetof(struct options, lost) },
+	{ 'T', offsetof(struct options, target) },
 }, count_options[] = {
 	{ 'y', offsetof(struct options, days) },
 	{ 'l', offsetof(struct options, limit) },
 	{ 'b', offsetof(struct options, batch) },
+	{ 'S', offsetof(struct options, seconds) },
 };
 
 /* All commands take these. */

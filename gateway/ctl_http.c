@@ -31,6 +31,7 @@ struct ctl_http {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char shown[HOST_BYTES_MAX + 64];
 	char *key;
+	char at[CTL_HTTP_REGION_MAX + 1]; /* the region that requests are for; empty: whoever is asked */
 	void (*wait)(uint64_t ms);
 	int fd;         /* -1: not connected */
 	struct buf out; /* the request */
@@ -157,6 +158,37 @@ void ctl_http_free(struct ctl_http *h)
 	buf_release(&h->in);
 	buf_release(&h->reply.body);
 	free(h);
+}
+
+enum err ctl_http_again(const struct ctl_http *h, const char *url, struct ctl_http **ret_http, struct fault *reterr_fault)
+{
+	const struct ctl_http_options o = { .url = url ? url : "http://127.0.0.1",
+					    .key = { h->key, h->key ? strlen(h->key) : 0 },
+					    .wait = h->wait };
+	struct ctl_http *made;
+	enum err err = ctl_http_new(&o, &made, reterr_fault);
+
+	if (err)
+		return err;
+	if (!url) {
+		memcpy(made->host, h->host, sizeof(made->host));
+		memcpy(made->port, h->port, sizeof(made->port));
+		memcpy(made->path, h->path, sizeof(made->path));
+		memcpy(made->shown, h->shown, sizeof(made->shown));
+	}
+	*ret_http = made;
+	return ERR_NONE;
+}
+
+enum err ctl_http_at(struct ctl_http *h, const char *region, struct fault *reterr_fault)
+{
+	size_t len = strlen(region);
+
+	/* It becomes a header. */
+	if (len > CTL_HTTP_REGION_MAX || region[strcspn(region, "\r\n\t ")] != '\0')
+		return fault_set(reterr_fault, ERR_BAD_INPUT, "that is no name of a region");
+	memcpy(h->at, region, len + 1);
+	return ERR_NONE;
 }
 
 /* --- bytes --- */
@@ -484,6 +516,8 @@ static enum err write_request(struct ctl_http *h, const char *verb, const char *
 			 target, local ? "localhost" : h->shown);
 	if (h->key)
 		(void)buf_printf(&h->out, "api-key: %s\r\n", h->key);
+	if (h->at[0])
+		(void)buf_printf(&h->out, "isthmus-at: %s\r\n", h->at);
 	if (body.data)
 		(void)buf_printf(&h->out,
 				 "content-type: application/json\r\ncontent-length: %zu\r\n",

@@ -37,6 +37,12 @@ struct ctl_http_reply {
 MUST_USE enum err ctl_http_new(const struct ctl_http_options *o, struct ctl_http **ret_http,
 			       struct fault *reterr_fault);
 void ctl_http_free(struct ctl_http *h);
+/* Another connection, to the same address or (not NULL) to that one, with the same key; for another thread. */
+MUST_USE enum err ctl_http_again(const struct ctl_http *h, const char *url, struct ctl_http **ret_http,
+				 struct fault *reterr_fault);
+/* From now on requests are for that region, and passed on by the one that is asked; "": for that one itself. ERR_BAD_INPUT. */
+#define CTL_HTTP_REGION_MAX 64
+MUST_USE enum err ctl_http_at(struct ctl_http *h, const char *region, struct fault *reterr_fault);
 
 /* body.data == NULL: none, else JSON. Any status is an answer; the body is lent until the next call. 429 is tried again after
  * the time that it names. ERR_UNAVAILABLE: nobody answers, or not in HTTP. */

@@ -307,6 +307,8 @@ static enum err api_start(struct daemon *d, struct fault *reterr_fault UNUSED)
 		.writers = d->writers,
 		.router = d->router,
 		.trusted = &d->trusted,
+		.silence = &d->silence,
+		.drills = d->drills,
 	};
 	enum err err = admin_new(&admin, &d->api.admin);
 	return err ? err : serve_new(&serve, &d->serve);
@@ -497,6 +499,7 @@ static const struct part parts[] = {
 	{ "storage", storage_start, storage_stop },
 	{ "catalog", catalog_part_start, catalog_part_stop },
 	{ "loops", loops_start, loops_stop },
+	{ "drill", daemon_drill_start, daemon_drill_stop },
 	{ "peers", daemon_peers_start, daemon_peers_stop },
 	{ "replicator", daemon_replicator_start, daemon_replicator_stop },
 	{ "audit", daemon_audit_start, daemon_audit_stop },

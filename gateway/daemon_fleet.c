@@ -83,7 +83,8 @@ static enum err make_pool(struct daemon *d, struct fault *reterr_fault)
 	struct peer_pool_region others[REGIONS_MAX];
 	struct loop *loops[CONFIG_LOOPS_MAX];
 	struct peer_pool_options o = {
-		.clock = d->clock, .loops = loops, .loop_count = d->loop_count, .tls = d->peer_client_tls, .regions = others
+		.clock = d->clock, .loops = loops, .loop_count = d->loop_count, .tls = d->peer_client_tls, .regions = others,
+		.silence = &d->silence
 	};
 
 	for (uint32_t i = 0; i < d->loop_count; i++)
@@ -196,6 +197,7 @@ static enum err open_replicator(struct daemon *d, struct fault *reterr_fault)
 		const struct region *home = regions_by_name(&d->regions, (struct str){ d->config->scope_home, strlen(d->config->scope_home) });
 		o.home = home ? home->id : 0;
 		o.link = peer_pool_link(d->peer_pool);
+		o.silence = &d->silence;
 		o.make_stream = *d->config->nats_url ? make_stream : NULL;
 		o.failover = d->config->failover_mode == CONFIG_FAILOVER_AUTO;
 		o.lease = config_lease(d->config);

@@ -18,6 +18,7 @@
 #include "gateway/router.h"
 #include "gateway/serve.h"
 #include "gateway/watchdog.h"
+#include "replicator/silence.h"
 #include "replicator/snapshot.h"
 
 enum daemon_address { LISTEN_HTTP, LISTEN_GRPC, LISTEN_PEER, LISTEN_CTL, LISTEN_COUNT };
@@ -43,6 +44,8 @@ struct daemon {
 	struct store *store;
 	struct catalog *catalog;
 	struct regions regions;     /* none: alone */
+	struct silence silence;     /* of drills */
+	struct drill_history *drills;
 	struct tls_holder *peer_server_tls, *peer_client_tls;
 	struct peer_pool *peer_pool;
 	struct writers *writers;    /* NULL: this region holds data, or is alone */
@@ -108,6 +111,9 @@ MUST_USE enum err daemon_load_peer_tls(const struct config *c, struct tls_contex
 				       struct tls_context **ret_client, struct fault *reterr_fault);
 void daemon_set_log_level(const struct config *c);
 
+/* Part of daemon_drill.c. */
+MUST_USE enum err daemon_drill_start(struct daemon *d, struct fault *reterr_fault);
+void daemon_drill_stop(struct daemon *d);
 /* Parts of daemon_fleet.c. */
 MUST_USE enum err daemon_peers_start(struct daemon *d, struct fault *reterr_fault);
 void daemon_peers_stop(struct daemon *d);

@@ -333,6 +333,11 @@ static void send_reply(struct h2_stream *s)
 	s->state = STREAM_SENDING;
 	s->progress_ns = now(h);
 	h2_guard_sent_reply(&h->guard);
+	if (reply->untaken) {
+		s->sent = reply->body.len;
+		reset(h, s->id, NGHTTP2_REFUSED_STREAM);
+		return;
+	}
 	struct str status = arena_printf(&r->arena, "%d", reply->status);
 	struct str length = arena_printf(&r->arena, "%zu", reply->body.len);
 	if (!status.data || !length.data) {

@@ -15,6 +15,7 @@
 #include "base/metric.h"
 #include "gateway/message_words.h"
 #include "gateway/resolver.h"
+#include "replicator/silence.h"
 
 #define CALL_GRACE_MS 1000 /* what a caller waits beyond the exchange's own deadline */
 #define CALL_PATH_MAX 128
@@ -53,6 +54,7 @@ struct peer_region {
 struct peer_pool {
 	struct peer_link link;
 	struct clock *clock;
+	struct silence *silence;
 	struct loop **loops;
 	uint32_t loop_count;
 	struct peer_region *regions;
@@ -95,6 +97,8 @@ struct h2_client *peer_pool_client(struct peer_pool *p, const struct loop *l, ui
 {
 	const struct peer_region *r = region_by_id(p, region);
 
+	if (silence_now(p->silence, NULL) != SILENCE_NONE)
+		return NULL;
 	for (uint32_t i = 0; r && i < p->loop_count; i++)
 		if (p->loops[i] == l)
 			return *client_at(p, i, r);
@@ -259,6 +263,10 @@ static enum err exchange(struct peer_call *c, const struct peer_region *r, uint6
 	c->x.path = (struct str){ .data = c->path, .len = strlen(c->path) };
 	c->x.deadline_ns = clock_mono_ns(p->clock) + ms * 1000000;
 	c->x.reply_bytes_max = out->max - out->len;
+	if (silence_now(p->silence, NULL) != SILENCE_NONE) {
+		call_free(c);
+		return silence_fault(f);
+	}
 	if (!post(c)) {
 		call_free(c);
 		return fault_set(f, ERR_UNAVAILABLE, "this region is being stopped");
@@ -476,6 +484,7 @@ enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret
 	};
 	p->reach_timer.on_fire = measure;
 	p->clock = o->clock;
+	p->silence = o->silence;
 	init_lock(p);
 	enum err err = copy_options(p, o);
 	if (!err)

@@ -40,6 +40,7 @@ struct peer_pool_options {
 	struct tls_holder *tls;      /* of a client; borrowed */
 	const struct peer_pool_region *regions;   /* the others; copied */
 	uint32_t region_count;
+	struct silence *silence;     /* of drills: nothing leaves meanwhile; borrowed; NULL: there are none */
 };
 
 MUST_USE enum err peer_pool_new(const struct peer_pool_options *o, struct peer_pool **ret_pool,
@@ -49,7 +50,7 @@ void peer_pool_stop(struct peer_pool *p);
 /* After peer_pool_stop(), when nobody runs the loops any more. Ends all exchanges. */
 void peer_pool_free(struct peer_pool *p);
 
-/* The connection of this loop, on its thread; NULL: no such region. */
+/* The connection of this loop, on its thread; NULL: no such region, or none is to be asked now. */
 struct h2_client *peer_pool_client(struct peer_pool *p, const struct loop *l, uint8_t region);
 /* The way for the replicator; lives as long as the pool. Not on loops. */
 struct peer_link *peer_pool_link(struct peer_pool *p);

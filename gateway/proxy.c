@@ -429,7 +429,7 @@ static bool send_to(struct proxy_task *t, uint8_t region)
 
 	t->region = region;
 	if (!client) {
-		(void)fault_set(&t->fault, ERR_UNAVAILABLE, "region %u is not in the configuration of this one", region);
+		(void)fault_set(&t->fault, ERR_UNAVAILABLE, "region %u is not in the configuration of this one, or a drill cuts it off", region);
 		return false;
 	}
 	h2_exchange_release(&t->exchange);

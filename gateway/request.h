@@ -69,6 +69,7 @@ struct reply {
 	int grpc_status;
 	struct str grpc_message;     /* not yet percent-encoded */
 	bool close;                  /* HTTP/1.1: close the connection afterwards */
+	bool untaken;                /* HTTP/2: in place of a reply, that the request was surely not taken */
 };
 
 struct request {

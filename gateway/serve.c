@@ -24,6 +24,7 @@
 #include "gateway/serve_allow.h"
 #include "gateway/serve_fresh.h"
 #include "gateway/writers.h"
+#include "replicator/silence.h"
 
 enum protocol_name { API_REST, API_GRPC, API_COUNT };
 static const char *const api_names[API_COUNT] = { [API_REST] = "rest", [API_GRPC] = "grpc" };
@@ -288,6 +289,17 @@ static enum outcome read_ack(struct life *l)
 	return err ? fail(l, err) : GO_ON;
 }
 
+/* A drill: requests of other regions get no further, as if nobody listened, and of clients only what is about this region itself. */
+static enum outcome check_silence(struct life *l)
+{
+	enum silence_kind kind = silence_now(l->call.api->silence, NULL);
+	bool refused = kind != SILENCE_NONE &&
+		       (l->call.request->peer || (kind == SILENCE_OUT && l->call.method->reach != REACH_LOCAL));
+
+	l->call.request->reply.untaken = refused && l->call.request->peer;
+	return refused ? fail(l, silence_fault(&l->call.fault)) : GO_ON;
+}
+
 static enum outcome allow(struct life *l)
 {
 	const struct method *m = l->call.method;
@@ -299,6 +311,8 @@ static enum outcome allow(struct life *l)
 		return fail(l, err);
 	if (!m->handler)
 		return fail(l, fault_set(&l->call.fault, ERR_NOT_IMPLEMENTED, "%s", m->name));
+	if (check_silence(l) == FAILED)
+		return FAILED;
 	return m->reach == REACH_WRITE ? read_ack(l) : GO_ON;
 }
 
@@ -593,18 +607,40 @@ static enum outcome route_read(struct life *l, const struct route_decision *d)
 	return GO_ON;
 }
 
+/* What is not for the primary anyway can be asked of a region by its name, through any other. */
+static enum outcome route_named(struct life *l, struct str name)
+{
+	struct call *c = &l->call;
+	const struct region *to = c->api->proxy ? regions_by_name(c->api->regions, name) : NULL;
+
+	if (!to)
+		return fail(l, fault_set(&c->fault, ERR_BAD_INPUT, "isthmus-at: '%.*s' is no region of this fleet", STR_FMT(name)));
+	if (c->method->reach == REACH_WRITE || (c->method->reach == REACH_READ && !to->data))
+		return fail(l, fault_set(&c->fault, ERR_BAD_INPUT, "isthmus-at: %s", to->data ? "a write goes to the primary by itself"
+											       : "that region holds no data"));
+	if (to->self)
+		return GO_ON;
+	prepare_forward(l);
+	l->to = to;
+	proxy_read(&l->forward, to->id);
+	return LEFT;
+}
+
 /* Here, unless it is a write and another region writes, or a read that another region is to answer. */
 static enum outcome route(struct life *l)
 {
 	const struct api *api = l->call.api;
 	enum method_reach reach = l->call.method->reach;
 	struct router_answer answer;
+	struct str named = request_header(l->call.request, "isthmus-at");
 	bool read = api->proxy && reach == REACH_READ;
 	bool explains = is_header(l->call.request, "isthmus-explain", "1");
 	bool anywhere = api->proxy && is_written_anywhere(l);
 	/* Where data are such a write is taken as it comes. */
 	bool near = anywhere && api->gateway_only && api->router;
 
+	if (named.data && !l->call.request->peer)
+		return route_named(l, named);
 	if (api->router && (read || near || explains))
 		decide_route(l, anywhere, &answer);
 	if (!api->proxy || reach == REACH_LOCAL)

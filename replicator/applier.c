@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "replicator/silence.h"
 
 #define APPLY_ARENA_BYTES_MAX (16u << 20)
 #define NS_PER_MS UINT64_C(1000000)
@@ -613,7 +614,7 @@ static bool on_message(void *ctx, const struct stream_delivery *d)
 	struct taken taken;
 	struct fault f = { 0 };
 
-	if (consumer == NULL || applier_is_stopping(a))
+	if (consumer == NULL || applier_is_stopping(a) || silence_now(a->options.silence, NULL) != SILENCE_NONE)
 		return false;
 	enum err err = applier_take(a, d->payload, NULL, &taken, NULL, &f);
 	if (!taken.foreign && position_is_multi(taken.before)) {

@@ -23,6 +23,7 @@ struct applier_options {
 	struct committer *committer;
 	struct peers *peers;
 	struct stream *stream;     /* NULL: peers' logs only */
+	struct silence *silence;   /* NULL: there are no drills */
 };
 
 /* The committer's thread runs. On failure nothing is left to free. */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "replicator/oplog.h"
+#include "replicator/silence.h"
 
 #define BATCH_ARENA_BYTES_MAX (16u << 20)
 #define RETRY_MS 500
@@ -448,13 +449,16 @@ static bool is_open(struct publisher *p)
 	return open;
 }
 
-/* ERR_NOT_FOUND: all is published. ERR_RATE_LIMITED: the window is full. ERR_GAP, or *ret_again: at once again. */
+/* ERR_NOT_FOUND: all is published. ERR_RATE_LIMITED: the window is full, or nothing may leave now. ERR_GAP, or *ret_again: at once again. */
 static enum err turn(struct publisher *p, bool *ret_again, struct fault *f)
 {
 	bool was_open = is_open(p);
-	enum err err = was_open ? ERR_NONE : open_window(p, f);
 
 	*ret_again = false;
+	if (silence_now(p->options.silence, NULL) != SILENCE_NONE)
+		return ERR_RATE_LIMITED;
+	enum err err = was_open ? ERR_NONE : open_window(p, f);
+
 	if (err == ERR_NONE)
 		err = publish_lanes(p, f);
 	if (err == ERR_NONE || err == ERR_NOT_FOUND || err == ERR_RATE_LIMITED || err == ERR_GAP) {

@@ -21,6 +21,7 @@ struct publisher_options {
 	uint64_t fleet;
 	uint8_t region;
 	struct position now;      /* where this region stands at the start */
+	struct silence *silence;  /* NULL: there are no drills */
 };
 
 /* Made before the stream, whose events come here from the beginning. */

@@ -392,6 +392,7 @@ static enum err make_publisher(struct replicator *r)
 		.fleet = r->fleet,
 		.region = r->options.self.id,
 		.now = s.position,
+		.silence = r->options.silence,
 	};
 	struct publisher *made;
 	enum err err = publisher_new(&o, &made);
@@ -443,7 +444,8 @@ static enum err start_keeper(struct replicator *r)
 static enum err start_with_peers(struct replicator *r, struct fault *f)
 {
 	struct stream_events events = { .ctx = r, .on_accepted = replicator_on_accepted, .on_closed = replicator_on_closed, .on_beat = replicator_on_beat };
-	struct applier_options applier = { .clock = r->options.clock, .committer = r->committer, .peers = r->peers };
+	struct applier_options applier = { .clock = r->options.clock, .committer = r->committer, .peers = r->peers,
+					   .silence = r->options.silence };
 	bool publishes = r->options.make_stream != NULL && r->options.self.data;
 	struct stream *stream = NULL;
 	struct applier *made = NULL;

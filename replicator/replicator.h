@@ -38,6 +38,7 @@ struct replicator_options {
 	struct lease_config lease;           /* of that */
 	enum orphan_policy orphans;          /* what this region does about them when it writes */
 	struct peer_link *link;              /* NULL: peers cannot be asked */
+	struct silence *silence;             /* of drills, borrowed; NULL: there are none */
 	/* Makes the stream when the events to give it are known; NULL: no stream. */
 	enum err (*make_stream)(void *ctx, const struct stream_events *events, struct stream **ret_stream,
 				struct fault *reterr_fault);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "replicator/silence.h"
 
 /* A peer whose heartbeats do not come by stream is asked this often over its own port; without a stream as often as it
  * would send them. */
@@ -99,6 +100,8 @@ void replicator_on_beat(void *ctx, const char *region, uint16_t scope, struct by
 	struct replicator *r = ctx;
 	struct heartbeat h;
 
+	if (silence_now(r->options.silence, NULL) != SILENCE_NONE)
+		return;
 	if (scope == SCOPE_MULTI) {
 		uint64_t wall_ms;
 
@@ -207,6 +210,8 @@ void replicator_send_beat(struct replicator *r, uint64_t now_ns)
 	struct committer_state s;
 
 	r->beat_ns = now_ns;
+	if (silence_now(r->options.silence, NULL) != SILENCE_NONE)
+		return;
 	committer_state(r->committer, &s);
 	peers_own_beat(r->peers, s.position);
 	if (r->stream == NULL)

@@ -113,7 +113,7 @@ BEGIN {
 	order["replicator"] = 3
 	order["gateway"] = 4
 
-	rank_row(0, "config crypto limits notify refusal watchdog")
+	rank_row(0, "drill config crypto limits notify refusal watchdog")
 	rank_row(1, "jwt request protocol tls h1 h2")
 	rank_row(2, "conn peer_pool resolver message forwarded geo region route router auth ack_words")
 	rank_row(3, "method api rest grpc proxy writers")
