@@ -440,7 +440,7 @@ def main():
         ap.error(f"{a.verb} takes {wants[0]} name(s)")
     fleet = Fleet(a.dir)
     if a.verb == "up":
-        fleet.make()
+        fleet.make('failover = { mode = "auto"; };\n')
         fleet.up()
         return print_status(fleet.status(), a.json)
     fleet.load()
