@@ -15,6 +15,7 @@
 #define ELECTED_MS_MAX 30000
 #define BACK_MS_MAX 60000
 #define LEVEL_MS_MAX 60000
+#define LISTED_MS_MAX 15000
 
 struct course {
 	const struct ctl_drill *drill;
@@ -185,6 +186,68 @@ static void drop_collection(struct course *c)
 		note(c, "the collection " DRILL_COLLECTION " was not deleted; delete it", &f);
 }
 
+/* Has the region that was away got listed what it took back? */
+static bool all_listed(struct course *c)
+{
+	CLEANUP(arena_release) struct arena a;
+	struct str reply;
+
+	arena_init(&a, CTL_HTTP_BODY_BYTES_MAX);
+	if (ctl_drill_call(c->drill->http, "GET", "/isthmus/orphans?state=local&limit=1", (struct str){ 0 }, &reply, NULL))
+		return false;
+	struct str rows = ctl_drill_find(reply, "orphans", &a);
+	return rows.len == 2;
+}
+
+static void wait_listed(struct course *c)
+{
+	uint64_t from_ns = clock_mono_ns(c->clock);
+
+	if (ctl_http_at(c->drill->http, c->drill->target, NULL))
+		return;
+	while (!all_listed(c) && since_ms(c, from_ns) < LISTED_MS_MAX)
+		pause_look();
+	if (ctl_http_at(c->drill->http, "", NULL))
+		drill_reasons_add(&c->report.failures, "the region that is asked cannot be asked any more");
+}
+
+/* Of the drill's own collection: nobody is to decide about these. Those that are listed later stay. */
+static void drop_orphans(struct course *c)
+{
+	CLEANUP(buf_release) struct buf body = BUF_INIT(1u << 20);
+	CLEANUP(arena_release) struct arena a;
+	struct json_writer w = json_writer_to(&body);
+	static const char name[] = "\"" DRILL_COLLECTION "\"";
+	struct str reply;
+	uint32_t count = 0;
+
+	arena_init(&a, CTL_HTTP_BODY_BYTES_MAX);
+	if (ctl_drill_call(c->drill->http, "GET", "/isthmus/orphans?limit=10000", (struct str){ 0 }, &reply, NULL))
+		return;
+	struct str rows = ctl_drill_find(reply, "orphans", &a);
+	struct json_reader r = json_reader_of(rows.data ? rows : STR("null"), &a);
+	json_put_object(&w);
+	json_put_key(&w, STR("ids"));
+	json_put_array(&w);
+	if (json_peek(&r) == JSON_ARRAY && json_enter_array(&r))
+		while (json_next_element(&r)) {
+			struct str row = json_raw(&r);
+			struct str of = json_failed(&r) ? (struct str){ 0 } : ctl_drill_find(row, "collection", &a);
+
+			if (of.len != strlen(name) || memcmp(of.data, name, of.len) != 0)
+				continue;
+			json_put_raw(&w, ctl_drill_find(row, "id", &a));
+			count++;
+		}
+	json_put_array_end(&w);
+	json_put_object_end(&w);
+	if (count == 0 || buf_err(&body))
+		return;
+	struct fault f = { 0 };
+	if (ctl_drill_call(c->drill->http, "POST", "/isthmus/orphans/drop", buf_str(&body), &reply, &f))
+		note(c, "orphans of the drill were not dropped; `isthmusctl orphans` lists them", &f);
+}
+
 static void audit_run(struct course *c)
 {
 	CLEANUP(arena_release) struct arena a;
@@ -266,6 +329,8 @@ static void run_course(struct course *c)
 	take_counts(c);
 	ctl_drill_load_free(&c->load);
 	audit_run(c);
+	wait_listed(c);
+	drop_orphans(c);
 	drill_judge(&c->report);
 }
 

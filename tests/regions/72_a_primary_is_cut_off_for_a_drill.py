@@ -38,7 +38,13 @@ def main():
 
         report = drill(fleet, "edge", "partition", "--target", "eu")
         check(report, "eu", "cut off")
-        assert report["writes"]["inside"]["acknowledged"] > 0, report
+        inside = report["writes"]["inside"]
+        print(f"inside {inside['acknowledged']} weak writes were acknowledged, {inside['missing']} of them are missing")
+        # The lease lasted for some of them; nobody is bothered with what became of these.
+        assert 0 < inside["missing"] < inside["acknowledged"], report
+        orphans = json.loads(fleet.ctl("edge", "orphans", "list", "--all", "--json"))["orphans"]
+        states = {o["state"] for o in orphans}
+        assert orphans and "dropped" in states, orphans[:3]
         # A gateway passes on what is asked of a region by its name; writes find the primary by themselves.
         edge, at = fleet.client("edge"), {"isthmus-at": "ap"}
         assert edge.call("GET", "/isthmus/status", headers=at)["region"] == "ap"
