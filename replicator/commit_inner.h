@@ -11,6 +11,7 @@
  *   commit_promise.c the fence of promised epochs
  *   commit_undo.c   what unconfirmed ops replaced, and walking back
  *   commit_orphan.c the list of orphans, and what is decided about them
+ *   commit_open.c   opening and closing
  *   commit_meta.c   the records that say where the region stands
  *   commit_copy.c   copies of another region's state
  */
@@ -154,6 +155,10 @@ struct committer {
 	struct history history; /* read by the committer without the lock */
 	struct multi_logs logs; /* likewise */
 };
+
+/* --- commit.c --- */
+/* done() of what only wakes the thread. */
+void commit_wake_done(struct write *w);
 
 /* --- commit_meta.c --- */
 /* Reads (or makes) the store's id, counts the boot, reads place and history. */
