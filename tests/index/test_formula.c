@@ -61,7 +61,8 @@ static struct expression node(enum expression_kind kind, uint32_t count,
 	struct expression e = { .kind = kind, .operand_count = count };
 
 	e.operands = arena_array(&arena, count, sizeof(*operands));
-	memcpy(e.operands, operands, count * sizeof(*operands));
+	if (count > 0)
+		memcpy(e.operands, operands, count * sizeof(*operands));
 	return e;
 }
 #define NODE(kind, ...)                                                                            \
