@@ -33,8 +33,6 @@ REST = [
     ("PUT", POINTS, {"points": [{"id": 2, "vector": None}]}, 400, BODY),
     ("PUT", POINTS, {"points": [{"id": 2, "vector": []}]}, 400, "Wrong input: Vector dimension error: expected dim: 2, got 0"),
     ("PUT", POINTS, '{"points": [{"id": 2, "id": 3, "vector": [1, 2]}]}', 400, BODY + "duplicate field `id`"),
-    ("PUT", "/collections/c/index", {"field_name": "t", "field_schema": "text"}, 501, "Not implemented: field_schema `text`"),
-    ("PUT", "/collections/c/index", {"field_name": "t", "field_schema": {"type": "geo"}}, 501, "Not implemented: field_schema `geo`"),
     ("PUT", POINTS, {"points": [{"id": 2, "vector": [1, 2], "payload": {"a": "x" * 800000}}]}, 413,
      "bytes with its payload and vectors; at most 786304 are possible"),
     ("POST", POINTS + "/payload", {"points": [1], "payload": {"a": "x" * 800000}}, 413, "at most 785344 are possible"),

@@ -18,7 +18,7 @@ cat >"$scratch/allowed" <<'END'
 base clock.o clock_gettime the one place that asks the machine's clocks
 base map.o getrandom the seed of hash maps
 base panic.o write the last words of a process that ends
-index catalog.o close,closedir,fdopendir,openat,opendir,readdir,unlinkat folders of collections; there are none without catalog_options.dir
+index catalog_folders.o close,closedir,fdopendir,fsync,open,openat,opendir,readdir,renameat,unlinkat folders of collections; there are none without catalog_options.dir
 index collection_life.o close,fsync,mkdir,open,rmdir what is in those folders
 index dense.o closedir,opendir,readdir,stat,unlink,unlinkat what is in those folders
 index dense_build.o stat,unlink what is in those folders
@@ -28,6 +28,7 @@ index shard.o rmdir what is in those folders
 index slots_file.o close,fdatasync,fstat,fsync,ftruncate,mmap,munmap,open,pread,pwrite,rename,unlink what is in those folders
 replicator audit_report.o close,closedir,fopen,fsync,mkdir,open,opendir,readdir,rename,unlink,write reports of audits; there are none without audit_options.dir
 replicator commit_meta.o getrandom the id of a store
+replicator replicator_lease.o getrandom the nonce of a start
 replicator stream.o fopen the file with the password for NATS; there is none here
 END
 
