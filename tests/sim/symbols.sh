@@ -18,6 +18,7 @@ cat >"$scratch/allowed" <<'END'
 base clock.o clock_gettime the one place that asks the machine's clocks
 base map.o getrandom the seed of hash maps
 base panic.o write the last words of a process that ends
+index catalog.o closedir,opendir,readdir folders of collections; there are none without catalog_options.dir
 index catalog_folders.o close,closedir,fdopendir,fsync,open,openat,opendir,readdir,renameat,unlinkat folders of collections; there are none without catalog_options.dir
 index collection_life.o close,fsync,mkdir,open,rmdir what is in those folders
 index dense.o closedir,opendir,readdir,stat,unlink,unlinkat what is in those folders
