@@ -308,14 +308,23 @@ enum err vector_config_normalize(const struct vector_config *v, const struct vec
 	return ERR_NONE;
 }
 
-static enum err normalized_scoring(const struct vector_config *v, const struct scoring *s, struct arena *a,
-				   struct scoring *ret_scoring)
+/* As the vectors of points are kept; those of a query are weighed, too. */
+static enum err prepare(struct collection *c, uint32_t at, const struct vector *vector, struct arena *a,
+			struct vector *ret_vector)
+{
+	const struct vector_config *v = &collection_config(c)->vectors[at];
+
+	return v->idf ? collection_idf(c, at, vector, a, ret_vector) : vector_config_normalize(v, vector, a, ret_vector);
+}
+
+static enum err prepare_scoring(struct collection *c, uint32_t at, const struct scoring *s, struct arena *a,
+				struct scoring *ret_scoring)
 {
 	struct vector *examples = arena_array(a, s->count, sizeof(*examples));
 	enum err e = examples ? ERR_NONE : ERR_NO_MEMORY;
 
 	for (uint32_t i = 0; i < s->count && !e; i++)
-		e = vector_config_normalize(v, &s->examples[i], a, &examples[i]);
+		e = prepare(c, at, &s->examples[i], a, &examples[i]);
 	*ret_scoring = *s;
 	ret_scoring->examples = examples;
 	return e;
@@ -338,12 +347,10 @@ enum err collection_search(struct collection *c, struct pool *pool, const struct
 	const struct vector_config *v = &collection_config(c)->vectors[query.vector];
 
 	if (q->scoring) {
-		e = normalized_scoring(v, q->scoring, &arena, &scoring);
+		e = prepare_scoring(c, query.vector, q->scoring, &arena, &scoring);
 		query.scoring = &scoring;
 	} else {
-		e = vector_config_normalize(v, &q->vector, &arena, &vector);
-		if (!e && v->idf)
-			e = collection_idf(c, query.vector, &vector, &arena, &vector);
+		e = prepare(c, query.vector, &q->vector, &arena, &vector);
 		query.dense = v->sparse ? NULL : vector.values;
 		query.sparse = v->sparse ? &vector : NULL;
 		query.multi = v->multi ? &vector : NULL;

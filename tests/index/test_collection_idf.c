@@ -3,6 +3,7 @@
  * Queries weighed by inverse document frequencies, against numbers that were worked out by hand.
  */
 #include "index/catalog.h"
+#include "index/scoring.h"
 
 #include "tests/index/collection_bed.h"
 
@@ -26,6 +27,22 @@ static float best(struct bed *b, const uint32_t *words, uint32_t count)
 	static const float twos[] = { 2, 2, 2, 2 };
 	struct search_query q = { .vector_name = STR("words"), .limit = 1,
 				  .vector = { .kind = VECTOR_SPARSE, .count = count, .values = twos, .indices = words } };
+	struct scored found[1];
+	uint32_t n;
+
+	ck_assert_int_eq(collection_search(b->collection, NULL, &q, found, &n, NULL), ERR_NONE);
+	ck_assert_uint_eq(n, 1);
+	return found[0].score;
+}
+
+/* By the sum of the similarities to two examples, of one word each. */
+static float best_of_two(struct bed *b, const uint32_t *word, const uint32_t *other)
+{
+	static const float twos[] = { 2 }, weights[] = { 1, 1 };
+	const struct vector examples[] = { { .kind = VECTOR_SPARSE, .count = 1, .values = twos, .indices = word },
+					   { .kind = VECTOR_SPARSE, .count = 1, .values = twos, .indices = other } };
+	const struct scoring s = { .kind = SCORING_WEIGHTED, .examples = examples, .count = 2, .weights = weights };
+	struct search_query q = { .vector_name = STR("words"), .limit = 1, .scoring = &s };
 	struct scored found[1];
 	uint32_t n;
 
@@ -68,6 +85,7 @@ START_TEST(what_is_rare_in_all_shards_together_weighs_more)
 	ck_assert(near(best(&b, common, 1), 2 * 0.046520015634892817));
 	ck_assert(near(best(&b, both, 2), 2 * (1.9924301646902063 + 0.046520015634892817)));
 	ck_assert(near(best(&b, strange, 2), 2 * 0.046520015634892817));
+	ck_assert(near(best_of_two(&b, rare, common), 2 * (1.9924301646902063 + 0.046520015634892817)));
 	bed_reopen(&b);
 	ck_assert(near(best(&b, rare, 1), 2 * 1.9924301646902063));
 	/* One more has it, one has none any more: ln((9 - 2 + 0.5) / 2.5 + 1) */
