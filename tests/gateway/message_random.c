@@ -643,18 +643,20 @@ static const struct msg_query *random_query(struct message_random *r)
 	return q;
 }
 
-static struct prefetch_list random_prefetches(struct message_random *r)
+/* None is what was not given: zeroes, also between the members. */
+static void random_prefetches(struct message_random *r, struct prefetch_list *list)
 {
-	struct prefetch_list list = { .count = r->depth < 2 ? random_below(r, 3) : 0 };
+	uint32_t count = r->depth < 2 ? random_below(r, 3) : 0;
 
+	memset(list, 0, sizeof(*list));
+	if (count == 0)
+		return;
+	list->items = make(r, count, sizeof(*list->items));
+	list->count = count;
 	r->depth++;
-	list.items = make(r, list.count, sizeof(*list.items));
-	for (uint32_t i = 0; i < list.count; i++)
-		random_message(r, &message_prefetch, false, &list.items[i]);
+	for (uint32_t i = 0; i < count; i++)
+		random_message(r, &message_prefetch, false, &list->items[i]);
 	r->depth--;
-	if (list.count == 0) /* as what was not given */
-		list.items = NULL;
-	return list;
 }
 
 static const struct msg_lookup_with *random_lookup(struct message_random *r)
@@ -694,7 +696,7 @@ static bool random_of_query(struct message_random *r, const struct message_custo
 	else if (k == &kind_context_pairs)
 		PUT(struct context_pair_list, random_pairs(r));
 	else if (k == &kind_prefetches)
-		PUT(struct prefetch_list, random_prefetches(r));
+		random_prefetches(r, at);
 	else if (k == &kind_order_by)
 		PUT(const struct msg_order_by *, random_order_by(r));
 	else if (k == &kind_start_from)
