@@ -157,12 +157,13 @@ START_TEST(groups_are_those_of_the_whole_ranking)
 }
 END_TEST
 
-START_TEST(a_few_groups_far_away_are_found_behind_many_points_of_one)
-{
-	struct group *groups;
+/* Of each point that is seen: which it is, and which of them. */
+typedef void change_fn(struct bed_point *p, uint32_t i, uint32_t nth);
 
-	open_bed(1);
-	/* All alike but a few, which are far away. */
+static void change_all(change_fn *change)
+{
+	uint32_t nth = 0;
+
 	for (uint32_t i = 0; i < BED_IDS;) {
 		struct store_txn *t = bed_begin(&bed);
 
@@ -171,14 +172,37 @@ START_TEST(a_few_groups_far_away_are_found_behind_many_points_of_one)
 
 			if (!p->stored || !p->visible)
 				continue;
-			p->number = i % 100 == 7 ? (int64_t)i : 0;
-			p->v[0] = p->number ? 1000 + (float)i : p->v[0];
+			change(p, i, nth++);
 			p->slot[0] = SLOT_NONE;
 			bed_encode(p);
 			bed_store(&bed, t, i);
 		}
 		bed_commit(&bed, t);
 	}
+}
+
+static void far_ones_are_groups_of_their_own(struct bed_point *p, uint32_t i, uint32_t nth)
+{
+	(void)nth;
+	p->number = i % 100 == 7 ? (int64_t)i : 0;
+	p->v[0] = p->number ? 1000 + (float)i : p->v[0];
+}
+
+/* By their distance: one of color 1, five of color 0, one of color 1, one of 1 and 2, all others of color 0. */
+static void two_groups_hide_a_third(struct bed_point *p, uint32_t i, uint32_t nth)
+{
+	(void)i;
+	p->color = nth == 0 || nth == 6 || nth == 7;
+	p->colors = nth == 7 ? 2 : 1;
+	p->v[0] = 1000 + 100 * (float)nth;
+}
+
+START_TEST(a_few_groups_far_away_are_found_behind_many_points_of_one)
+{
+	struct group *groups;
+
+	open_bed(1);
+	change_all(far_ones_are_groups_of_their_own);
 	struct query q = nearest();
 	const struct group_options o = { .key = &keys[1], .groups = 4, .group_size = 2 };
 
@@ -190,6 +214,24 @@ START_TEST(a_few_groups_far_away_are_found_behind_many_points_of_one)
 		ck_assert_uint_eq(groups[g].key.unsigned_integer % 100, 7);
 	}
 	check(&q, false, o);
+	close_bed();
+}
+END_TEST
+
+START_TEST(who_is_found_for_a_new_group_does_not_come_before_the_better_ones_of_an_old_one)
+{
+	struct group *groups;
+
+	open_bed(1);
+	change_all(two_groups_hide_a_third);
+	struct query q = nearest();
+	const struct group_options o = { .key = &keys[0], .groups = 3, .group_size = 2 };
+
+	ck_assert_uint_eq(run(&q, &o, &groups), 3);
+	ck_assert_uint_eq(groups[0].count, 2);
+	ck_assert_uint_eq(groups[2].count, 1);
+	ck_assert(!point_id_equal(groups[0].items[1].id, groups[2].items[0].id));
+	check(&q, true, o);
 	close_bed();
 }
 END_TEST
@@ -246,6 +288,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, groups_are_those_of_the_whole_ranking, 0, 2);
 	tcase_add_test(t, a_few_groups_far_away_are_found_behind_many_points_of_one);
+	tcase_add_test(t, who_is_found_for_a_new_group_does_not_come_before_the_better_ones_of_an_old_one);
 	tcase_add_test(t, what_is_no_integer_and_no_string_makes_no_group);
 	tcase_add_test(t, prefetches_find_more_when_groups_are_asked_for);
 	suite_add_tcase(s, t);
