@@ -257,6 +257,9 @@ START_TEST(one_of_three_comes_to_write)
 	lease_run_state(writer->run, &s);
 	ck_assert(s.begun && s.valid_ms > 0 && s.won == 1 && (uint8_t)s.epoch == writer->region);
 	ck_assert_uint_eq(lease_run_ended_ms(writer->run), 0);
+	/* Told behind the lock that the state is read under. */
+	for (unsigned i = 0; i < WAIT_MS && atomic_load(&writer->changes) == 0; i++)
+		pause_a_moment();
 	ck_assert_uint_gt(atomic_load(&writer->changes), 0);
 	for (unsigned i = 0; i < VOTERS; i++)
 		if (&sites[i] != writer)
