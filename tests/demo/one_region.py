@@ -129,7 +129,7 @@ class Part:
             ("NaN", "POST", path + "/query", b'{"query": [NaN]}', 400),
             ("unknown collection", "POST", "/collections/nowhere/points/query", {"query": [1.0]}, 404),
             ("id of a wrong kind", "PUT", path, {"points": [{"id": "no-uuid", "vector": [0.0] * DIM}]}, 400),
-            ("not built", "POST", f"/collections/{COLLECTION}/facet", {"key": "section"}, 501),
+            ("not built", "POST", f"/collections/{COLLECTION}/snapshots", {}, 501),
             ("unknown path", "GET", "/no/such/path", None, 404),
         ]
         figures = {}
