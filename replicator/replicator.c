@@ -103,8 +103,10 @@ static enum ack_level level_of(void *ctx, struct position p)
 	if (r->alone)
 		return ACK_CONFIRMED;
 	update_known(r);
-	if (position_is_multi(p) ? is_multi_confirmed(r, p)
-				 : !is_lost(r, p) && position_compare(p, r->known_confirmed) <= 0)
+	/* What was taken back lies before what later epochs have brought to the stream and to others, and is not among it. */
+	if (!position_is_multi(p) && is_lost(r, p))
+		return ACK_VISIBLE;
+	if (position_is_multi(p) ? is_multi_confirmed(r, p) : position_compare(p, r->known_confirmed) <= 0)
 		return ACK_CONFIRMED;
 	return is_accepted(r, p) ? ACK_STREAM : ACK_VISIBLE;
 }
@@ -122,7 +124,7 @@ static void applied_of(void *ctx, struct position p, struct ack_applied *ret_app
 	}
 	update_known(r);
 	ret_applied->members = peers_members(r->peers);
-	ret_applied->stream = r->publisher != NULL && is_accepted(r, p);
+	ret_applied->stream = r->publisher != NULL && (position_is_multi(p) || !is_lost(r, p)) && is_accepted(r, p);
 	committer_state(r->committer, &s);
 	if (position_is_multi(p))
 		ret_applied->regions = peers_holders(r->peers, (struct log_end){ .log = p.epoch, .seq = p.seq }, p.seq);

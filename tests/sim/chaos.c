@@ -156,7 +156,10 @@ static bool may_lose(struct world *w, const struct site *s)
 {
 	if (!is_up(s) || !oracle_may_lose(w->oracle, s->number))
 		return false;
-	return s->failover ? all_are_voters(w) : writer_of(w) != s->number + 1;
+	bool may = s->failover ? all_are_voters(w) : writer_of(w) != s->number + 1;
+
+	/* Asking takes locks, and another fault may have ended it meanwhile. */
+	return may && is_up(s);
 }
 
 /* Nothing but what was confirmed is promised to survive a lost disk. Where nobody elects there is no way back of a lost primary. */
