@@ -122,14 +122,6 @@ static void note_room(struct applier *a, enum err err, const struct fault *f)
 
 /* --- applying --- */
 
-struct source *applier_source(struct applier *a, uint8_t region)
-{
-	for (uint32_t i = 0; i < peers_count(a->options.peers); i++)
-		if (a->sources[i].region == region)
-			return &a->sources[i];
-	return NULL;
-}
-
 /* Does a message of a newer epoch begin one whose history does not have what is here? Not its log is wrong then. */
 static bool leaves_out(const struct op_batch *m, struct position here)
 {

@@ -69,7 +69,6 @@ struct committer_state applier_here(struct applier *a);
 bool applier_is_stopping(struct applier *a);
 /* Can an error not pass by itself? Then it stops its source. */
 bool applier_stops(enum err err);
-struct source *applier_source(struct applier *a, uint8_t region);
 /* One of the regions that a message may be fetched from. */
 struct candidate {
 	struct source *source;

@@ -28,7 +28,7 @@ const char *lease_reason_name(enum lease_reason r)
 const char *lease_event_name(enum lease_event e)
 {
 	switch (e) {
-#define LEASE_EVENT(name, word) \
+#define LEASE_EVENT(name, word, level, outcome) \
 	case LEASE_EVENT_##name: \
 		return word;
 #include "replicator/lease_event.def"

@@ -66,7 +66,7 @@ const char *lease_reason_name(enum lease_reason r);
 /* STANDING, LOST, YIELDED (region: to whom), WON, PROMISE_STUCK: epoch. LOSS_REFUSED: number, in ms. ROLLED_BACK, DECLINED,
  * STRANGER: region. LIST_IN_EFFECT: number. */
 enum lease_event {
-#define LEASE_EVENT(name, word) LEASE_EVENT_##name,
+#define LEASE_EVENT(name, word, level, outcome) LEASE_EVENT_##name,
 #include "replicator/lease_event.def"
 #undef LEASE_EVENT
 };

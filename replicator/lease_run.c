@@ -49,7 +49,6 @@ struct job {
 
 struct lease_run {
 	struct lease_run_options options;
-	uint8_t self;
 	struct sender *senders;
 	uint32_t sender_count;
 	pthread_t ticker, storer, worker;
@@ -116,8 +115,23 @@ static void put_store(struct lease_run *r, const struct lease_action *a)
 	(void)pthread_cond_signal(&r->store_wake);
 }
 
+static void end_hand_over(struct lease_run *r, struct position end, const struct fault *f)
+{
+	r->handing_over = false;
+	r->handed_end = end;
+	r->handed_fault = *f;
+	(void)pthread_cond_broadcast(&r->handed_over);
+}
+
 static void put_job(struct lease_run *r, const struct lease_action *a)
 {
+	struct fault f = { 0 };
+
+	/* Whoever waits for what will not be done is told. */
+	if (r->has_job && r->job.kind == LEASE_HAND_OVER) {
+		(void)fault_set(&f, ERR_UNAVAILABLE, "this region lost its lease before it could hand over");
+		end_hand_over(r, (struct position){ 0 }, &f);
+	}
 	r->has_job = true;
 	r->job = (struct job){ .kind = a->kind, .region = a->region, .epoch = a->epoch, .position = a->position };
 	(void)pthread_cond_signal(&r->work_wake);
@@ -134,33 +148,27 @@ static void set_writing(struct lease_run *r, bool writing)
 	r->news = true;
 }
 
-static void count_event(struct lease_run *r, enum lease_event e)
-{
-	if (e == LEASE_EVENT_STANDING)
-		r->elections++;
-	if (e == LEASE_EVENT_WON)
-		r->won++;
-	if (e == LEASE_EVENT_STANDING || e == LEASE_EVENT_WON || e == LEASE_EVENT_LOST)
-		metric_series_add(metric_series(METRIC_isthmus_elections_total, e == LEASE_EVENT_STANDING ? "stood"
-									       : e == LEASE_EVENT_WON	   ? "won"
-													   : "lost"),
-				  1);
-}
-
-static bool is_alarm(enum lease_event e)
-{
-	return e == LEASE_EVENT_LOSS_REFUSED || e == LEASE_EVENT_CLOCK_SUSPECT || e == LEASE_EVENT_EXCLUDED ||
-	       e == LEASE_EVENT_STRANGER || e == LEASE_EVENT_ROLLED_BACK || e == LEASE_EVENT_PROMISE_STUCK;
-}
-
 static void tell(struct lease_run *r, const struct lease_action *a)
 {
-	count_event(r, a->event);
-	if (a->event == LEASE_EVENT_LIST_IN_EFFECT || a->event == LEASE_EVENT_STRANGER || a->event == LEASE_EVENT_EXCLUDED)
-		r->news = true;
-	log_event(is_alarm(a->event) ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "lease: %s region=%s epoch=%llu number=%llu",
-		  lease_event_name(a->event), a->region != 0 ? r->options.name(r->options.ctx, a->region) : "-",
-		  (unsigned long long)a->epoch, (unsigned long long)a->number);
+	static const struct {
+		enum log_level level;
+		const char *outcome;
+	} events[] = {
+#define LEASE_EVENT(name, word, level, outcome) [LEASE_EVENT_##name] = { LOG_LEVEL_##level, outcome },
+#include "replicator/lease_event.def"
+#undef LEASE_EVENT
+	};
+	const char *outcome = events[a->event].outcome;
+
+	r->elections += a->event == LEASE_EVENT_STANDING;
+	r->won += a->event == LEASE_EVENT_WON;
+	if (outcome != NULL)
+		metric_series_add(metric_series(METRIC_isthmus_elections_total, outcome), 1);
+	/* It may be about who votes. */
+	r->news = true;
+	log_event(events[a->event].level, "lease: %s region=%s epoch=%llu number=%llu", lease_event_name(a->event),
+		  a->region != 0 ? r->options.name(r->options.ctx, a->region) : "-", (unsigned long long)a->epoch,
+		  (unsigned long long)a->number);
 }
 
 static void carry_out(struct lease_run *r, const struct lease_action *a)
@@ -305,14 +313,6 @@ static void *store(void *arg)
 			return NULL;
 		store_one(r, &j);
 	}
-}
-
-static void end_hand_over(struct lease_run *r, struct position end, const struct fault *f)
-{
-	r->handing_over = false;
-	r->handed_end = end;
-	r->handed_fault = *f;
-	(void)pthread_cond_broadcast(&r->handed_over);
 }
 
 static void work_one(struct lease_run *r, const struct job *j)
@@ -468,15 +468,6 @@ uint64_t lease_run_ended_ms(struct lease_run *r)
 bool lease_run_counts(const struct lease_run *r)
 {
 	return atomic_load(&r->counts);
-}
-
-struct voter_list lease_run_voters(struct lease_run *r)
-{
-	(void)pthread_mutex_lock(&r->lock);
-	struct voter_list l = *lease_voters(r->lease);
-
-	(void)pthread_mutex_unlock(&r->lock);
-	return l;
 }
 
 enum err lease_run_hand_over(struct lease_run *r, uint8_t target, struct position *ret_end, struct fault *reterr_fault)

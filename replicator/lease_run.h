@@ -51,7 +51,6 @@ bool lease_run_may_write(struct lease_run *r, uint64_t epoch, bool begun);
 uint64_t lease_run_ended_ms(struct lease_run *r);
 /* See lease_counts(). Does not block. */
 bool lease_run_counts(const struct lease_run *r);
-struct voter_list lease_run_voters(struct lease_run *r);
 
 /* Hands over to region `target`: waits until it was released, or was not. *ret_end as of options.hand_over. Blocks. */
 MUST_USE enum err lease_run_hand_over(struct lease_run *r, uint8_t target, struct position *ret_end,

@@ -144,8 +144,6 @@ MUST_USE enum err replicator_force(struct replicator *r, const struct voter_set 
 /* Another region's order to stand (stand.h), answered: any thread, does not block. */
 MUST_USE enum err replicator_stand(struct replicator *r, struct bytes order, struct buf *out, struct fault *reterr_fault);
 
-/* The operator accepts that a promotion falls behind by more than lease.max_loss_ms. Any thread. */
-void replicator_accept_loss(struct replicator *r, uint64_t for_ms);
 
 /* Before this region stops: hands the role that it holds by election to the data region that is furthest, so that nobody has to
  * miss it first. ERR_NOT_PRIMARY: it has none to hand over; otherwise as replicator_switchover(). Blocks. */

@@ -197,12 +197,6 @@ enum err replicator_lease_message(struct replicator *r, uint8_t from, struct byt
 	return lease_run_receive(r->lease.run, from, frame, reterr_fault);
 }
 
-void replicator_accept_loss(struct replicator *r, uint64_t for_ms)
-{
-	if (replicator_has_lease(r))
-		lease_run_accept_loss(r->lease.run, for_ms);
-}
-
 bool replicator_lease_state(struct replicator *r, struct lease_run_state *ret_state)
 {
 	if (!replicator_has_lease(r))

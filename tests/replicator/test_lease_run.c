@@ -236,13 +236,21 @@ static struct site *wait_for_writer(const struct site *except)
 	return NULL;
 }
 
+static uint64_t list_number(const struct site *s)
+{
+	struct lease_run_state state;
+
+	lease_run_state(s->run, &state);
+	return state.voters.number;
+}
+
 /* From then on a majority is enough: before, all stores have to be known. */
 static void wait_for_list_one(void)
 {
 	for (unsigned i = 0, with = 0; i < WAIT_MS && with < VOTERS; i++) {
 		with = 0;
 		for (unsigned k = 0; k < VOTERS; k++)
-			with += lease_run_voters(sites[k].run).number == 1;
+			with += list_number(&sites[k]) == 1;
 		pause_a_moment();
 	}
 }
