@@ -194,7 +194,8 @@ static enum err open_replicator(struct daemon *d, struct fault *reterr_fault)
 
 	if (self) {
 		o.self = peer_of(self);
-		const struct region *home = regions_by_name(&d->regions, (struct str){ d->config->scope_home, strlen(d->config->scope_home) });
+		const char *name = d->config->scope_home;
+		const struct region *home = regions_by_name(&d->regions, (struct str){ name, strlen(name) });
 		o.home = home ? home->id : 0;
 		o.link = peer_pool_link(d->peer_pool);
 		o.silence = &d->silence;

@@ -565,11 +565,6 @@ void lease_run_state(struct lease_run *r, struct lease_run_state *ret_state)
 
 /* --- life --- */
 
-static void init_cond(pthread_cond_t *c, const pthread_condattr_t *attr)
-{
-	(void)pthread_cond_init(c, attr);
-}
-
 static void init_locks(struct lease_run *r)
 {
 	pthread_condattr_t attr;
@@ -578,12 +573,12 @@ static void init_locks(struct lease_run *r)
 	(void)pthread_mutex_init(&r->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	init_cond(&r->tick_wake, &attr);
-	init_cond(&r->store_wake, &attr);
-	init_cond(&r->work_wake, &attr);
-	init_cond(&r->handed_over, &attr);
+	(void)pthread_cond_init(&r->tick_wake, &attr);
+	(void)pthread_cond_init(&r->store_wake, &attr);
+	(void)pthread_cond_init(&r->work_wake, &attr);
+	(void)pthread_cond_init(&r->handed_over, &attr);
 	for (uint32_t i = 0; i < r->sender_count; i++)
-		init_cond(&r->senders[i].wake, &attr);
+		(void)pthread_cond_init(&r->senders[i].wake, &attr);
 	(void)pthread_condattr_destroy(&attr);
 }
 
