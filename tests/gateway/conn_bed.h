@@ -168,3 +168,18 @@ static inline struct protocol_host bed_protocol_host(struct bed *b)
 		.on_output = bed_on_output,
 	};
 }
+
+/* Time passes, and the connection looks at it. */
+static inline void bed_pass(struct bed *b, struct protocol *p, uint64_t ms)
+{
+	bed_turn(b, ms);
+	(void)protocol_check_time(p, loop_now_ns(b->loop));
+}
+
+/* Terminated, for comparisons; its length stays. */
+static inline const char *bed_text(struct buf *text)
+{
+	buf_append_byte(text, 0);
+	text->len--;
+	return (const char *)text->data;
+}
