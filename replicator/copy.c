@@ -680,8 +680,7 @@ enum err copy_adopt(struct copy *c, struct committer *from, struct catalog *from
 	CLEANUP(buf_release) struct buf note = BUF_INIT(COPY_NOTE_BYTES_MAX);
 	struct copy_progress p = c->p;
 
-	if (p.stage == COPY_ADOPTED)
-		return ERR_NONE;
+	/* One that was adopted, but did not take the place, is adopted once more: the region went on, and promised, since. */
 	p.adoptions++;
 	enum err err = note_progress(c, &p, reterr_fault);
 	if (!err)

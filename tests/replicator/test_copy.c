@@ -624,6 +624,40 @@ START_TEST(identity_promises_and_orphans_of_the_region_stay_its_own)
 }
 END_TEST
 
+/* As when the daemon ended between the two. */
+static void adopt_and_crash(void)
+{
+	struct fault f = { 0 };
+
+	committer_stop(live.committer);
+	ck_assert_msg(!copy_adopt(copy, live.committer, live.catalog, &f), "%s", fault_text(&f));
+	reopen_copy();
+	region_shut(&live);
+	region_open(&live);
+}
+
+START_TEST(what_the_region_did_after_a_copy_was_adopted_in_vain_is_carried_over_too)
+{
+	promise(&live, epoch_make(50, 1));
+	begin_copy();
+	make_copy(1, NULL);
+	adopt_and_crash();
+	promise(&live, epoch_make(52, 1));
+	put_orphan(&live, 1);
+	struct committer_state before = region_state(&live);
+	ck_assert_uint_eq(make_copy(1, NULL), 1);
+	take_place(&result);
+	struct committer_state after = region_state(&result);
+	ck_assert_mem_eq(before.store_id, after.store_id, sizeof(before.store_id));
+	ck_assert_uint_eq(after.boots, before.boots + 1);
+	struct promise again = { .epoch = epoch_make(52, 1) };
+	ck_assert_int_eq(committer_promise(result.committer, &again, NULL), ERR_ALREADY_EXISTS);
+	ck_assert_uint_eq(orphans_of(&result, ORPHAN_LOCAL), 1);
+	check_equal(eu(), &result);
+	region_end(&result);
+}
+END_TEST
+
 START_TEST(ops_that_the_region_had_beyond_the_copy_are_carried_over)
 {
 	/* The region is level, and goes on while the copy is made of another one that does not. */
@@ -720,6 +754,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, logs_and_conflicts_of_several_writers_come_with_the_copy);
 	tcase_add_test(tc, own_ops_of_several_writers_that_nobody_has_are_carried_over);
 	tcase_add_test(tc, identity_promises_and_orphans_of_the_region_stay_its_own);
+	tcase_add_test(tc, what_the_region_did_after_a_copy_was_adopted_in_vain_is_carried_over_too);
 	tcase_add_test(tc, ops_that_the_region_had_beyond_the_copy_are_carried_over);
 	tcase_add_test(tc, ops_that_are_not_in_the_history_of_the_copy_become_orphans);
 	tcase_add_test(tc, a_store_that_is_not_empty_takes_no_copy);
