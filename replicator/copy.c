@@ -44,7 +44,7 @@ static struct position get_position(struct wire_reader *r)
 	return p;
 }
 
-static void put_progress(struct buf *b, const struct copy_progress *p)
+static enum err put_progress(struct buf *b, const struct copy_progress *p)
 {
 	wire_put_u8(b, (uint8_t)p->stage);
 	wire_put_u8(b, p->source);
@@ -62,6 +62,7 @@ static void put_progress(struct buf *b, const struct copy_progress *p)
 	wire_put_u32(b, p->next);
 	put_position(b, p->needed);
 	wire_put_bytes(b, p->after, p->after_bytes);
+	return buf_err(b);
 }
 
 static enum err get_progress(struct bytes note, struct copy_progress *ret_progress)
@@ -111,8 +112,8 @@ static enum err store_progress(struct store *s, const struct copy_progress *p, s
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(COPY_NOTE_BYTES_MAX);
 
-	put_progress(&b, p);
-	return buf_err(&b) ? buf_err(&b) : committer_copy_set_note(s, buf_bytes(&b), f);
+	enum err err = put_progress(&b, p);
+	return err ? err : committer_copy_set_note(s, buf_bytes(&b), f);
 }
 
 /* What is noted holds from then on. */
@@ -383,25 +384,19 @@ static enum err take_ops(struct copy *c, const struct snapshot_reply *r, struct 
 
 /* --- head --- */
 
-static enum err install_head(struct copy *c, const struct snapshot_reply *r, struct arena *a, struct fault *f)
+static enum err install_head(struct copy *c, const struct snapshot_reply *r, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf note = BUF_INIT(COPY_NOTE_BYTES_MAX);
-	struct copy_record *records = arena_array(a, r->record_count, sizeof(*records));
 	struct copy_progress p = c->p;
 
-	if (!records)
-		return fault_set(f, ERR_NO_MEMORY, "no memory for a copy");
-	for (uint32_t i = 0; i < r->record_count; i++)
-		records[i] = (struct copy_record){ .table = (enum store_table)r->records[i].table,
-						   .key = r->records[i].key,
-						   .value = r->records[i].value };
 	p.stage = COPY_ROWS;
 	p.position = p.needed = r->position;
 	p.points_expected = r->points;
-	put_progress(&note, &p);
-	enum err err = open_catalog(c, f);
+	enum err err = put_progress(&note, &p);
 	if (!err)
-		err = committer_copy_begin(c->o.store, c->catalog, records, r->record_count, buf_bytes(&note), f);
+		err = open_catalog(c, f);
+	if (!err)
+		err = committer_copy_begin(c->o.store, c->catalog, r->records, r->record_count, buf_bytes(&note), f);
 	catalog_close(TAKE(c->catalog));
 	if (err)
 		return err;
@@ -420,7 +415,7 @@ static enum err step_head(struct copy *c, uint8_t source, struct fault *f)
 	enum err err = ask(c, source, &q, &answer, &a, &r, f);
 	if (err)
 		return err;
-	err = install_head(c, &r, &a, f);
+	err = install_head(c, &r, f);
 	if (!err)
 		log_info("a copy was begun region=%u position=(%llu,%llu) points=%llu", source,
 			 (unsigned long long)r.position.epoch, (unsigned long long)r.position.seq,
@@ -489,9 +484,10 @@ static enum err store_rows(struct copy *c, const struct snapshot_reply *r, struc
 	for (uint32_t i = 0; i < r->row_count; i++)
 		rows[i] = r->rows[i].row;
 	p->needed = stands_at(c);
-	put_progress(&note, p);
+	enum err err = put_progress(&note, p);
 	s.note = buf_bytes(&note);
-	enum err err = buf_err(&note) ? buf_err(&note) : committer_settle(c->committer, &s, f);
+	if (!err)
+		err = committer_settle(c->committer, &s, f);
 	if (!err)
 		c->p = *p;
 	return err;
@@ -561,18 +557,11 @@ static enum err step_rows(struct copy *c, uint8_t source, struct fault *f)
 
 /* --- the conflict log --- */
 
-static enum err take_conflicts(struct copy *c, const struct snapshot_reply *r, struct arena *a, struct fault *f)
+static enum err take_conflicts(struct copy *c, const struct snapshot_reply *r, struct fault *f)
 {
 	CLEANUP(buf_release) struct buf note = BUF_INIT(COPY_NOTE_BYTES_MAX);
-	struct copy_record *records = arena_array(a, r->record_count, sizeof(*records));
 	struct copy_progress p = c->p;
 
-	if (!records)
-		return fault_set(f, ERR_NO_MEMORY, "no memory for a conflict log");
-	for (uint32_t i = 0; i < r->record_count; i++)
-		records[i] = (struct copy_record){ .table = (enum store_table)r->records[i].table,
-						   .key = r->records[i].key,
-						   .value = r->records[i].value };
 	if (r->record_count > 0) {
 		struct bytes last = r->records[r->record_count - 1].key;
 
@@ -583,9 +572,9 @@ static enum err take_conflicts(struct copy *c, const struct snapshot_reply *r, s
 	}
 	if (r->done)
 		p.stage = COPY_LOG;
-	put_progress(&note, &p);
-	enum err err = buf_err(&note) ? buf_err(&note)
-				      : committer_copy_conflicts(c->committer, records, r->record_count, buf_bytes(&note), f);
+	enum err err = put_progress(&note, &p);
+	if (!err)
+		err = committer_copy_conflicts(c->committer, r->records, r->record_count, buf_bytes(&note), f);
 	if (!err)
 		c->p = p;
 	return err;
@@ -601,7 +590,7 @@ static enum err step_conflicts(struct copy *c, uint8_t source, struct fault *f)
 
 	arena_init(&a, ARENA_BYTES_MAX);
 	enum err err = ask(c, source, &q, &answer, &a, &r, f);
-	return err ? err : take_conflicts(c, &r, &a, f);
+	return err ? err : take_conflicts(c, &r, f);
 }
 
 /* --- the end --- */
@@ -689,8 +678,9 @@ enum err copy_adopt(struct copy *c, struct committer *from, struct catalog *from
 		return err;
 	p.stage = COPY_ADOPTED;
 	p.position = stands_at(c);
-	put_progress(&note, &p);
-	err = buf_err(&note) ? buf_err(&note) : committer_copy_adopt(c->committer, from, buf_bytes(&note), reterr_fault);
+	err = put_progress(&note, &p);
+	if (!err)
+		err = committer_copy_adopt(c->committer, from, buf_bytes(&note), reterr_fault);
 	if (!err)
 		c->p = p;
 	return err;

@@ -17,7 +17,7 @@ struct answering {
 	const struct snapshot_request *q;
 	struct arena *arena;
 	struct snapshot_reply *out;
-	struct snapshot_record *records;   /* heap */
+	struct copy_record *records;   /* heap */
 	uint32_t count, cap;
 	size_t bytes;
 	struct fault *fault;
@@ -38,15 +38,13 @@ static enum err add_record(struct answering *a, enum store_table table, struct b
 {
 	if (a->count == a->cap) {
 		uint32_t cap = MAX(a->cap * 2, RECORDS_CAP_MIN);
-		struct snapshot_record *more = reallocarray(a->records, cap, sizeof(*more));
+		struct copy_record *more = reallocarray(a->records, cap, sizeof(*more));
 		if (!more)
 			return ERR_NO_MEMORY;
 		a->records = more;
 		a->cap = cap;
 	}
-	struct snapshot_record r = { .table = (uint8_t)table,
-				     .key = copied(a->arena, key),
-				     .value = copied(a->arena, value) };
+	struct copy_record r = { .table = table, .key = copied(a->arena, key), .value = copied(a->arena, value) };
 	if (!r.key.data || !r.value.data)
 		return ERR_NO_MEMORY;
 	a->records[a->count++] = r;
@@ -81,7 +79,7 @@ static enum err add_table(struct answering *a, struct store_txn *t, enum store_t
 
 static enum err give_records(struct answering *a)
 {
-	struct snapshot_record *copy = arena_array(a->arena, a->count, sizeof(*copy));
+	struct copy_record *copy = arena_array(a->arena, a->count, sizeof(*copy));
 
 	if (!copy)
 		return ERR_NO_MEMORY;

@@ -47,11 +47,11 @@ static bool get_bool(struct wire_reader *r)
 	return v == 1;
 }
 
-static void put_records(struct buf *b, const struct snapshot_record *records, uint32_t count)
+static void put_records(struct buf *b, const struct copy_record *records, uint32_t count)
 {
 	wire_put_varint(b, count);
 	for (uint32_t i = 0; i < count; i++) {
-		wire_put_u8(b, records[i].table);
+		wire_put_u8(b, (uint8_t)records[i].table);
 		wire_put_bytes(b, records[i].key.data, records[i].key.len);
 		wire_put_bytes(b, records[i].value.data, records[i].value.len);
 	}
@@ -78,13 +78,14 @@ static void *get_list(struct wire_reader *r, struct arena *a, size_t bytes_min, 
 
 static void get_records(struct wire_reader *r, struct arena *a, struct snapshot_reply *out, enum err *err)
 {
-	struct snapshot_record *items = get_list(r, a, RECORD_BYTES_MIN, sizeof(*items), &out->record_count, err);
+	struct copy_record *items = get_list(r, a, RECORD_BYTES_MIN, sizeof(*items), &out->record_count, err);
 
 	for (uint32_t i = 0; i < out->record_count; i++) {
-		items[i].table = wire_u8(r);
+		uint8_t table = wire_u8(r);
+		items[i].table = (enum store_table)table;
 		items[i].key = wire_bytes(r);
 		items[i].value = wire_bytes(r);
-		if (items[i].table >= STORE_TABLE_COUNT || items[i].key.len == 0 || items[i].key.len > STORE_KEY_MAX)
+		if (table >= STORE_TABLE_COUNT || items[i].key.len == 0 || items[i].key.len > STORE_KEY_MAX)
 			wire_fail(r);
 	}
 	out->records = items;

@@ -31,12 +31,6 @@ struct snapshot_request {
 	struct bytes after;               /* CONFLICTS: the last key that is known; empty: from the beginning */
 };
 
-/* A record of a table that is the same in every region. */
-struct snapshot_record {
-	uint8_t table;                    /* enum store_table */
-	struct bytes key, value;
-};
-
 struct snapshot_reply {
 	enum snapshot_kind kind;
 	struct str refused;               /* name of an error (err.h), then words: there is no answer */
@@ -48,7 +42,7 @@ struct snapshot_reply {
 	uint32_t log_count;
 	uint64_t hlc;                     /* its clock */
 	uint64_t points;                  /* HEAD: that it has */
-	const struct snapshot_record *records;   /* HEAD, CONFLICTS */
+	const struct copy_record *records;   /* HEAD, CONFLICTS */
 	uint32_t record_count;
 	const struct audit_row *rows;     /* ROWS; all present */
 	uint32_t row_count;

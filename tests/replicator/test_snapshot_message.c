@@ -44,7 +44,7 @@ static void reply_bytes(struct buf *b)
 	struct vector v = { .kind = VECTOR_DENSE, .count = 2, .values = values };
 	struct row_vector vectors[] = { { .name = STR("v"), .stamp = { 1, 2, 3 }, .present = true, .vector = v } };
 	struct audit_row rows[] = { { .row = { .id = { .lo = 9 }, .present = true } } };
-	const struct snapshot_record records[] = { { .table = STORE_META, .key = text("k"), .value = text("value") } };
+	const struct copy_record records[] = { { .table = STORE_META, .key = text("k"), .value = text("value") } };
 	const struct log_mark logs[] = { { .log = 11, .seq = 12, .chain_hash = 13, .hlc = 14 } };
 
 	vectors[0].hash = vector_hash(&v);
@@ -134,7 +134,7 @@ END_TEST
 START_TEST(a_table_that_there_is_not_and_a_row_that_is_absent_are_refused)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(SNAPSHOT_PART_BYTES_MAX);
-	const struct snapshot_record bad = { .table = STORE_TABLE_COUNT, .key = text("k"), .value = text("v") };
+	const struct copy_record bad = { .table = STORE_TABLE_COUNT, .key = text("k"), .value = text("v") };
 	const struct audit_row absent = { .row = { .id = { .lo = 1 } } };
 	struct snapshot_reply r = { .kind = SNAPSHOT_CONFLICTS, .records = &bad, .record_count = 1 };
 	struct snapshot_reply read;
