@@ -295,16 +295,20 @@ static enum err PRINTF_LIKE(6, 7)
 	return exchange(c, r, ms, out, f);
 }
 
-/* Posts the body to the region by that connection; NULL: by any. */
-static enum err post_body(struct peer_pool *p, const struct peer_region *r, struct h2_client *client, const char *path,
-			  struct bytes body, uint64_t ms, struct buf *out, struct fault *f)
+/* Posts the body to the region; messages about leases have a connection of their own. */
+static enum err post_body(struct peer_link *l, uint8_t region, bool lease, const char *path, struct bytes body, uint64_t ms,
+			  struct buf *out, struct fault *f)
 {
-	struct peer_call *c = call_new(p, r);
+	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
+	const struct peer_region *r = region_by_id(p, region);
 
+	if (!r)
+		return fault_set(f, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
+	struct peer_call *c = call_new(p, r);
 	if (!c)
 		return ERR_NO_MEMORY;
-	if (client) {
-		c->client = client;
+	if (lease) {
+		c->client = p->lease_clients[r - p->regions];
 		c->loop = p->loops[0];
 	}
 	/* The call may outlive its caller. */
@@ -323,57 +327,32 @@ static enum err post_body(struct peer_pool *p, const struct peer_region *r, stru
 static enum err ask_audit(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			  struct fault *reterr_fault)
 {
-	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
-	const struct peer_region *r = region_by_id(p, region);
-
-	if (!r)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
-	return post_body(p, r, NULL, PEER_PATH_AUDIT, request, PEER_AUDIT_MS_MAX, out, reterr_fault);
+	return post_body(l, region, /* lease: */ false, PEER_PATH_AUDIT, request, PEER_AUDIT_MS_MAX, out, reterr_fault);
 }
 
 static enum err ask_snapshot(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			     struct fault *reterr_fault)
 {
-	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
-	const struct peer_region *r = region_by_id(p, region);
-
-	if (!r)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
-	return post_body(p, r, NULL, PEER_PATH_SNAPSHOT, request, PEER_SNAPSHOT_MS_MAX, out, reterr_fault);
+	return post_body(l, region, /* lease: */ false, PEER_PATH_SNAPSHOT, request, PEER_SNAPSHOT_MS_MAX, out, reterr_fault);
 }
 
 static enum err offer_orphans(struct peer_link *l, uint8_t region, struct bytes request, struct buf *out,
 			      struct fault *reterr_fault)
 {
-	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
-	const struct peer_region *r = region_by_id(p, region);
-
-	if (!r)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
-	return post_body(p, r, NULL, PEER_PATH_ORPHANS, request, PEER_ORPHANS_MS_MAX, out, reterr_fault);
+	return post_body(l, region, /* lease: */ false, PEER_PATH_ORPHANS, request, PEER_ORPHANS_MS_MAX, out, reterr_fault);
 }
 
 static enum err order_stand(struct peer_link *l, uint8_t region, struct bytes order, struct buf *out,
 			    struct fault *reterr_fault)
 {
-	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
-	const struct peer_region *r = region_by_id(p, region);
-
-	if (!r)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
-	return post_body(p, r, NULL, PEER_PATH_STAND, order, STAND_MS_MAX, out, reterr_fault);
+	return post_body(l, region, /* lease: */ false, PEER_PATH_STAND, order, STAND_MS_MAX, out, reterr_fault);
 }
 
 static enum err give_lease(struct peer_link *l, uint8_t region, struct bytes frame, struct fault *reterr_fault)
 {
 	CLEANUP(buf_release) struct buf nothing = BUF_INIT(ERROR_BODY_BYTES_MAX);
-	struct peer_pool *p = CONTAINER_OF(l, struct peer_pool, link);
-	const struct peer_region *r = region_by_id(p, region);
 
-	if (!r)
-		return fault_set(reterr_fault, ERR_UNAVAILABLE, "region %u is not in the configuration", region);
-	return post_body(p, r, p->lease_clients[r - p->regions], PEER_PATH_LEASE, frame, LEASE_SEND_MS_MAX, &nothing,
-			 reterr_fault);
+	return post_body(l, region, /* lease: */ true, PEER_PATH_LEASE, frame, LEASE_SEND_MS_MAX, &nothing, reterr_fault);
 }
 
 static enum err get_log(struct peer_link *l, uint8_t region, uint16_t scope, struct position after, struct buf *out,
