@@ -318,8 +318,11 @@ static void from_json(struct builder *b, struct json_reader *r, struct expressio
 	} else if (json_peek(r) == JSON_STRING) {
 		e->kind = EXPRESSION_VARIABLE;
 		e->text = json_string(r);
-	} else {
+	} else if (json_peek(r) == JSON_OBJECT) {
 		object_from_json(b, r, e);
+	} else {
+		/* Not as a condition: none, and a list of them, are filters. */
+		json_fail(r, "expected a number, a variable, an expression or a condition");
 	}
 	b->depth--;
 }
